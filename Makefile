@@ -1,0 +1,39 @@
+# Platevault. `make run` and `make test` set up all that they need; `make help` lists the rest.
+UV_DIR := .uv
+UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
+PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
+RUN := "$(UV)" run --frozen --all-extras
+
+.PHONY: help setup run test check clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -e 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.ready ## get uv where it is missing, the Python that is needed, and all libraries of the lock file
+
+run: setup ## start PostgreSQL, an S3 server and Platevault here, feed it drawn street scenes, show the page
+	$(RUN) platevault demo
+
+test: setup ## the whole suite on real servers
+	$(RUN) pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(TESTS)
+
+check: setup ## lint, format, types, import contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+clean: ## remove what setup made (never data)
+	rm -rf .venv $(UV_DIR)
+
+# Branch coverage of the last release; it may rise.
+COVERAGE_FLOOR := 80
+
+.venv/.ready: uv.lock pyproject.toml | uv
+	"$(UV)" sync --frozen --all-extras
+	@touch .venv/.ready
+
+.PHONY: uv
+uv:
+	@[ -x "$(UV)" ] || command -v "$(UV)" >/dev/null 2>&1 || sh scripts/get-uv "$(UV_DIR)" "$(PYTHON3)"

@@ -1,0 +1,1 @@
+"""Platevault keeps what license-plate cameras see."""

@@ -1,0 +1,5 @@
+"""`python -m platevault`."""
+
+from platevault.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Translations of what others send into our words; pure."""

@@ -1,0 +1,88 @@
+"""multipart/form-data as a stream of events, strict about what the sender may leave out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import multipart
+
+from platevault.domain.errors import BatchRefused, TooLarge
+
+HEADER_BYTES_MAX: Final = 4096
+HEADERS_MAX: Final = 8
+BOUNDARY_MAX: Final = 200  # RFC 2046 allows 70
+NAME_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted:
+    """A part begins; what follows until `PartEnded` is its content."""
+
+    name: str
+
+
+class PartEnded:
+    """The part that began last is complete."""
+
+
+Event = PartStarted | PartEnded | bytes | bytearray
+
+
+def boundary_of(content_type: str | None) -> str:
+    """The boundary that the Content-Type header names; raises `BatchRefused` when it is not multipart/form-data."""
+    kind, options = multipart.parse_options_header(content_type or "")
+    boundary = options.get("boundary", "")
+    if kind != "multipart/form-data" or not 0 < len(boundary) <= BOUNDARY_MAX or not boundary.isascii():
+        raise BatchRefused("the Content-Type must be multipart/form-data with a boundary")
+    return str(boundary)
+
+
+class BodyParser:
+    """Push chunks in, get events out; `finish` raises unless the final boundary was seen.
+
+    Every part must have a unique name of printable characters; file names and content types are ignored, and so is what
+    follows the final boundary (RFC 2046 calls it the epilogue; many clients send a line end there).
+    """
+
+    def __init__(self, boundary: str, *, parts_max: int) -> None:
+        self._parser = multipart.PushMultipartParser(
+            boundary,
+            max_header_size=HEADER_BYTES_MAX,
+            max_header_count=HEADERS_MAX,
+            max_segment_count=parts_max,
+        )
+        self._seen: set[str] = set()
+        self._current: str | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that this chunk completes."""
+        try:
+            for event in self._parser.parse(chunk):
+                if event is None:
+                    self._current = None
+                    yield PartEnded()
+                elif isinstance(event, multipart.MultipartSegment):
+                    yield self._started(event)
+                else:
+                    yield event
+        except multipart.ParserLimitReached as error:
+            raise TooLarge(f"multipart: {error}", part=self._current) from error
+        except multipart.MultipartError as error:
+            raise BatchRefused(f"multipart: {error}", part=self._current) from error
+
+    def finish(self) -> None:
+        """Return when the whole body was one complete multipart stream."""
+        try:
+            self._parser.close(check_complete=True)
+        except multipart.MultipartError as error:
+            raise BatchRefused("the body ends before its final boundary", part=self._current) from error
+
+    def _started(self, segment: multipart.MultipartSegment) -> PartStarted:
+        name = segment.name
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_MAX or not name.isprintable():
+            raise BatchRefused("a part has no usable name")
+        if name in self._seen:
+            raise BatchRefused("this part came twice", part=name)
+        self._seen.add(name)
+        self._current = name
+        return PartStarted(name)

@@ -1,0 +1,51 @@
+"""The operator's door: `platevault COMMAND`, one command group a file."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from platevault.cli import bucket, configuration, database, demo, send, serving
+from platevault.domain.errors import VaultError
+
+app = typer.Typer(
+    name="platevault",
+    help="Keeps what license-plate cameras see.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("platevault"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keeps what license-plate cameras see."""
+
+
+app.command("serve")(serving.serve)
+app.command("worker")(serving.worker)
+app.command("demo")(demo.demo)
+app.command("send")(send.send)
+app.command("migrate")(database.migrate)
+app.command("config")(configuration.config)
+app.add_typer(bucket.app, name="bucket")
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for settings that are wrong, 1 for what did not work."""
+    try:
+        app()
+    except VaultError as error:
+        print(f"platevault: {error}", file=sys.stderr)
+        sys.exit(2)

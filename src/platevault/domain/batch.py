@@ -1,0 +1,157 @@
+"""One POST of a collector: its manifest, what makes two of them the same, and the answer it gets."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.domain.keys import BATCH_ID, COLLECTOR_ID, part_name
+
+MANIFEST_PART: Final = "batch"
+MANIFEST_BYTES_MAX: Final = 8 * 1024 * 1024
+_FIELDS: Final = {"batch_id", "collector_id", "sent_at", "detections"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one batch may be; `GET /v1/limits` tells."""
+
+    max_batch_detections: int = 200
+    max_batch_bytes: int = 64 * 1024 * 1024
+    max_image_bytes: int = 16 * 1024 * 1024
+    image_types: frozenset[str] = frozenset({"image/jpeg"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part as it arrived: where its bytes start in the spool file, how many, their SHA-256, and what they are.
+
+    `content_type`, `width` and `height` (pixels) are read from the bytes; None where the bytes do not tell.
+    """
+
+    name: str
+    offset: int
+    size: int
+    sha256: bytes
+    content_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The `batch` part: who sends, which batch, and the detections as they came, not yet judged one by one."""
+
+    batch_id: str
+    collector_id: str
+    sent_at: datetime | None
+    detections: tuple[Any, ...]
+
+    @classmethod
+    def parse(cls, text: bytes, *, limits: Limits) -> "Manifest":
+        """Raises `BatchRefused` or `TooLarge`, naming the part, when it is not a manifest."""
+        raw = _object(text)
+        unknown = sorted(str(name)[:64] for name in raw.keys() - _FIELDS)
+        if unknown:
+            raise _refused("unknown field " + ", ".join(unknown[:5]))
+        detections = raw.get("detections")
+        if not isinstance(detections, list) or not detections:
+            raise _refused("detections: a list of at least one detection")
+        if len(detections) > limits.max_batch_detections:
+            raise TooLarge(f"at most {limits.max_batch_detections} detections in a batch", part=MANIFEST_PART)
+        return cls(
+            batch_id=_identifier(raw, "batch_id", BATCH_ID),
+            collector_id=_identifier(raw, "collector_id", COLLECTOR_ID),
+            sent_at=_moment(raw.get("sent_at")),
+            detections=tuple(detections),
+        )
+
+    def declared_parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Part name → what is said of it, of every detection, the invalid ones too; raises on a name declared twice."""
+        declared: dict[str, Mapping[str, Any]] = {}
+        seen: set[str] = set()
+        for raw in self.detections:
+            if not isinstance(raw, dict) or not isinstance(raw.get("detection_id"), str):
+                continue
+            detection_id = raw["detection_id"]
+            if detection_id in seen:
+                raise _refused(f"detection_id {detection_id[:128]!r} stands twice in this batch")
+            seen.add(detection_id)
+            images = raw.get("images")
+            for kind, said in images.items() if isinstance(images, dict) else ():
+                name = part_name(detection_id, kind)
+                if name in declared or name == MANIFEST_PART:
+                    raise _refused(f"the part {name[:200]!r} is declared twice")
+                declared[name] = said if isinstance(said, dict) else {}
+        return declared
+
+    def check_parts(self, parts: Sequence[Part]) -> None:
+        """Raises `BatchRefused`, naming the part, unless exactly the declared parts came, with their sizes and digests."""
+        declared = self.declared_parts()
+        arrived = {part.name: part for part in parts}
+        for name in arrived:
+            if name not in declared:
+                raise BatchRefused("this part is not declared in the manifest", part=name)
+        for name, said in declared.items():
+            part = arrived.get(name)
+            if part is None:
+                raise BatchRefused("this part is declared in the manifest and did not come", part=name)
+            size, digest = said.get("size"), said.get("sha256")
+            if isinstance(size, int) and size != part.size:
+                raise BatchRefused(f"declared with {size} bytes, came with {part.size}", part=name)
+            if isinstance(digest, str) and digest.lower() != part.sha256.hex():
+                raise BatchRefused("its SHA-256 is not the declared one", part=name)
+
+    def content_digest(self, parts: Sequence[Part]) -> bytes:
+        """SHA-256 of what the batch says: `detections` in canonical JSON, each part's digest and size, in name order.
+
+        `sent_at`, boundary, part order and file names do not count: they change from one try to the next.
+        """
+        ordered = sorted(self.detections, key=_detection_order)
+        lines = [msgspec.json.encode(ordered, order="deterministic")]
+        lines += [
+            f"{part.name} {part.sha256.hex()} {part.size}".encode("utf-8", "surrogatepass")
+            for part in sorted(parts, key=lambda part: part.name)
+        ]
+        return hashlib.sha256(b"\n".join(lines)).digest()
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused("not JSON: " + str(error)[:200]) from error
+    if not isinstance(raw, dict):
+        raise _refused("a JSON object")
+    return raw
+
+
+def _identifier(raw: Mapping[str, Any], name: str, form: Any) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or form.fullmatch(value) is None:
+        raise _refused(f"{name}: text of the form {form.pattern}")
+    return value
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError as error:
+        raise _refused("sent_at: a date and time with zone as RFC 3339 text") from error
+    if moment.tzinfo is None:
+        raise _refused("sent_at: a zone is missing")
+    return moment
+
+
+def _refused(reason: str) -> BatchRefused:
+    return BatchRefused(reason, part=MANIFEST_PART)
+
+
+def _detection_order(raw: Any) -> str:
+    return str(raw.get("detection_id")) if isinstance(raw, dict) else ""

@@ -1,0 +1,24 @@
+"""Named places where a test can make the process die; inert unless PLATEVAULT_CRASH_AT names one."""
+
+import os
+import signal
+from typing import Final
+
+CRASH_POINTS: Final = (
+    "body-checked",
+    "file-ready",
+    "rows-written",
+    "rows-committed",
+    "object-put",
+    "store-settled",
+    "images-marked",
+    "file-unlinked",
+)
+
+_CRASH_AT: Final = os.environ.get("PLATEVAULT_CRASH_AT", "")
+
+
+def reached(point: str) -> None:
+    """Kill this process, as a power cut would, when the environment asked for it at this point."""
+    if point == _CRASH_AT:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,191 @@
+"""One plate read, parsed once at the border into a frozen value that cannot be wrong afterwards."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from platevault.domain.errors import InvalidRequest
+from platevault.domain.keys import check_detection_id, check_image_kind
+from platevault.domain.plates import PLATE_MAX
+
+AHEAD_AT_MOST: Final = timedelta(minutes=5)
+DATA_DEPTH_MAX: Final = 16
+DATA_VALUES_MAX: Final = 2000
+CANDIDATES_MAX: Final = 50
+IMAGES_MAX: Final = 16
+# Not to be confused with retention: dates before it are clocks that were never set, and years past 9999 have no key.
+EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates."""
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("has a character that cannot be stored (NUL or a lone surrogate)")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has a character that does not print")
+    return _storable(text)
+
+
+def _storable_json(value: JsonValue) -> JsonValue:
+    """The value itself, when PostgreSQL can store it and no reader drowns in it."""
+    left = DATA_VALUES_MAX
+    waiting: list[tuple[JsonValue, int]] = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        left -= 1
+        if depth > DATA_DEPTH_MAX or left < 0:
+            raise ValueError(f"is nested deeper than {DATA_DEPTH_MAX} or has more than {DATA_VALUES_MAX} values")
+        if isinstance(item, str):
+            _storable(item)
+        elif isinstance(item, dict):
+            for name in item:
+                _storable(name)
+            waiting.extend((inner, depth + 1) for inner in item.values())
+        elif isinstance(item, list):
+            waiting.extend((inner, depth + 1) for inner in item)
+    return value
+
+
+Text32 = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_printable)]
+Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+Text128 = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
+Plate = Annotated[str, Field(min_length=1, max_length=PLATE_MAX), AfterValidator(_printable)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
+FreeForm = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Candidate(_Value):
+    """Another reading of the same plate."""
+
+    plate: Plate
+    confidence: Share | None = None
+
+
+class Box(_Value):
+    """Where the plate stands in `full`: pixels from the top-left corner."""
+
+    x: Pixels
+    y: Pixels
+    width: Annotated[int, Field(ge=1, le=1_000_000)]
+    height: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Vehicle(_Value):
+    """What the camera says of the vehicle."""
+
+    type: Text64 | None = None
+    make: Text64 | None = None
+    model: Text64 | None = None
+    color: Text64 | None = None
+    year: Annotated[int, Field(ge=1880, le=2200)] | None = None
+
+
+class DeclaredImage(_Value):
+    """What the manifest says of one image; both are checked when given."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    size: Annotated[int, Field(ge=0)] | None = None
+
+
+class Detection(_Value):
+    """One plate read by one camera. Times have a zone and are kept to the microsecond, in UTC."""
+
+    detection_id: Annotated[str, AfterValidator(check_detection_id)]
+    captured_at: Annotated[AwareDatetime, Field(strict=False)]
+    camera_id: Text128
+    plate: Plate | None = None
+    confidence: Share | None = None
+    candidates: Annotated[tuple[Candidate, ...], Field(max_length=CANDIDATES_MAX, strict=False)] | None = None
+    region: Text32 | None = None
+    box: Box | None = None
+    vehicle: Vehicle | None = None
+    direction: Text64 | None = None
+    heading_degrees: Annotated[float, Field(ge=0, lt=360, allow_inf_nan=False)] | None = None
+    data: FreeForm | None = None
+    images: Annotated[dict[str, DeclaredImage], Field(max_length=IMAGES_MAX)] = Field(default_factory=dict)
+
+    @field_validator("detection_id", mode="before")
+    @classmethod
+    def _our_own_error(cls, value: object) -> object:
+        if isinstance(value, str):
+            try:
+                check_detection_id(value)
+            except InvalidRequest as error:
+                raise ValueError(str(error).removeprefix("detection_id: ")) from error
+        return value
+
+    @field_validator("captured_at", mode="before")
+    @classmethod
+    def _written_as_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("a date and time as RFC 3339 text, such as 2025-01-15T10:30:00Z")  # noqa: TRY004  pydantic reports ValueError
+        return value
+
+    @field_validator("captured_at")
+    @classmethod
+    def _plausible(cls, value: datetime, info: ValidationInfo) -> datetime:
+        try:
+            moment = value.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("is outside the calendar") from error
+        assert info.context is not None, "parse_detection gives it"
+        received_at: datetime = info.context["received_at"]
+        if moment > received_at + AHEAD_AT_MOST:
+            raise ValueError(f"is more than {AHEAD_AT_MOST // timedelta(minutes=1)} minutes ahead: check the clock")
+        if moment < EARLIEST:
+            raise ValueError(f"is before {EARLIEST.year}: check the clock")
+        return moment
+
+    @field_validator("images")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, DeclaredImage]) -> dict[str, DeclaredImage]:
+        for kind in value:
+            try:
+                check_image_kind(kind)
+            except InvalidRequest as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.plate is None and not self.images:
+            raise ValueError("has neither a plate nor an image")
+        return self
+
+
+def parse_detection(raw: object, *, received_at: datetime) -> Detection | tuple[str, ...]:
+    """The detection, or the reasons why it is none, each naming its field."""
+    if not isinstance(raw, Mapping):
+        return ("a detection is an object",)
+    try:
+        return Detection.model_validate(raw, context={"received_at": received_at})
+    except ValidationError as error:
+        return tuple(sorted({_sentence(line) for line in error.errors(include_url=False, include_input=False)}))[:20]
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in line["loc"])[:100]
+    what = str(line["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

@@ -1,0 +1,111 @@
+"""What can go wrong, as a tree: whose fault it is decides the branch.
+
+VaultError
+├── Refusal                 the caller's to change: trying the same again gives the same answer
+│   ├── InvalidRequest      ── BatchRefused (names the part)
+│   ├── TooLarge
+│   ├── IdentifierReused    the same batch id with other content
+│   ├── NotSignedIn, Forbidden ── PurposeMissing
+│   └── Missing             nothing of that name
+├── Unavailable             nobody's fault but time's: try again after `retry_after`
+│   ├── Busy, SpoolFull, DatabaseUnavailable, StoreUnavailable ── StoreMisconfigured
+│   └── HeldElsewhere       the bytes wait on another node
+├── SettingsInvalid         the operator's: names the variable and the fix
+└── Corrupted               bytes are not what their digest says
+"""
+
+
+class VaultError(Exception):
+    """Something that Platevault has a name for."""
+
+
+class Refusal(VaultError):
+    """The request cannot be honoured; the same request again gets the same answer."""
+
+
+class InvalidRequest(Refusal):
+    """The request does not say what it must say."""
+
+
+class BatchRefused(InvalidRequest):
+    """A batch broke its framing, manifest or limits; `part` names where."""
+
+    def __init__(
+        self, reason: str, *, part: str | None = None, refused: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ) -> None:
+        super().__init__(reason)
+        self.part = part
+        self.refused = refused
+
+
+class TooLarge(Refusal):
+    """Past a limit that `GET /v1/limits` tells; `part` names where."""
+
+    def __init__(self, reason: str, *, part: str | None = None) -> None:
+        super().__init__(reason)
+        self.part = part
+
+
+class IdentifierReused(Refusal):
+    """The batch id was used before for other content."""
+
+    def __init__(self, reason: str, *, first_digest: str, this_digest: str) -> None:
+        super().__init__(reason)
+        self.first_digest = first_digest
+        self.this_digest = this_digest
+
+
+class NotSignedIn(Refusal):
+    """No credential, or one that is not ours."""
+
+
+class Forbidden(Refusal):
+    """A credential that does not reach this far."""
+
+
+class PurposeMissing(Forbidden):
+    """Reading needs a purpose here."""
+
+
+class Missing(Refusal):
+    """There is nothing of that name."""
+
+
+class Unavailable(VaultError):
+    """Not now; the same request after `retry_after` seconds may succeed."""
+
+    def __init__(self, reason: str, *, retry_after: int = 5) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Busy(Unavailable):
+    """As much is in hand as this process may hold."""
+
+
+class SpoolFull(Unavailable):
+    """The local spool cannot take these bytes durably."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL did not answer, or not in time."""
+
+
+class StoreUnavailable(Unavailable):
+    """The object store did not answer, or not in time."""
+
+
+class StoreMisconfigured(StoreUnavailable):
+    """The object store answers, and will refuse until somebody changes a setting: credentials, bucket or clock."""
+
+
+class HeldElsewhere(Unavailable):
+    """The bytes wait in the spool of another node."""
+
+
+class SettingsInvalid(VaultError):
+    """A setting is missing or wrong; the message names the variable and the fix."""
+
+
+class Corrupted(VaultError):
+    """Bytes are not what their digest says."""

@@ -1,0 +1,81 @@
+"""What a search finds: detections and their images as rows tell them, in the shape in which they are answered."""
+
+from datetime import datetime
+
+import msgspec
+
+from platevault.domain.images import ImageState
+
+
+class FoundImage(msgspec.Struct, kw_only=True):
+    """One image of one detection. `url` is filled in by whoever answers; `reason` is there for `rejected` only."""
+
+    state: ImageState
+    key: str | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    stored_at: datetime | None = None
+    url: str | None = None
+    url_expires_at: datetime | None = None
+    reason: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class FoundDetection(msgspec.Struct, kw_only=True):
+    """One detection. JSON columns are the database's own text, passed on unparsed."""
+
+    detection_id: str
+    captured_at: datetime
+    received_at: datetime
+    camera_id: str
+    collector_id: str
+    batch_id: str
+    plate: str | None
+    confidence: float | None
+    candidates: msgspec.Raw | None
+    region: str | None
+    box: msgspec.Raw | None
+    vehicle: msgspec.Raw | None
+    direction: str | None
+    heading_degrees: float | None
+    data: msgspec.Raw | None
+    held: bool
+    retain_until: datetime
+    clock_suspect: bool
+    erased_at: datetime | None
+    images: dict[str, FoundImage]
+
+
+class Page(msgspec.Struct, kw_only=True):
+    """One page: `next_cursor` is None on the last one; `next_after` goes on in the change feed, and is there only in it."""
+
+    items: list[FoundDetection]
+    next_cursor: str | None = None
+    next_after: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class SignedImage(msgspec.Struct, kw_only=True):
+    """What one of many images asked for at once came to. `state` is `unknown` where no such image is."""
+
+    detection_id: str
+    kind: str
+    state: str
+    url: str | None = None
+    url_expires_at: datetime | None = None
+
+
+class ImageRow(msgspec.Struct, kw_only=True, frozen=True):
+    """One image as its row has it, with the place in a spool where its bytes wait while it is `pending`."""
+
+    detection_id: str
+    kind: str
+    state: ImageState
+    key: str | None
+    content_type: str | None
+    sha256: str | None
+    size: int | None
+    spool_node: str | None
+    spool_file: str | None
+    spool_offset: int | None

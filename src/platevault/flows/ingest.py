@@ -1,0 +1,55 @@
+"""Record a received batch: judge its detections, write its rows in one transaction, say what became of each.
+
+The bytes are synced in the spool before the rows commit: a crash in between leaves a ready file without rows, which is
+ingested again by `recover`. The other order would leave rows that point at nothing. Everything here may be repeated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from platevault.domain.batch import Limits, Manifest, Part
+from platevault.domain.checked import CheckedBatch, Origin, SpoolPlace
+from platevault.domain.crash_points import reached
+from platevault.domain.receipt import Recorded
+from platevault.domain.retention import Retention
+from platevault.domain.verdict import judge
+from platevault.stores.database import Database
+from platevault.stores.recording import record
+
+# Long enough for the process that received the batch to upload it from memory; after that anybody on the node may.
+FIRST_LEASE: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is decided at receipt, and by whom the images are leased."""
+
+    limits: Limits
+    retention: Retention
+    node_id: UUID
+    process_id: UUID
+
+
+async def ingest(
+    manifest: Manifest,
+    parts: Sequence[Part],
+    *,
+    file: str,
+    received_at: datetime,
+    rules: Rules,
+    database: Database,
+) -> Recorded:
+    """Raises `BatchRefused` when no detection is valid, `IdentifierReused`, or `DatabaseUnavailable` (outcome unknown)."""
+    batch = CheckedBatch(
+        manifest=manifest,
+        judged=judge(manifest, parts, received_at=received_at, retention=rules.retention, limits=rules.limits),
+        digest=manifest.content_digest(parts),
+        origin=Origin(collector_id=manifest.collector_id, batch_id=manifest.batch_id, received_at=received_at),
+        place=SpoolPlace(node_id=rules.node_id, file=file, lease_owner=rules.process_id, lease=FIRST_LEASE),
+    )
+    recorded = await record(database, batch)
+    reached("rows-committed")
+    return recorded

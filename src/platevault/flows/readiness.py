@@ -1,0 +1,78 @@
+"""Can this process acknowledge a batch now, and what else is not as it should be?"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
+from platevault.flows.upload import UploadLane
+from platevault.stores.database import Database
+from platevault.stores.migrations import schema_state
+from platevault.stores.nodes import seconds_since_a_worker_was_seen
+
+WORKER_SILENT_SECONDS: Final = 300.0
+STORE_CHECK_SECONDS: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """`can_acknowledge` decides the status; `checks` says it in words: `ok`, or what is wrong."""
+
+    can_acknowledge: bool
+    checks: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        if not self.can_acknowledge:
+            return "unavailable"
+        return "ok" if all(check["status"] == "ok" for check in self.checks.values()) else "degraded"
+
+
+async def readiness(*, database: Database, lane: UploadLane, reserve_bytes: int) -> Readiness:
+    """Looks at database, spool, store and worker; the store and the worker may fail without a batch being refused."""
+    base, store = await asyncio.gather(_database(database), _store(lane))
+    spool = _spool(lane, reserve_bytes)
+    checks = {"database": base, "spool": spool, "object_store": store}
+    if base["status"] == "ok":
+        checks["worker"] = await _worker(database)
+    return Readiness(can_acknowledge=base["status"] == "ok" and spool["status"] == "ok", checks=checks)
+
+
+async def _database(database: Database) -> dict[str, Any]:
+    try:
+        state = await schema_state(database)
+    except Unavailable as error:
+        return {"status": "unavailable", "reason": str(error)}
+    if state.is_older:
+        return {"status": "unavailable", "reason": f"schema {state.current or 'none'}: run `platevault migrate`"}
+    return {"status": "ok", "schema": state.current}
+
+
+def _spool(lane: UploadLane, reserve_bytes: int) -> dict[str, Any]:
+    used = lane.spool.used()
+    numbers = {"used_bytes": used, "max_bytes": lane.spool.max_bytes}
+    if used + reserve_bytes > lane.spool.max_bytes:
+        return {"status": "full", "reason": "the spool has no room for one more batch", **numbers}
+    return {"status": "ok", **numbers}
+
+
+async def _store(lane: UploadLane) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(STORE_CHECK_SECONDS):
+            await lane.objects.check()
+    except StoreMisconfigured as error:
+        return {"status": "misconfigured", "reason": str(error)}
+    except (VaultError, TimeoutError) as error:
+        return {"status": "unavailable", "reason": str(error) or "no answer in time"}
+    return {"status": "ok"}
+
+
+async def _worker(database: Database) -> dict[str, Any]:
+    try:
+        age = await seconds_since_a_worker_was_seen(database)
+    except Unavailable as error:
+        return {"status": "unknown", "reason": str(error)}
+    if age is None or age > WORKER_SILENT_SECONDS:
+        return {"status": "silent", "reason": "no worker was seen for 5 minutes: start `platevault worker`"}
+    return {"status": "ok", "seen_seconds_ago": round(age)}

@@ -1,0 +1,75 @@
+"""Make good what a crash left behind in the spool: drafts nobody holds go, ready files without rows are ingested again."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from platevault.domain.batch import Manifest
+from platevault.domain.errors import Corrupted, Refusal, Unavailable
+from platevault.domain.receipt import Recorded
+from platevault.flows.ingest import Rules, ingest
+from platevault.flows.upload import UploadLane, release, upload
+from platevault.stores.database import Database
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS: Final = 20.0
+
+
+async def keep_recovering(*, lane: UploadLane, rules: Rules, database: Database) -> None:
+    """Never returns; cancel it."""
+    while True:
+        try:
+            await recover(lane=lane, rules=rules, database=database)
+        except Unavailable as error:
+            log.warning("recovery waits", why=str(error))
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
+    """Go through the spool once; returns how many ready files were ingested again.
+
+    A ready file is never deleted for lack of rows. Its answer may have been lost on the way, so it is recorded as if it
+    came now; when its rows are there already that changes nothing, and the file goes if none of its images waits.
+    """
+    await asyncio.to_thread(lane.spool.sweep)
+    ready = await asyncio.to_thread(
+        lane.spool.ready_files
+    )  # before the rows are read: a file committed in between has them
+    if not ready:
+        return 0
+    waiting = await lane.ledger.files_waiting()
+    again = 0
+    for file in ready:
+        if file not in waiting:
+            again += await _ingest_again(file, lane=lane, rules=rules, database=database)
+    return again
+
+
+async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: Database) -> int:
+    recorded: Recorded | None = None
+    with lane.spool.claimed(file) as descriptor:
+        if descriptor is None or await lane.ledger.is_waiting(file):
+            return 0
+        try:
+            index, text = lane.spool.index_of(descriptor)
+            manifest = Manifest.parse(text, limits=rules.limits)
+            recorded = await ingest(
+                manifest,
+                index.parts,
+                file=file,
+                received_at=index.received_at,
+                rules=rules,
+                database=database,
+            )
+        except (Refusal, Corrupted) as error:
+            log.error("ready file set aside", file=file, why=str(error))
+            await asyncio.to_thread(lane.spool.set_aside, file, str(error))
+            return 0
+    if recorded.waiting:
+        log.info("ready file ingested again", file=file, images=len(recorded.waiting))
+        await upload(file, recorded.waiting, kept={}, lane=lane)
+    else:
+        await release(file, lane=lane)
+    return 1

@@ -1,0 +1,90 @@
+"""Show one image: where its object is, or the bytes that wait in this node's spool, or what became of it."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from platevault.domain.access import Look, Scope
+from platevault.domain.errors import HeldElsewhere, Missing
+from platevault.domain.found import ImageRow
+from platevault.domain.images import ImageState
+from platevault.domain.ranges import ByteRange, byte_range
+from platevault.flows.find import Links
+from platevault.stores import access_log
+from platevault.stores import search as rows
+from platevault.stores.database import Database
+from platevault.stores.objects import SignedUrl
+
+
+class SpoolReader(Protocol):
+    """The bytes of spool files of this node."""
+
+    async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
+        """`size` bytes from `offset`; None when this node has no such file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownImage:
+    """The row, and at most one of: the URL of its object, or its bytes (all, or the asked part)."""
+
+    row: ImageRow
+    link: SignedUrl | None = None
+    data: bytes | None = None
+    part: ByteRange | None = None
+
+
+async def show_image(
+    name: tuple[str, str],
+    *,
+    asked_range: str | None,
+    look: Look,
+    database: Database,
+    links: Links,
+    spool: SpoolReader,
+    node_id: UUID,
+) -> ShownImage:
+    """Raises `Missing`, `HeldElsewhere` (its bytes wait on another node), or `RangeNotThere`."""
+    row = await describe_image(name, look=look, database=database)
+    if row.state is ImageState.PENDING:
+        shown = await _from_spool(row, asked_range=asked_range, spool=spool, node_id=node_id)
+        if shown is not None:
+            return shown
+        # The drain came between the row and the file: by now the object store has it, or will in a moment.
+        async with database.reading() as connection:
+            row = (await rows.find_images([name], connection))[name]
+    if row.state is ImageState.PENDING:
+        raise HeldElsewhere("the image is on its way to the object store", retry_after=1)
+    if row.state is ImageState.STORED and row.key is not None:
+        return ShownImage(row=row, link=links.to(row.key))
+    return ShownImage(row=row)
+
+
+async def _from_spool(
+    row: ImageRow, *, asked_range: str | None, spool: SpoolReader, node_id: UUID
+) -> ShownImage | None:
+    if row.spool_node != str(node_id) or row.spool_file is None or row.spool_offset is None or row.size is None:
+        raise HeldElsewhere("the image waits on another node until the object store has it", retry_after=5)
+    part = byte_range(asked_range, size=row.size)
+    start, length = (0, row.size) if part is None else (part.first, part.length)
+    data = await spool.read(row.spool_file, offset=row.spool_offset + start, size=length)
+    return None if data is None else ShownImage(row=row, data=data, part=part)
+
+
+async def describe_image(name: tuple[str, str], *, look: Look, database: Database) -> ImageRow:
+    """What the row says; raises `Missing` where there is no such image."""
+    look.actor.must(Scope.IMAGES_READ)
+    found = await access_log.looking(
+        database,
+        partial(rows.find_images, [name]),
+        look=look,
+        filters={"kind": name[1]},
+        shows=lambda images: [row.detection_id for row in images.values() if row.state in _VISIBLE] or None,
+    )
+    if name not in found:
+        raise Missing("there is no image of that name")
+    return found[name]
+
+
+_VISIBLE = frozenset({ImageState.STORED, ImageState.PENDING})

@@ -1,0 +1,249 @@
+"""Every variable that Platevault reads, checked once at start; an error names the variable and the fix."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from platevault.domain.errors import SettingsInvalid
+
+MEBI: Final = 1024 * 1024
+TOKEN_MIN: Final = 16
+_SECRET: Final = "********"  # noqa: S105  what a secret is shown as
+_TYPES: Final = ("image/jpeg", "image/png", "image/webp", "image/avif", "image/tiff")
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The effective configuration. Field names in upper case are the variables; an empty value counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    # Object store
+    storage_backend: Annotated[Literal["s3", "local"], Field(description="s3, or local: a folder of this node")] = "s3"
+    minio_endpoint: Annotated[str | None, Field(description="host:port that the service talks to")] = None
+    minio_public_endpoint: Annotated[
+        str | None,
+        Field(description="scheme://host[:port] that browsers reach; URLs are signed for it"),
+    ] = None
+    minio_access_key: Annotated[
+        str | None, Field(description="the service identity: objects of this bucket, no more")
+    ] = None
+    minio_secret_key: SecretStr | None = None
+    minio_presign_access_key: Annotated[
+        str | None,
+        Field(description="may only GetObject: a presigned URL publishes its key id"),
+    ] = None
+    minio_presign_secret_key: SecretStr | None = None
+    minio_upload_access_key: Annotated[
+        str | None,
+        Field(description="may only PutObject under temp/; without it direct upload is off"),
+    ] = None
+    minio_upload_secret_key: SecretStr | None = None
+    minio_admin_access_key: Annotated[
+        str | None,
+        Field(
+            description="for `platevault bucket` alone: may create and configure the bucket; the service never needs it"
+        ),
+    ] = None
+    minio_admin_secret_key: SecretStr | None = None
+    minio_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "alpr-images"
+    minio_region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    minio_secure: Annotated[bool, Field(description="https to MINIO_ENDPOINT")] = True
+    local_storage_dir: Path = Path("./data/images")
+    storage_sync_dir: Annotated[
+        Path | None,
+        Field(description="folder to sync where the S3 server on this machine does not sync by itself"),
+    ] = None
+
+    # Links
+    image_url_expiry_minutes: Annotated[int, Field(ge=1, le=10_080)] = 15
+    image_max_url_expiry_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    url_signing_key: Annotated[
+        SecretStr | None, Field(description="the same on all nodes; signs cookies and local URLs")
+    ] = None
+
+    # Keeping
+    image_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    lifecycle_margin_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    clock_suspect_days: Annotated[int, Field(ge=1, le=36_500)] = 31
+    image_types: Annotated[Words, Field(description="accepted, by their bytes; separated by commas")] = ("image/jpeg",)
+
+    # Database
+    database_url: Annotated[SecretStr | None, Field(description="postgresql+asyncpg://user:password@host/name")] = None
+    db_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
+
+    # Spool and limits
+    spool_dir: Annotated[
+        Path, Field(description="a local disk that survives a power cut; never a network file system")
+    ] = Path(
+        "./data/spool",
+    )
+    spool_max_bytes: Annotated[int, Field(ge=MEBI)] = 5 * 1024 * MEBI
+    upload_memory_bytes: Annotated[int, Field(ge=0)] = 64 * MEBI
+    max_batch_detections: Annotated[int, Field(ge=1, le=2000)] = 200
+    max_batch_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * MEBI
+    max_image_bytes: Annotated[int, Field(ge=1024)] = 16 * MEBI
+
+    # Access
+    collector_token: Annotated[SecretStr | None, Field(description="bearer token of collectors")] = None
+    viewer_token: Annotated[SecretStr | None, Field(description="bearer token of people and programs that read")] = None
+    purpose_required: Annotated[bool, Field(description="reads without X-Purpose get 403")] = False
+
+    # Serving
+    public_url: Annotated[
+        str | None, Field(description="scheme://host[:port] under which browsers reach the service")
+    ] = None
+    trusted_proxies: Annotated[Words, Field(description="addresses whose X-Forwarded-* headers count")] = ()
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    platevault_embedded: Annotated[bool, Field(exclude=True)] = False
+
+    @field_validator("image_types", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("image_types")
+    @classmethod
+    def _known_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or set(value) - set(_TYPES):
+            raise ValueError("choose from " + ", ".join(_TYPES))
+        return value
+
+    @field_validator("minio_endpoint")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None and ("/" in value or not value.strip()):
+            raise ValueError("host:port without a scheme; MINIO_SECURE says whether it is https")
+        return value
+
+    @field_validator("minio_public_endpoint", "public_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("scheme://host[:port], without a path")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith("postgresql+asyncpg://"):
+            raise ValueError("begins with postgresql+asyncpg://")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        for fault in self._faults():
+            raise ValueError(fault)
+        return self
+
+    def _faults(self) -> Iterator[str]:
+        yield from self._missing()
+        if self.image_url_expiry_minutes > self.image_max_url_expiry_minutes:
+            yield "IMAGE_URL_EXPIRY_MINUTES is more than IMAGE_MAX_URL_EXPIRY_MINUTES: lower it, or raise the other"
+        if self.max_image_bytes > self.max_batch_bytes or self.max_batch_bytes > self.spool_max_bytes:
+            yield "MAX_IMAGE_BYTES must fit into MAX_BATCH_BYTES, and that into SPOOL_MAX_BYTES"
+        if (self.public_url or "").startswith("https:") and (self.image_origin or "").startswith("http:"):
+            yield (
+                "PUBLIC_URL is https and image URLs would be http, which browsers block as mixed content:"
+                " set MINIO_PUBLIC_ENDPOINT to an https address of the store"
+            )
+
+    def _missing(self) -> Iterator[str]:
+        needed: dict[str, object] = {"DATABASE_URL": self.database_url}
+        if self.storage_backend == "s3":
+            needed |= {
+                "MINIO_ENDPOINT": self.minio_endpoint,
+                "MINIO_ACCESS_KEY": self.minio_access_key,
+                "MINIO_SECRET_KEY": self.minio_secret_key,
+            }
+        else:
+            needed["URL_SIGNING_KEY"] = self.url_signing_key
+        if not self.platevault_embedded:
+            needed |= {"COLLECTOR_TOKEN": self.collector_token, "VIEWER_TOKEN": self.viewer_token}
+        for name, value in needed.items():
+            if value is None:
+                yield f"{name} is not set: {_HOW.get(name, 'put it into the environment or into .env')}"
+        for name, secret in (("COLLECTOR_TOKEN", self.collector_token), ("VIEWER_TOKEN", self.viewer_token)):
+            if secret is not None and len(secret.get_secret_value()) < TOKEN_MIN:
+                yield f"{name} is shorter than {TOKEN_MIN} characters: {_HOW[name]}"
+
+    @property
+    def image_origin(self) -> str | None:
+        """scheme://host[:port] of image URLs; None when the service itself serves them."""
+        if self.storage_backend != "s3" or self.minio_endpoint is None:
+            return None
+        return self.minio_public_endpoint or f"{'https' if self.minio_secure else 'http'}://{self.minio_endpoint}"
+
+    @property
+    def url_valid_for(self) -> timedelta:
+        return timedelta(minutes=self.image_url_expiry_minutes)
+
+
+_RANDOM: Final = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+_HOW: Final[Mapping[str, str]] = {
+    "DATABASE_URL": "postgresql+asyncpg://user:password@host:5432/name",
+    "MINIO_ENDPOINT": "host:port of the S3 server, or STORAGE_BACKEND=local for a folder",
+    "COLLECTOR_TOKEN": _RANDOM,
+    "VIEWER_TOKEN": _RANDOM,
+    "URL_SIGNING_KEY": _RANDOM,
+}
+
+
+def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
+    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix."""
+    try:
+        return Settings(_env_file=env_file, **given)
+    except ValidationError as error:
+        lines = [_sentence(line) for line in error.errors(include_url=False, include_input=False)]
+        raise SettingsInvalid("\n".join(lines)) from None  # the cause would show the values
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Variable → value, with secrets masked."""
+    return {name.upper(): _text(getattr(settings, name)) for name in _public_fields()}
+
+
+def defaults() -> Iterator[tuple[str, str, str]]:
+    """(variable, default as text, what it is for) of every setting, in order."""
+    for name in _public_fields():
+        field = Settings.model_fields[name]
+        yield name.upper(), _text(field.default), field.description or ""
+
+
+def variables() -> frozenset[str]:
+    """The names of all variables that `Settings` reads."""
+    return frozenset(name.upper() for name in Settings.model_fields)
+
+
+def _public_fields() -> list[str]:
+    return [name for name in Settings.model_fields if name != "platevault_embedded"]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return _SECRET
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    where = ".".join(str(step) for step in line["loc"]).upper()
+    what = str(line["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

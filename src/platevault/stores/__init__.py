@@ -1,0 +1,1 @@
+"""The only room with drivers: S3, disk, PostgreSQL, HTTP clients."""

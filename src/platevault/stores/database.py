@@ -1,0 +1,135 @@
+"""PostgreSQL: one pool, transactions that are retried where that is right, and its errors in our words."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import asyncpg
+import stamina
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from platevault.domain.errors import DatabaseUnavailable
+
+POOL_TIMEOUT_SECONDS: Final = 5.0
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+STATEMENT_TIMEOUT_MILLISECONDS: Final = 15_000
+LOCK_TIMEOUT_MILLISECONDS: Final = 5_000
+RETRIES: Final = 4
+# After a failure, callers are refused at once for this long: a database that is down must not hold every request for
+# the length of a connect timeout, nor let each of them leave a file in the spool.
+DOWN_FOR_SECONDS: Final = 1.0
+
+_CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
+_WAITED_TOO_LONG = {"55P03", "57014"}  # lock not available, statement timeout
+# connection exceptions, insufficient resources, operator intervention (shutdown, starting up), system error
+_UNAVAILABLE_CLASSES = ("08", "53", "57P", "58")
+_READ_ONLY = {"25006"}  # a standby after a failover
+
+T = TypeVar("T")
+
+
+class Conflict(Exception):
+    """Two transactions stood in each other's way; the loser tries again."""
+
+
+class Database:
+    """The one door to PostgreSQL. `transaction` and `reading` are all that there is."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._down_until = 0.0
+
+    @classmethod
+    def open(cls, url: str, *, pool_size: int) -> "Database":
+        """A pool of at most `pool_size` connections; nothing is connected yet."""
+        engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            pool_use_lifo=True,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_SECONDS,
+                "command_timeout": STATEMENT_TIMEOUT_MILLISECONDS / 1000 + 5,
+                "server_settings": {
+                    "application_name": "platevault",
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
+                    "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
+                    "idle_in_transaction_session_timeout": "30000",
+                    "timezone": "UTC",
+                },
+            },
+        )
+        return cls(engine)
+
+    def refuse_while_down(self) -> None:
+        """Raise `DatabaseUnavailable` when the last attempt of a moment ago failed; costs no round trip."""
+        if time.monotonic() < self._down_until:
+            raise DatabaseUnavailable("the database did not answer a moment ago", retry_after=2)
+
+    async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `work` in one transaction and commit; on a deadlock or serialization failure run it again, whole.
+
+        Raises `DatabaseUnavailable` where the outcome is no or unknown; `work` must therefore be safe to repeat.
+        """
+        try:
+            return await self._until_no_conflict(work)
+        except Conflict as error:
+            raise DatabaseUnavailable("too many transactions at once on the same rows", retry_after=2) from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading, in a transaction of its own."""
+        async with self._errors_translated(), self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+        """A connection whose transactions are the caller's; it is closed afterwards, with what was set on it."""
+        async with self._errors_translated(), self._engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                await connection.invalidate()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def _until_no_conflict(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async for attempt in stamina.retry_context(
+            on=Conflict,
+            attempts=RETRIES,
+            timeout=8.0,
+            wait_initial=0.02,
+            wait_max=0.5,
+        ):
+            with attempt:
+                async with self._errors_translated(), self._engine.begin() as connection:
+                    return await work(connection)
+        raise AssertionError("retry_context returns or raises")
+
+    @asynccontextmanager
+    async def _errors_translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            self._raise_in_our_words(error)
+        except (OSError, TimeoutError, PoolTimeout, InterfaceError, asyncpg.InterfaceError) as error:
+            self._down_until = time.monotonic() + DOWN_FOR_SECONDS
+            raise DatabaseUnavailable("the database did not answer in time", retry_after=5) from error
+        else:
+            self._down_until = 0.0
+
+    def _raise_in_our_words(self, error: DBAPIError) -> None:
+        state: str = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
+        if state in _CONFLICTS:
+            raise Conflict from error
+        if error.connection_invalidated or not state or state.startswith(_UNAVAILABLE_CLASSES) or state in _READ_ONLY:
+            self._down_until = time.monotonic() + DOWN_FOR_SECONDS
+            raise DatabaseUnavailable("the database is not there, or cannot be written", retry_after=5) from error
+        if state in _WAITED_TOO_LONG:
+            raise DatabaseUnavailable("the database took too long", retry_after=5) from error
+        raise error

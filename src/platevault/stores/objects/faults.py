@@ -1,0 +1,85 @@
+"""What an S3 answer that is not a success means: wait and try again, or somebody has to change a setting."""
+
+import http.client
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+
+SKEWED = "RequestTimeTooSkewed"
+NO_SUCH_BUCKET = "NoSuchBucket"
+
+_HINTS = {
+    "AccessDenied": "these credentials may not do this in this bucket",
+    "AllAccessDisabled": "the account is disabled",
+    "AuthorizationHeaderMalformed": "check MINIO_REGION",
+    "ExpiredToken": "the credentials have expired",
+    "InvalidAccessKeyId": "the access key is not known there",
+    "InvalidBucketName": "check MINIO_BUCKET",
+    "InvalidRegion": "check MINIO_REGION",
+    "InvalidToken": "the credentials are not valid",
+    NO_SUCH_BUCKET: "the bucket does not exist; `platevault bucket configure` creates it",
+    "PermanentRedirect": "check MINIO_ENDPOINT and MINIO_REGION",
+    SKEWED: "its clock and this machine's differ",
+    "SignatureDoesNotMatch": "the secret key is wrong",
+}
+
+_STATUS = re.compile(r"status code: (?P<status>\d{3})")
+_CODE = re.compile(r"<Code>(?P<code>[A-Za-z0-9.]{1,64})</Code>")
+_ASK_FOR_A_SETTING = frozenset({301, 302, 307, 308, 401, 403})
+
+
+def status_of(text: str) -> int | None:
+    """The HTTP status that a client library wrote into its error; None when no answer came."""
+    match = _STATUS.search(text)
+    return int(match["status"]) if match else None
+
+
+def code_of(text: str) -> str | None:
+    """S3's error code in an error text or body; None when there is none."""
+    match = _CODE.search(text)
+    return match["code"] if match else None
+
+
+def refused(doing: str, *, status: int | None, code: str | None, detail: str = "") -> StoreUnavailable:
+    """The error for an answer of the store; its text names no key id, secret or URL.
+
+    `StoreMisconfigured` for credentials, bucket, region and clock, and for a port that does not speak S3.
+    """
+    if code in _HINTS or status in _ASK_FOR_A_SETTING:
+        said = code or f"status {status}"
+        hint = _HINTS.get(code or "", "check MINIO_ENDPOINT and the credentials")
+        return StoreMisconfigured(f"could not {doing}: the object store says {said}: {hint}{detail}")
+    if code is None and status == http.HTTPStatus.BAD_REQUEST:
+        return StoreMisconfigured(f"could not {doing}: no S3 answer: check MINIO_ENDPOINT and MINIO_SECURE")
+    return StoreUnavailable(f"could not {doing}: the object store says {code or f'status {status}'}")
+
+
+def unreachable(doing: str, error: BaseException) -> StoreUnavailable:
+    """The error for no answer at all: refused, reset, too slow, or TLS on one side only."""
+    text = f"{error!r} {error}"
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable(f"could not {doing}: no answer from the object store in time")
+    if "ertificate" in text:
+        return StoreMisconfigured(f"could not {doing}: the object store's TLS certificate is not trusted here")
+    if "BareRedirect" in text:
+        return StoreMisconfigured(
+            f"could not {doing}: the object store sends us elsewhere: check MINIO_ENDPOINT and MINIO_REGION"
+        )
+    if "InvalidContentType" in text or "WRONG_VERSION_NUMBER" in text:
+        return StoreMisconfigured(f"could not {doing}: the object store speaks no TLS there: check MINIO_SECURE")
+    return StoreUnavailable(f"could not {doing}: the object store did not answer")
+
+
+def measured_skew(host: str, *, secure: bool) -> timedelta | None:
+    """How far this machine's clock is ahead of the store's, from one request; None when it cannot be told. Blocks."""
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(host, timeout=2)
+    try:
+        connection.request("HEAD", "/")
+        return datetime.now(UTC) - parsedate_to_datetime(connection.getresponse().headers["Date"])
+    except (OSError, http.client.HTTPException, TypeError, ValueError):
+        return None
+    finally:
+        connection.close()

@@ -1,0 +1,134 @@
+"""One batch in one transaction: new detections in, known ones met, the answer kept for every retry."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain import receipt
+from platevault.domain.checked import CheckedBatch
+from platevault.domain.crash_points import reached
+from platevault.domain.errors import IdentifierReused
+from platevault.domain.receipt import Receipt, Recorded
+from platevault.domain.verdict import Incoming, IncomingImage, Known, Meeting, meet
+from platevault.stores import batches, detections
+from platevault.stores.database import Database
+
+Pairs = list[tuple[Incoming, IncomingImage]]
+
+
+class _TakenMeanwhile(Exception):
+    """The same batch id was committed by somebody else while this transaction ran."""
+
+
+async def record(database: Database, batch: CheckedBatch) -> Recorded:
+    """The receipt of the batch, recorded now or before; repeating it changes nothing.
+
+    Raises `IdentifierReused` when the batch id has other content, `DatabaseUnavailable` when the outcome is no or unknown.
+    """
+    try:
+        return await database.transaction(lambda connection: _first_time(connection, batch))
+    except _TakenMeanwhile:
+        return await database.transaction(lambda connection: _again(connection, batch))
+
+
+async def batch_now(database: Database, *, collector_id: str, batch_id: str) -> Receipt | None:
+    """The receipt of an acknowledged batch with the states of now."""
+    async with database.reading() as connection:
+        found = await batches.find_batch(connection, collector_id=collector_id, batch_id=batch_id)
+        if found is None:
+            return None
+        return await _replay(connection, found)
+
+
+async def _first_time(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
+    incoming = batch.judged.incoming
+    await batches.ensure_collector(connection, batch.origin.collector_id)
+    new = await detections.insert_detections(connection, incoming, origin=batch.origin)
+    fresh = [(one, image) for one in incoming if one.detection.detection_id in new for image in one.images]
+    await detections.insert_images(connection, fresh, place=batch.place)
+    met = await _meet(connection, [one for one in incoming if one.detection.detection_id not in new], batch)
+    answer = _answer(batch, new, met)
+    status_code = 201 if new else 200
+    kept = await batches.insert_batch(
+        connection,
+        batch.manifest,
+        origin=batch.origin,
+        digest=batch.digest,
+        status_code=status_code,
+        answer=answer,
+    )
+    if not kept:
+        raise _TakenMeanwhile
+    reached("rows-written")
+    states = await detections.image_states(connection, list(met)) if met else {}
+    states |= {(one.detection.detection_id, image.kind): receipt.state_at_receipt(one, image) for one, image in fresh}
+    body = receipt.with_states(answer, states)
+    return Recorded(
+        receipt=Receipt(status_code=status_code, body=body, replayed=False),
+        waiting=batch.waiting(fresh),
+    )
+
+
+async def _again(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
+    """The stored answer; images that were lost since are taken from this batch first."""
+    origin = batch.origin
+    found = await batches.find_batch(connection, collector_id=origin.collector_id, batch_id=origin.batch_id)
+    assert found is not None, "its insert found it"
+    if found.content_digest != batch.digest:
+        raise IdentifierReused(
+            f"batch_id {origin.batch_id} was used before for other content",
+            first_digest=found.content_digest.hex(),
+            this_digest=batch.digest.hex(),
+        )
+    await _meet(connection, batch.judged.incoming, batch)
+    return Recorded(receipt=await _replay(connection, found), waiting=())
+
+
+async def _replay(connection: AsyncConnection, found: batches.RecordedBatch) -> Receipt:
+    ids = [entry["detection_id"] for entry in found.answer["detections"] if entry["detection_id"] is not None]
+    states = await detections.image_states(connection, ids)
+    return Receipt(status_code=found.status_code, body=receipt.with_states(found.answer, states), replayed=True)
+
+
+async def _meet(
+    connection: AsyncConnection,
+    incoming: Sequence[Incoming],
+    batch: CheckedBatch,
+) -> dict[str, tuple[Known, Meeting]]:
+    """What each known detection comes to; images that it lacks are taken from the batch, which heals it.
+
+    They are due for upload at once, by whoever drains: their objects carry what the first detection says, from its row.
+    """
+    known = await detections.known(connection, [one.detection.detection_id for one in incoming])
+    met: dict[str, tuple[Known, Meeting]] = {}
+    revived: Pairs = []
+    added: Pairs = []
+    for one in incoming:
+        first = known.get(one.detection.detection_id)
+        if first is None:  # a tombstone that was pruned between two statements
+            continue
+        meeting = meet(first, one, collector_id=batch.origin.collector_id)
+        met[first.detection_id] = (first, meeting)
+        revived += [(one, image) for image in meeting.revived]
+        added += [(one, image) for image in meeting.added]
+    due_now = replace(batch.place, lease=timedelta(0))
+    await detections.revive_images(connection, revived, place=due_now)
+    await detections.insert_images(connection, added, place=due_now)
+    return met
+
+
+def _answer(batch: CheckedBatch, new: set[str], met: Mapping[str, tuple[Known, Meeting]]) -> dict[str, Any]:
+    entries = [
+        receipt.created(one)
+        if one.detection.detection_id in new
+        else receipt.met(one, *met[one.detection.detection_id])
+        for one in batch.judged.incoming
+    ]
+    return {
+        "batch_id": batch.origin.batch_id,
+        "collector_id": batch.origin.collector_id,
+        "detections": [*entries, *(receipt.refused(one) for one in batch.judged.refused)],
+    }

@@ -1,0 +1,180 @@
+"""The tables as SQLAlchemy sees them; alembic/versions makes them, with the triggers that guard them.
+
+A test compares both, so that neither can drift.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData()
+
+_MOMENT = TIMESTAMP(timezone=True)
+_NOW = text("now()")
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+collectors = Table(
+    "collectors",
+    metadata,
+    Column("collector_id", Text, primary_key=True),
+    Column("first_seen_at", _MOMENT, nullable=False, server_default=_NOW),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("node_id", Uuid, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("first_seen_at", _MOMENT, nullable=False, server_default=_NOW),
+    Column("api_seen_at", _MOMENT),
+    Column("worker_seen_at", _MOMENT),
+    Column("lost_at", _MOMENT),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("collector_id", Text, ForeignKey("collectors.collector_id"), primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    Column("content_digest", LargeBinary, nullable=False),
+    Column("received_at", _MOMENT, nullable=False),
+    Column("sent_at", _MOMENT),
+    Column("status_code", Integer, nullable=False),
+    Column("answer", JSONB, nullable=False),
+    CheckConstraint("octet_length(content_digest) = 32", name="batches_digest_is_sha256"),
+    CheckConstraint("status_code IN (200, 201)", name="batches_only_acknowledged_answers"),
+    Index("batches_received_at", "received_at"),
+)
+
+detections = Table(
+    "detections",
+    metadata,
+    Column("detection_id", Text, primary_key=True),
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("collector_id", Text, ForeignKey("collectors.collector_id"), nullable=False),
+    Column("batch_id", Text, nullable=False),
+    Column("camera_id", Text, nullable=False),
+    Column("captured_at", _MOMENT, nullable=False),
+    Column("received_at", _MOMENT, nullable=False),
+    Column("plate", Text),
+    Column("plate_searchable", Text),
+    Column("confidence", Float),
+    Column("candidates", JSONB),
+    Column("region", Text),
+    Column("box", JSONB),
+    Column("vehicle", JSONB),
+    Column("direction", Text),
+    Column("heading_degrees", Float),
+    Column("data", JSONB),
+    Column("retain_until", _MOMENT, nullable=False),
+    Column("clock_suspect", Boolean, nullable=False, server_default=text("false")),
+    Column("erased_at", _MOMENT),
+    CheckConstraint("confidence BETWEEN 0 AND 1", name="detections_confidence_is_a_share"),
+    CheckConstraint(
+        "erased_at IS NULL OR num_nonnulls(plate, plate_searchable, confidence, candidates, region, box, vehicle,"
+        " direction, heading_degrees, data) = 0",
+        name="detections_tombstones_are_empty",
+    ),
+    Index("detections_seq", "seq", unique=True),
+    Index("detections_newest", "captured_at", "detection_id"),
+    Index("detections_by_camera", "collector_id", "camera_id", "captured_at", "detection_id"),
+    Index("detections_by_camera_name", "camera_id", "captured_at", "detection_id"),
+    Index(
+        "detections_by_plate",
+        "plate_searchable",
+        "captured_at",
+        "detection_id",
+        postgresql_ops={"plate_searchable": "text_pattern_ops"},
+    ),
+    Index("detections_due", "retain_until", postgresql_where=text("erased_at IS NULL")),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("detection_id", Text, ForeignKey("detections.detection_id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("key", Text),
+    Column("content_type", Text),
+    Column("size", BigInteger),
+    Column("sha256", LargeBinary),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("stored_at", _MOMENT),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("last_error", Text),
+    Column("spool_node", Uuid, ForeignKey("nodes.node_id")),
+    Column("spool_file", Text),
+    Column("spool_offset", BigInteger),
+    Column("lease_owner", Uuid),
+    Column("lease_until", _MOMENT),
+    Column("holds", Integer, nullable=False, server_default=text("0")),
+    CheckConstraint(
+        "state IN ('pending', 'stored', 'expired', 'deleted', 'missing', 'rejected')",
+        name="images_state_is_known",
+    ),
+    CheckConstraint("holds >= 0", name="images_holds_are_counted"),
+    CheckConstraint("holds = 0 OR state NOT IN ('expired', 'deleted')", name="images_held_stay"),
+    CheckConstraint(
+        "state <> 'pending' OR num_nulls(key, sha256, size, spool_node, spool_file, spool_offset) = 0",
+        name="images_pending_are_in_a_spool",
+    ),
+    CheckConstraint(
+        "state <> 'stored' OR num_nulls(key, sha256, size, content_type, stored_at) = 0",
+        name="images_stored_are_complete",
+    ),
+    CheckConstraint(
+        "state IN ('pending', 'missing') OR num_nonnulls(spool_node, spool_file, spool_offset) = 0",
+        name="images_elsewhere_leave_the_spool",
+    ),
+    CheckConstraint("octet_length(sha256) = 32", name="images_digest_is_sha256"),
+    Index("images_key", "key", unique=True),
+    Index("images_waiting", "spool_node", "spool_file", postgresql_where=text("state = 'pending'")),
+    Index("images_due_for_upload", "spool_node", "lease_until", postgresql_where=text("state = 'pending'")),
+)
+
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _MOMENT, nullable=False, server_default=text("clock_timestamp()")),
+    Column("actor", Text, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),
+    Column("detection_ids", ARRAY(Text), nullable=False),
+    Column("purpose", Text),
+    Column("case", Text),
+    Index("access_log_at", "at"),
+    Index("access_log_detections", "detection_ids", postgresql_using="gin"),
+)

@@ -1,0 +1,177 @@
+"""The spool: this node's durable folder, where accepted bytes wait until the object store has them.
+
+SPOOL_DIR/node-id   who this node is
+          tmp/      being received; swept when nobody holds its lock
+          ready/    complete and synced, one file a batch
+          dead/     set aside with a reason
+          usage     bytes held or promised, shared by all processes of the node
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from platevault.domain.errors import Corrupted, SpoolFull
+from platevault.stores.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
+from platevault.stores.spool_draft import Draft, begin_draft
+from platevault.stores.spool_file import Index, read_index
+from platevault.stores.spool_usage import SpoolUsage
+
+
+class Spool:
+    """Begin a draft, read what is ready, release what is settled."""
+
+    def __init__(self, folder: Path, *, max_bytes: int, node_id: UUID) -> None:
+        self.node_id = node_id
+        self.max_bytes = max_bytes
+        self._tmp = folder / "tmp"
+        self._ready = folder / "ready"
+        self._dead = folder / "dead"
+        self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes)
+
+    @classmethod
+    def open(cls, folder: Path, *, max_bytes: int, new_node_id: UUID) -> "Spool":
+        """The spool in this folder, made where it is missing; `new_node_id` is taken when the folder has none yet.
+
+        Raises `SettingsInvalid` when the folder is on a network file system.
+        """
+        make_folder(folder)
+        refuse_network_file_system(folder, variable="SPOOL_DIR")
+        for name in ("tmp", "ready", "dead"):
+            make_folder(folder / name)
+        return cls(folder, max_bytes=max_bytes, node_id=_node_id(folder, new_node_id))
+
+    def begin(self, name: str, *, reserve: int, keep: bool) -> Draft:
+        """A locked draft with `reserve` bytes promised to it; raises `SpoolFull` when the cap or the disk has no room."""
+        if free_bytes(self._tmp) < reserve:
+            raise SpoolFull("the disk of the spool is full", retry_after=30)
+        if not self._usage.reserve(reserve):
+            raise SpoolFull("the spool is full", retry_after=10)
+        try:
+            return begin_draft(self._tmp / name, ready=self._ready, reserved=reserve, usage=self._usage, keep=keep)
+        except OSError as error:
+            self._usage.add(-reserve)
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
+
+    async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
+        """Bytes of a ready file; None when this node has no such file or it is shorter."""
+        return await asyncio.to_thread(self._read, file, offset, size)
+
+    def ready_files(self) -> list[str]:
+        """Names of the files in `ready/`, the oldest first."""
+        found = []
+        for entry in os.scandir(self._ready):
+            try:
+                found.append((entry.stat().st_mtime_ns, entry.name))
+            except FileNotFoundError:
+                continue
+        return [name for _, name in sorted(found)]
+
+    @contextlib.contextmanager
+    def claimed(self, file: str) -> Iterator[int | None]:
+        """The ready file, open and locked for the length of the block; None when somebody else has it or it is gone."""
+        descriptor = _lock(self._ready / file)
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def index_of(self, descriptor: int) -> tuple[Index, bytes]:
+        """(index, manifest text) of a claimed file; raises `Corrupted`."""
+        index = read_index(descriptor)
+        manifest = os.pread(descriptor, index.manifest.size, index.manifest.offset)
+        if len(manifest) != index.manifest.size:
+            raise Corrupted("the manifest of the spool file is cut")
+        return index, manifest
+
+    def unlink(self, file: str) -> None:
+        """The claimed file is gone and its room given back. Its name may come back after a power cut; that is harmless:
+        a ready file is ingested again, and finds its images stored.
+        """
+        path = self._ready / file
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return
+        self._usage.add(-size)
+
+    def set_aside(self, file: str, reason: str) -> None:
+        """Move the claimed file to `dead/` with its reason beside it: the reason is synced first, then the name."""
+        note = self._dead / f"{file}.reason"
+        with note.open("w", encoding="utf-8") as out:
+            out.write(reason + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        size = (self._ready / file).stat().st_size
+        (self._ready / file).rename(self._dead / file)
+        sync_folder(self._dead)
+        sync_folder(self._ready)
+        self._usage.add(-size)
+
+    def sweep(self) -> int:
+        """Remove drafts that nobody holds (their process died) and recount; returns how many were removed."""
+        removed = 0
+        for entry in os.scandir(self._tmp):
+            descriptor = _lock(Path(entry.path))
+            if descriptor is not None:
+                Path(entry.path).unlink(missing_ok=True)
+                os.close(descriptor)
+                removed += 1
+        self._usage.recount((self._tmp, self._ready))
+        return removed
+
+    def used(self) -> int:
+        """Bytes held or promised on this node now."""
+        return self._usage.used()
+
+    def _read(self, file: str, offset: int, size: int) -> bytes | None:
+        try:
+            descriptor = os.open(self._ready / file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            data = os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+        return data if len(data) == size else None
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file under this very name, or None."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.fstat(descriptor)
+        named = path.stat()
+    except OSError:  # locked by somebody else, or unlinked while we waited
+        os.close(descriptor)
+        return None
+    if mine.st_ino != named.st_ino:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _node_id(folder: Path, new: UUID) -> UUID:
+    """The id in `node-id`; made once, synced, and by one process only."""
+    path = folder / "node-id"
+    if not path.exists():
+        draft = folder / f"node-id.{new}"
+        with draft.open("w", encoding="ascii") as out:
+            out.write(f"{new}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+        sync_folder(folder)
+    return UUID(path.read_text(encoding="ascii").strip())

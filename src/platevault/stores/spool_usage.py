@@ -1,0 +1,72 @@
+"""How many bytes the spool of this node holds or has promised: one number for all its processes, in a locked file."""
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_NUMBER: Final = struct.Struct(">q")
+
+
+class SpoolUsage:
+    """Reserve before writing, give back after unlinking; exact among processes, and recounted from the disk now and then
+    because a killed process gives nothing back.
+    """
+
+    def __init__(self, file: Path, *, max_bytes: int) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+
+    def reserve(self, size: int) -> bool:
+        """True when the bytes are yours; False when the cap leaves no room for them."""
+        with self._locked() as descriptor:
+            used = _read(descriptor)
+            if used + size > self._max_bytes:
+                return False
+            _write(descriptor, used + size)
+            return True
+
+    def add(self, size: int) -> None:
+        """Correct the number: negative gives back, positive was used beyond what was reserved."""
+        if size:
+            with self._locked() as descriptor:
+                _write(descriptor, max(0, _read(descriptor) + size))
+
+    def used(self) -> int:
+        """Bytes held or promised now."""
+        with self._locked() as descriptor:
+            return _read(descriptor)
+
+    def recount(self, folders: tuple[Path, ...]) -> None:
+        """Take the number from what lies in the folders; a file being written counts with what it has reserved."""
+        with self._locked() as descriptor:
+            _write(descriptor, sum(_size(entry) for folder in folders for entry in os.scandir(folder)))
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # unlinked meanwhile
+        return 0
+
+
+def _read(descriptor: int) -> int:
+    raw = os.pread(descriptor, _NUMBER.size, 0)
+    number: int = _NUMBER.unpack(raw)[0] if len(raw) == _NUMBER.size else 0
+    return number
+
+
+def _write(descriptor: int, number: int) -> None:
+    os.pwrite(descriptor, _NUMBER.pack(number), 0)

@@ -1,0 +1,290 @@
+"""Wires the parts once, by hand; the only place that makes clocks and ids."""
+
+import asyncio
+import functools
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from pydantic import SecretStr
+
+from platevault.domain.batch import Limits
+from platevault.domain.breaker import Breaker
+from platevault.domain.budget import ByteBudget
+from platevault.domain.errors import SettingsInvalid
+from platevault.domain.lifecycle import Rule, wanted_rules
+from platevault.domain.retention import Retention
+from platevault.flows.configure_bucket import configure_bucket
+from platevault.flows.drain import drain
+from platevault.flows.ingest import Rules
+from platevault.flows.keep_alive import keep_alive
+from platevault.flows.reception import Reception
+from platevault.flows.recover import keep_recovering
+from platevault.flows.upload import UploadLane
+from platevault.logs import set_up_logs
+from platevault.settings import Settings, read_settings
+from platevault.stores.database import Database
+from platevault.stores.embedded.syncfs import sync_folder_tree
+from platevault.stores.images import ImageLedger
+from platevault.stores.objects import ObjectStore, UrlSigner
+from platevault.stores.objects.bucket import BucketAdmin
+from platevault.stores.objects.local import LocalStore, LocalUrlSigner
+from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
+from platevault.stores.objects.s3 import S3Store
+from platevault.stores.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+PUTS_AT_ONCE: Final = 32
+UPLOADS_END_WITHIN_SECONDS: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRules:
+    """Which credentials open what. `open_to_all` is for `--embedded` alone, on loopback."""
+
+    collector_token: str | None
+    viewer_token: str | None
+    signing_key: str | None
+    open_to_all: bool = False
+    purpose_required: bool = False
+    cookie_valid_for: timedelta = timedelta(hours=12)
+    cookie_secure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRules:
+    """How long presigned URLs live."""
+
+    valid_for: timedelta = timedelta(minutes=15)
+    valid_for_at_most: timedelta = timedelta(minutes=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """What the doors need, in one value; `start` sets the node's own work going, `stop` ends it and loses nothing."""
+
+    database: Database
+    objects: ObjectStore
+    signer: UrlSigner
+    spool: Spool
+    lane: UploadLane
+    reception: Reception
+    access: AccessRules
+    links: LinkRules
+    now: Callable[[], datetime]
+    image_origin: str | None
+    public_url: str | None
+    _work: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def limits(self) -> Limits:
+        return self.reception.rules.limits
+
+    @property
+    def node_id(self) -> uuid.UUID:
+        return self.spool.node_id
+
+    async def start(self, *, as_worker: bool = False) -> None:
+        """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
+        host = socket.gethostname()
+        self._begin(keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
+        self._begin(keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
+        self._begin(drain(lane=self.lane, jitter=_jitter))
+
+    async def stop(self) -> None:
+        """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
+        for task in self._work:
+            task.cancel()
+        if self.reception.uploads:
+            await asyncio.wait(self.reception.uploads, timeout=UPLOADS_END_WITHIN_SECONDS)
+        for upload in self.reception.uploads:
+            upload.cancel()
+        await asyncio.gather(*self._work, *self.reception.uploads, return_exceptions=True)
+        await self.objects.close()
+        await self.database.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_restarted(work))
+        self._work.add(task)
+
+
+async def _restarted(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("background work ended")
+        raise
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault of these settings; nothing is connected yet. Raises `SettingsInvalid` when the spool cannot be used."""
+    database = open_database(settings)
+    objects = open_objects(settings)
+    spool = Spool.open(settings.spool_dir, max_bytes=settings.spool_max_bytes, new_node_id=uuid.uuid4())
+    process_id = uuid.uuid4()
+    limits = Limits(
+        max_batch_detections=settings.max_batch_detections,
+        max_batch_bytes=settings.max_batch_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        image_types=frozenset(settings.image_types),
+    )
+    retention = Retention(
+        keep_for=timedelta(days=settings.image_retention_days),
+        clock_suspect_after=timedelta(days=settings.clock_suspect_days),
+    )
+    lane = UploadLane(
+        spool=spool,
+        objects=objects,
+        ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
+        breaker=Breaker(clock=time.monotonic, jitter=_jitter),
+        slots=asyncio.Semaphore(PUTS_AT_ONCE),
+    )
+    reception = Reception(
+        database=database,
+        lane=lane,
+        rules=Rules(limits=limits, retention=retention, node_id=spool.node_id, process_id=process_id),
+        memory=ByteBudget(settings.upload_memory_bytes),
+        now=_now,
+        new_file_name=lambda: f"{uuid.uuid4()}.batch",
+    )
+    return Vault(
+        database=database,
+        objects=objects,
+        signer=open_signer(settings),
+        spool=spool,
+        lane=lane,
+        reception=reception,
+        access=_access(settings),
+        links=LinkRules(
+            valid_for=settings.url_valid_for,
+            valid_for_at_most=timedelta(minutes=settings.image_max_url_expiry_minutes),
+        ),
+        now=_now,
+        image_origin=settings.image_origin,
+        public_url=settings.public_url,
+    )
+
+
+def open_database(settings: Settings) -> Database:
+    """The pool; nothing is connected yet."""
+    return Database.open(_secret(settings.database_url), pool_size=settings.db_pool_size)
+
+
+def open_objects(settings: Settings) -> ObjectStore:
+    """The object store that the settings name, with the service identity."""
+    if settings.storage_backend == "local":
+        return LocalStore.open(settings.local_storage_dir)
+    sync = None if settings.storage_sync_dir is None else functools.partial(sync_folder_tree, settings.storage_sync_dir)
+    return S3Store.open(
+        endpoint=settings.minio_endpoint or "",
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        bucket=settings.minio_bucket,
+        access_key=settings.minio_access_key or "",
+        secret_key=_secret(settings.minio_secret_key),
+        sync=sync,
+    )
+
+
+def open_signer(settings: Settings) -> UrlSigner:
+    """Signs for the origin that browsers reach, with the identity that may only read."""
+    if settings.storage_backend == "local":
+        own = settings.public_url or f"http://{_reachable(settings.host)}:{settings.port}"
+        return LocalUrlSigner(public_url=own, signing_key=_secret(settings.url_signing_key).encode())
+    apart = settings.minio_presign_access_key is not None
+    if not apart:
+        log.warning(
+            "presigned URLs carry the id of the service's own key",
+            fix="set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY to an identity that may only GetObject",
+        )
+    identity = SigningIdentity(
+        access_key=(settings.minio_presign_access_key if apart else settings.minio_access_key) or "",
+        secret_key=_secret(settings.minio_presign_secret_key if apart else settings.minio_secret_key),
+        region=settings.minio_region,
+    )
+    return S3UrlSigner(public_endpoint=settings.image_origin or "", bucket=settings.minio_bucket, identity=identity)
+
+
+def open_bucket_admin(settings: Settings) -> BucketAdmin:
+    """The bucket with the identity that may set it up, where one is given; raises `SettingsInvalid` without S3."""
+    if settings.storage_backend != "s3":
+        raise SettingsInvalid("STORAGE_BACKEND=local has no bucket: there is nothing to configure")
+    apart = settings.minio_admin_access_key is not None
+    return BucketAdmin.open(
+        endpoint=settings.minio_endpoint or "",
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        bucket=settings.minio_bucket,
+        access_key=(settings.minio_admin_access_key if apart else settings.minio_access_key) or "",
+        secret_key=_secret(settings.minio_admin_secret_key if apart else settings.minio_secret_key),
+    )
+
+
+def rules_wanted(settings: Settings) -> tuple[Rule, ...]:
+    """The lifecycle rules that these settings ask for."""
+    return wanted_rules(retention_days=settings.image_retention_days, margin_days=settings.lifecycle_margin_days)
+
+
+async def configure_embedded_bucket(settings: Settings, *, admin: Mapping[str, str]) -> None:
+    """The embedded bucket is as it should be afterwards; `admin` has the variables of the identity that may do that."""
+    if settings.storage_backend != "s3":
+        return
+    as_admin = settings.model_copy(
+        update={
+            "minio_admin_access_key": admin["MINIO_ADMIN_ACCESS_KEY"],
+            "minio_admin_secret_key": SecretStr(admin["MINIO_ADMIN_SECRET_KEY"]),
+        },
+    )
+    report = await configure_bucket(admin=open_bucket_admin(as_admin), rules_wanted=rules_wanted(settings))
+    for problem in report.problems:
+        log.warning("bucket", problem=problem)
+
+
+def start_logs(settings: Settings) -> None:
+    """From now on this process logs as the settings say."""
+    set_up_logs(settings.log_level)
+
+
+def _access(settings: Settings) -> AccessRules:
+    return AccessRules(
+        collector_token=_secret(settings.collector_token) or None,
+        viewer_token=_secret(settings.viewer_token) or None,
+        signing_key=_secret(settings.url_signing_key) or None,
+        open_to_all=settings.platevault_embedded and settings.viewer_token is None,
+        purpose_required=settings.purpose_required,
+        cookie_secure=urlsplit(settings.public_url or "").scheme == "https",
+    )
+
+
+def _secret(value: Any) -> str:
+    return "" if value is None else str(value.get_secret_value())
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.5)  # noqa: S311  spreads retries, hides nothing
+
+
+def vault_from_environment() -> Vault:
+    """The vault of the environment and `.env`, with its logs set up; `--embedded` reads no `.env`."""
+    embedded = os.environ.get("PLATEVAULT_EMBEDDED") == "1"
+    settings = read_settings(env_file=None if embedded else Path(".env"), platevault_embedded=embedded)
+    set_up_logs(settings.log_level)
+    return open_vault(settings)

@@ -1,0 +1,113 @@
+"""`POST /v1/detections`: batches of detections with their images, and what became of a batch."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from starlette.requests import ClientDisconnect
+
+from platevault.domain.access import Scope
+from platevault.domain.errors import BatchRefused, InvalidRequest, Missing, VaultError
+from platevault.flows.accept import accept
+from platevault.flows.batch_status import batch_status
+from platevault.flows.reception import Delivery
+from platevault.web.access import SignedIn
+from platevault.web.batch_examples import ANSWERS, BODY, STATUS
+from platevault.web.wired import Wired
+
+router = APIRouter(tags=["ingest"])
+
+# Of a body that is refused unread: this much is taken off the wire, so that a client which sends before it listens
+# still gets to see the answer.
+DISCARD_BYTES = 1024 * 1024
+DISCARD_WITHIN_SECONDS = 2.0
+
+
+@router.post("/v1/detections", status_code=201, openapi_extra={"requestBody": BODY}, responses=ANSWERS)
+async def post_batch(
+    request: Request,
+    actor: SignedIn,
+    vault: Wired,
+    durability: Annotated[
+        str, Query(pattern="^(spooled|stored)$", description="`stored` waits until the bucket has all")
+    ] = "spooled",
+) -> Response:
+    """Keep a batch: when this answers 200 or 201, each `created` and `duplicate` survives a power cut.
+
+    A 503 means that the outcome is unknown: send the same batch again, after `Retry-After` seconds.
+    """
+    actor.must(Scope.DETECTIONS_WRITE)
+    delivery = Delivery(
+        content_type=request.headers.get("content-type"),
+        declared_bytes=_declared_bytes(request),
+        only_collector=actor.collector_id,
+        wait_until_stored=durability == "stored",
+    )
+    body = _Body(request)
+    try:
+        receipt = await accept(body.chunks(), delivery, reception=vault.reception)
+    except ClientDisconnect as error:
+        raise BatchRefused("the connection ended before the body did") from error
+    except VaultError:
+        if not body.was_read:
+            await body.discard(DISCARD_BYTES)
+        raise
+    headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
+    return _json(receipt.body, status_code=receipt.status_code, headers=headers)
+
+
+@router.get("/v1/collectors/{collector_id}/batches/{batch_id}", responses=STATUS)
+async def get_batch(
+    collector_id: str,
+    batch_id: str,
+    actor: SignedIn,
+    vault: Wired,
+) -> Response:
+    """What became of a batch, with the states of now. Keep your copy of the images until `durability` is `stored`."""
+    if Scope.DETECTIONS_READ not in actor.scopes:
+        actor.must(Scope.DETECTIONS_WRITE)
+    if actor.collector_id not in (None, collector_id):
+        raise Missing("no batch of that id")
+    receipt = await batch_status(vault.database, collector_id=collector_id, batch_id=batch_id)
+    return _json(receipt.body)
+
+
+class _Body:
+    """The request's body, and whether anybody began to read it."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.was_read = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.was_read = True
+        async for chunk in self._request.stream():
+            yield chunk
+
+    async def discard(self, most: int) -> None:
+        """Not for a client that waits for a 100 Continue: it has sent nothing, and the final answer spares it the trouble."""
+        if self._request.headers.get("expect", "").lower() == "100-continue":
+            return
+        taken = 0
+        with contextlib.suppress(ClientDisconnect, TimeoutError):
+            async with asyncio.timeout(DISCARD_WITHIN_SECONDS):
+                async for chunk in self._request.stream():
+                    taken += len(chunk)
+                    if taken >= most:
+                        return
+
+
+def _declared_bytes(request: Request) -> int | None:
+    text = request.headers.get("content-length")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise InvalidRequest("Content-Length is not a number")
+    return int(text)
+
+
+def _json(body: Any, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status_code=status_code, headers=headers, media_type="application/json")

@@ -1,0 +1,57 @@
+"""GET /v1/detections, POST /v1/search, GET /v1/detections/{detection_id}: what was seen."""
+
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from platevault.domain.search import parse_fields, parse_query
+from platevault.flows.find import Links, find, find_one
+from platevault.web.access import Looking
+from platevault.web.openapi import SEARCH_PARAMETERS, answers, problems
+from platevault.web.schemas import DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
+from platevault.web.wired import Wired
+
+SEARCH_BYTES_MAX: Final = 64 * 1024
+
+router = APIRouter(tags=["detections"], max_body_size=SEARCH_BYTES_MAX)
+
+_PAGE = answers(PageAnswered, {"items": [DETECTION_EXAMPLE], "next_cursor": None})
+
+
+@router.get(
+    "/v1/detections",
+    summary="List detections, newest first, or as a change feed",
+    responses=_PAGE | problems(),
+    openapi_extra={"parameters": SEARCH_PARAMETERS},
+)
+async def list_detections(request: Request, vault: Wired, look: Looking) -> Response:
+    """Each image comes with a presigned URL once it is stored. An unknown parameter is refused, never ignored."""
+    search = parse_query(request.query_params.multi_items())
+    return _json(await find(search, look=look, database=vault.database, links=links_of(vault)))
+
+
+@router.post("/v1/search", summary="Search detections, with the filters as JSON", responses=_PAGE | problems(413))
+async def search_detections(asked: SearchAsked, vault: Wired, look: Looking) -> Response:
+    """The same as the list; no plate stands in a URL, and `data` can be compared in more ways."""
+    search = parse_fields(asked.model_dump(by_alias=True, exclude_unset=True))
+    return _json(await find(search, look=look, database=vault.database, links=links_of(vault)))
+
+
+@router.get(
+    "/v1/detections/{detection_id}",
+    summary="One detection",
+    responses=answers(DetectionAnswered, DETECTION_EXAMPLE) | problems(404),
+)
+async def show_detection(detection_id: str, vault: Wired, look: Looking) -> Response:
+    """With its images and their URLs."""
+    return _json(await find_one(detection_id, look=look, database=vault.database, links=links_of(vault)))
+
+
+def links_of(vault: Wired) -> Links:
+    """Links of the usual life, all of one moment."""
+    return Links(signer=vault.signer, valid_for=vault.links.valid_for, now=vault.now())
+
+
+def _json(answer: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -1,0 +1,68 @@
+"""The web app around one vault: its routes, what goes around them, and its start and stop."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from platevault.vault import Vault, vault_from_environment
+from platevault.web import problems
+from platevault.web.middleware import Surroundings
+from platevault.web.routes import ROUTERS
+from platevault.web.schemas import ProblemAnswered
+
+STATIC: Final = Path(__file__).parent / "static"
+DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look
+for them with a purpose that is written down. Every error is an `application/problem+json` with a stable `type`."""
+
+
+def build() -> FastAPI:
+    """The app as the environment's settings want it; the factory that uvicorn calls."""
+    return build_app(vault_from_environment())
+
+
+def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
+    """The app around this vault, which it starts and stops."""
+    app = FastAPI(
+        title="Platevault",
+        version=version("platevault"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_while_running,
+    )
+    app.state.vault = vault
+    app.add_middleware(Surroundings, image_origin=vault.image_origin)
+    problems.install(app)
+    for router in routers:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    _describe_problems(app)
+    return app
+
+
+@asynccontextmanager
+async def _while_running(app: FastAPI) -> AsyncIterator[None]:
+    vault: Vault = app.state.vault
+    await vault.start()
+    try:
+        yield
+    finally:
+        await vault.stop()
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the schema that every error response refers to; FastAPI knows only those of models it sends itself."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        schemas = description.setdefault("components", {}).setdefault("schemas", {})
+        schemas.setdefault(ProblemAnswered.__name__, ProblemAnswered.model_json_schema())
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it

@@ -1,0 +1,104 @@
+"""What goes around every request: its id, one line in the log, security headers, and an answer when all else fails."""
+
+import re
+import time
+import traceback
+import uuid
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from platevault.web import problems
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+UNLOGGED: Final = frozenset({"/healthz", "/readyz"})
+
+_log = structlog.get_logger("platevault.web")
+
+
+class Surroundings:
+    """Wraps the app. Bodies pass through untouched and unbuffered."""
+
+    def __init__(self, app: ASGIApp, *, image_origin: str | None) -> None:
+        self._app = app
+        self._page_policy = page_policy(image_origin)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+        began = time.perf_counter()
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._complete(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception as error:  # noqa: BLE001  the last one who can answer
+                _log.error("request failed", route=_route(scope), error=_names(error), stack=_stack(error))
+                if status == 0:
+                    await problems.unexpected(request_id).response()(scope, receive, send_with_headers)
+            finally:
+                _log_line(scope, status, seconds=time.perf_counter() - began)
+
+    def _complete(self, headers: MutableHeaders, request_id: str) -> None:
+        headers["X-Request-Id"] = request_id
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["X-Content-Type-Options"] = "nosniff"
+        kind = headers.get("content-type", "").partition(";")[0]
+        if kind == "text/html":
+            headers.setdefault("Content-Security-Policy", self._page_policy)
+        elif kind.endswith("json"):
+            headers.setdefault("Cache-Control", "no-store")
+
+
+def page_policy(image_origin: str | None) -> str:
+    """What a page of ours may load: its own style and script, and images from here and the public object store."""
+    images = "'self'" if image_origin is None else f"'self' {image_origin}"
+    return (
+        f"default-src 'none'; img-src {images}; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def _request_id(given: str | None) -> str:
+    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _log_line(scope: Scope, status: int, *, seconds: float) -> None:
+    if scope["path"] in UNLOGGED:
+        return
+    # Status 0: the client went away before there was an answer.
+    write = _log.warning if status >= 500 else _log.info
+    write("request", method=scope["method"], route=_route(scope), status=status, ms=round(seconds * 1000, 1))
+
+
+def _names(error: BaseException) -> str:
+    """The kinds of the error and of its causes; their messages may quote a plate or a token."""
+    names: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(names) < 8:
+        names.append(type(cause).__qualname__)
+        cause = cause.__cause__ or cause.__context__
+    return " from ".join(names)
+
+
+def _stack(error: BaseException) -> list[str]:
+    """Our own frames, and the last few of whoever raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames[:-3] if "platevault" in frame.filename]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in (*ours[-12:], *frames[-3:])]

@@ -1,0 +1,5 @@
+"""The pages that people read."""
+
+from platevault.web.pages import detections, docs, login
+
+routers = (detections.router, docs.router, login.router)

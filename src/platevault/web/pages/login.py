@@ -1,0 +1,82 @@
+"""/login trades the viewers' token for a cookie; /logout takes it back."""
+
+import re
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from platevault.domain.errors import Forbidden, InvalidRequest
+from platevault.web import session
+from platevault.web.access import CASE_MAX, PURPOSE_MAX, checked_reason, is_same_origin
+from platevault.web.html import page
+from platevault.web.wired import Wired
+
+FORM_BYTES_MAX: Final = 16 * 1024
+
+router = APIRouter(include_in_schema=False, max_body_size=FORM_BYTES_MAX)
+
+# A path of this site: one slash, for browsers read `//host` and `/\host` as other sites, and drop tabs and line ends.
+_LOCAL_PATH: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
+
+
+@router.get("/login")
+async def show_login(request: Request, vault: Wired) -> Response:
+    """The form; an embedded vault has nothing to sign in to."""
+    back = local_path(request.query_params.get("next"))
+    if vault.access.open_to_all:
+        return RedirectResponse(back, 303)
+    return _form(vault, back=back)
+
+
+@router.post("/login")
+async def log_in(request: Request, vault: Wired) -> Response:
+    """Give the cookie and go where the visitor wanted to; a wrong token gets the form again."""
+    if not is_same_origin(request, vault=vault, unknown=True):
+        raise Forbidden("sign in from the page of this vault")
+    form = await request.form(max_files=0, max_fields=8)
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    back = local_path(fields.get("next"))
+    rules = vault.access
+    try:
+        purpose = checked_reason("purpose", fields.get("purpose"), at_most=PURPOSE_MAX)
+        case = checked_reason("case", fields.get("case"), at_most=CASE_MAX)
+    except InvalidRequest as error:
+        return _form(vault, back=back, message=str(error), status=422)
+    if rules.signing_key is None or not session.is_token(fields.get("token", "").strip(), rules.viewer_token):
+        return _form(vault, back=back, message="This token does not open the vault.", status=401)
+    if rules.purpose_required and purpose is None:
+        return _form(vault, back=back, message="Say why you look: a purpose is required here.", status=422)
+    answer = RedirectResponse(back, 303, headers={"Cache-Control": "no-store"})
+    session.begin(answer, session.Session(purpose=purpose, case=case), rules=rules)
+    return answer
+
+
+@router.post("/logout")
+async def log_out(request: Request, vault: Wired) -> Response:
+    """Forget the cookie."""
+    if not is_same_origin(request, vault=vault, unknown=True):
+        raise Forbidden("sign out from the page of this vault")
+    answer = RedirectResponse("/login", 303, headers={"Cache-Control": "no-store"})
+    session.end(answer, rules=vault.access)
+    return answer
+
+
+def local_path(text: str | None) -> str:
+    """The text when it is a path of this site, `/` otherwise."""
+    return text if text is not None and _LOCAL_PATH.fullmatch(text) else "/"
+
+
+def _form(vault: Wired, *, back: str, message: str | None = None, status: int = 200) -> Response:
+    if vault.access.signing_key is None:
+        message, status = "Signing in is off here: the operator has to set URL_SIGNING_KEY.", 403
+    return page(
+        "login.html",
+        status=status,
+        back=back,
+        message=message,
+        purpose_required=vault.access.purpose_required,
+        can_sign_out=False,
+        purpose_max=PURPOSE_MAX,
+        case_max=CASE_MAX,
+    )

@@ -1,0 +1,166 @@
+"""What went wrong, as HTTP says it: the only place that gives an error a status (RFC 9457)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from platevault.domain import errors
+from platevault.domain.ranges import RangeNotThere
+from platevault.web.html import page
+from platevault.web.wired import request_id_of
+
+CONTENT_TYPE: Final = "application/problem+json"
+CORRUPTED_RETRY_AFTER_SECONDS: Final = 300
+VALIDATION_ERRORS_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem; `slug` is the stable part of its `type`, and `title` never changes with the case."""
+
+    status: int
+    slug: str
+    title: str
+
+
+KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
+    errors.VaultError: Kind(503, "unavailable", "Not available now"),
+    errors.Refusal: Kind(422, "refused", "The request is refused"),
+    errors.InvalidRequest: Kind(422, "invalid-request", "The request is not valid"),
+    errors.BatchRefused: Kind(422, "batch-refused", "The batch is refused"),
+    errors.TooLarge: Kind(413, "too-large", "Larger than the limits allow"),
+    errors.IdentifierReused: Kind(409, "identifier-reused", "The batch id was used for other content"),
+    errors.NotSignedIn: Kind(401, "not-signed-in", "Sign in first"),
+    errors.Forbidden: Kind(403, "forbidden", "Not allowed"),
+    errors.PurposeMissing: Kind(403, "purpose-missing", "Say why you look"),
+    errors.Missing: Kind(404, "not-found", "Nothing of that name"),
+    RangeNotThere: Kind(416, "range-not-there", "The range begins behind the end"),
+    errors.Unavailable: Kind(503, "unavailable", "Not available now"),
+    errors.Busy: Kind(429, "busy", "Too much at once"),
+    errors.SpoolFull: Kind(503, "spool-full", "No room to keep more"),
+    errors.DatabaseUnavailable: Kind(503, "database-unavailable", "The database is not available"),
+    errors.StoreUnavailable: Kind(503, "store-unavailable", "The object store is not available"),
+    errors.StoreMisconfigured: Kind(503, "store-misconfigured", "The object store refuses"),
+    errors.HeldElsewhere: Kind(503, "held-elsewhere", "Another node has the bytes for now"),
+    errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),
+    errors.Corrupted: Kind(503, "corrupted", "The bytes are not what they were"),
+}
+UNEXPECTED: Final = Kind(500, "unexpected", "This should not have happened")
+
+_EXTRAS: Final = ("part", "first_digest", "this_digest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One answer that says what is wrong."""
+
+    kind: Kind
+    detail: str
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self, *, headers: Mapping[str, str] | None = None) -> Response:
+        kind = self.kind
+        body = {
+            "type": f"urn:platevault:problem:{kind.slug}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": self.detail,
+            **self.extras,
+        }
+        return Response(
+            msgspec.json.encode(body),
+            status_code=kind.status,
+            media_type=CONTENT_TYPE,
+            headers={"Cache-Control": "no-store", **self.headers, **(headers or {})},
+        )
+
+
+def problem_of(error: errors.VaultError) -> Problem:
+    """What the error is in HTTP's words; each 503 and 429 says when to come back."""
+    kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
+    extras = {name: value for name in _EXTRAS if (value := getattr(error, name, None)) is not None}
+    if isinstance(error, errors.BatchRefused) and error.refused:
+        extras["refused"] = [{"detection_id": name, "reasons": list(reasons)} for name, reasons in error.refused]
+    return Problem(kind=kind, detail=_detail(error), extras=extras, headers=_headers(error, kind))
+
+
+def unexpected(request_id: str) -> Problem:
+    """For a fault of ours: nothing of its inside is told, only the id under which it was logged."""
+    return Problem(kind=UNEXPECTED, detail=f"The log has more under request id {request_id}.")
+
+
+def image_gone(state: str) -> Problem:
+    """There was such an image: it is `expired` or `deleted`; or it never came to be one that can be shown."""
+    status = 410 if state in {"expired", "deleted"} else 404
+    kind = Kind(status, f"image-{state}", f"The image is {state}")
+    return Problem(kind=kind, detail=f"The image is {state}.", headers={"X-Image-State": state})
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem; people on a page get a page."""
+    app.add_exception_handler(errors.VaultError, _on_vault_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def _detail(error: errors.VaultError) -> str:
+    # What a setting or a disk says is for the log of the operator, not for whoever asks.
+    if isinstance(error, errors.SettingsInvalid | errors.Corrupted | errors.StoreUnavailable):
+        return KINDS[next(cls for cls in type(error).__mro__ if cls in KINDS)].title + "."
+    return str(error)
+
+
+def _headers(error: errors.VaultError, kind: Kind) -> dict[str, str]:
+    if isinstance(error, errors.NotSignedIn):
+        return {"WWW-Authenticate": 'Bearer realm="platevault"'}
+    if isinstance(error, RangeNotThere):
+        return {"Content-Range": f"bytes */{error.size}"}
+    if kind.status in {429, 503}:
+        return {"Retry-After": str(max(1, getattr(error, "retry_after", CORRUPTED_RETRY_AFTER_SECONDS)))}
+    return {}
+
+
+async def _on_vault_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.VaultError)
+    if isinstance(error, errors.NotSignedIn) and _is_page(request):
+        back = request.url.path if request.method == "GET" else "/"
+        return RedirectResponse(f"/login?{urlencode({'next': back})}", 303, headers={"Cache-Control": "no-store"})
+    return _answer(request, problem_of(error))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    lines = [
+        {"at": ".".join(str(step) for step in line["loc"])[:200], "message": str(line["msg"])}
+        for line in error.errors()[:VALIDATION_ERRORS_MAX]
+    ]
+    detail = "; ".join(f"{line['at']}: {line['message']}" for line in lines[:3])
+    return _answer(request, Problem(kind=KINDS[errors.InvalidRequest], detail=detail, extras={"errors": lines}))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    return _answer(request, Problem(kind=kind, detail=f"{phrase}.", headers=dict(error.headers or {})))
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    if not _is_page(request):
+        return problem.response()
+    answer = page("problem.html", status=problem.kind.status, problem=problem, request_id=request_id_of(request))
+    answer.headers.update(problem.headers)
+    return answer
+
+
+def _is_page(request: Request) -> bool:
+    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,23 @@
+"""The vault that this app was built with, and the request's own id, as dependencies."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from platevault.vault import Vault
+
+
+def vault_of(request: Request) -> Vault:
+    return cast(Vault, request.app.state.vault)
+
+
+def request_id_of(request: Request) -> str:
+    return str(request.scope["state"]["request_id"])
+
+
+def route_of(request: Request) -> str:
+    """The template of the route (`/v1/detections/{detection_id}`), which names no one."""
+    return str(getattr(request.scope.get("route"), "path", ""))
+
+
+Wired = Annotated[Vault, Depends(vault_of)]

@@ -1,0 +1,48 @@
+"""`platevault worker`: drains this node's spool and says that it is alive, until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from platevault.domain.errors import Unavailable, VaultError
+from platevault.flows.migrate import refuse_older_schema
+from platevault.vault import Vault, vault_from_environment
+
+log = structlog.get_logger(__name__)
+
+
+async def work(vault: Vault) -> None:
+    """Run until SIGTERM or SIGINT; what is under way then is finished or due again."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await refuse_older_schema(vault.database)
+    except Unavailable as error:
+        log.warning("database not there yet", why=str(error))
+    await vault.start(as_worker=True)
+    log.info("worker started", node=str(vault.node_id))
+    await stop.wait()
+    await vault.stop()
+    log.info("worker stopped")
+
+
+def main() -> int:
+    """Exit code 0 after a stop that was asked for, 2 for settings that are wrong."""
+    try:
+        asyncio.run(_main())
+    except VaultError as error:
+        log.error("worker cannot start", why=str(error))
+        return 2
+    return 0
+
+
+async def _main() -> None:
+    await work(vault_from_environment())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

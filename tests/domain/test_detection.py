@@ -1,0 +1,107 @@
+"""What makes a detection valid in itself."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platevault.domain.detection import DATA_DEPTH_MAX, Detection, parse_detection
+from tests.deliveries import a_detection_of
+
+NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
+
+
+def parsed(**fields: Any) -> Detection | tuple[str, ...]:
+    raw = {**a_detection_of("evt_abc123", {"full": b"x"}), "captured_at": NOW.isoformat(), **fields}
+    return parse_detection(raw, received_at=NOW)
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("fields", "field_named"),
+    [
+        ({"captured_at": "2025-01-15T10:30:00"}, "captured_at"),
+        ({"captured_at": (NOW + timedelta(minutes=5, seconds=1)).isoformat()}, "captured_at"),
+        ({"captured_at": 1736937000}, "captured_at"),
+        ({"captured_at": "1970-01-01T00:00:00Z"}, "captured_at"),
+        ({"captured_at": "9999-12-31T23:59:59-14:00"}, "captured_at"),
+        ({"detection_id": "../../etc/passwd"}, "detection_id"),
+        ({"detection_id": "a" * 129}, "detection_id"),
+        ({"detection_id": 7}, "detection_id"),
+        ({"confidence": 7}, "confidence"),
+        ({"confidence": -0.01}, "confidence"),
+        ({"confidence": float("nan")}, "confidence"),
+        ({"confidence": "0.5"}, "confidence"),
+        ({"camera_id": ""}, "camera_id"),
+        ({"camera_id": "x" * 129}, "camera_id"),
+        ({"camera_id": "a\nb"}, "camera_id"),
+        ({"plate": "x" * 33}, "plate"),
+        ({"plate": "A\x00B"}, "plate"),
+        ({"plate": "\ud800"}, "plate"),
+        ({"box": {"x": -1, "y": 0, "width": 1, "height": 1}}, "box.x"),
+        ({"box": {"x": 0, "y": 0, "width": 0, "height": 1}}, "box.width"),
+        ({"heading_degrees": 360}, "heading_degrees"),
+        ({"data": {"note": "a\x00b"}}, "data"),
+        ({"data": {"a\x00": 1}}, "data"),
+        ({"data": nested(DATA_DEPTH_MAX + 1)}, "data"),
+        ({"data": [1]}, "data"),
+        ({"confidense": 0.5}, "confidense"),
+        ({"images": {"../full": {}}}, "images"),
+        ({"images": {"holds": {}}}, "images"),
+        ({"images": {"full": {"sha256": "abc"}}}, "images.full.sha256"),
+        ({"plate": None, "images": {}}, "plate"),
+    ],
+)
+def test_a_detection_that_is_wrong_in_itself_is_refused_with_a_reason_that_names_the_field(
+    fields: dict[str, Any], field_named: str
+) -> None:
+    reasons = parsed(**fields)
+    assert isinstance(reasons, tuple)
+    assert any(field_named in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"captured_at": (NOW + timedelta(minutes=5)).isoformat()},
+        {"detection_id": "a" * 128},
+        {"confidence": 0},
+        {"confidence": 1},
+        {"camera_id": "x" * 128},
+        {"camera_id": "Ring road, камера 3"},
+        {"plate": "x" * 32},
+        {"plate": "京A12345"},
+        {"heading_degrees": 359.9},
+        {"data": nested(DATA_DEPTH_MAX)},
+        {"images": {}},
+        {"plate": None},
+        {"candidates": [{"plate": "A"}]},
+    ],
+)
+def test_the_other_side_of_each_limit_is_taken(fields: dict[str, Any]) -> None:
+    assert isinstance(parsed(**fields), Detection)
+
+
+def test_times_are_kept_in_utc_to_the_microsecond() -> None:
+    found = parsed(captured_at="2025-01-15T11:30:00.1234567+01:00")
+    assert isinstance(found, Detection)
+    assert found.captured_at == datetime(2025, 1, 15, 10, 30, 0, 123456, tzinfo=UTC)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+    )
+)
+def test_whatever_stands_in_a_detections_place_it_is_parsed_or_refused(raw: object) -> None:
+    found = parse_detection(raw, received_at=NOW)
+    assert isinstance(found, tuple)
+    assert found

@@ -1,0 +1,66 @@
+"""The house rules that no linter checks: how large a module may be, and that documents name what there is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src" / "platevault").rglob("*.py"))
+
+LINES_MAX = 400
+FUNCTION_LINES_MAX = 50
+OWN_IMPORTS_MAX = 8
+# Wiring touches everything; that is what it is for.
+WIRING = {"vault.py"}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_a_module_keeps_to_its_budgets(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module starts with one sentence that says what it is for"
+    if path.name not in WIRING:
+        assert text.count("\n") <= LINES_MAX
+        assert len(own_imports(tree)) <= OWN_IMPORTS_MAX
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert lines_of(node) <= FUNCTION_LINES_MAX, node.name
+            assert not any(isinstance(inner, ast.Import | ast.ImportFrom) for inner in ast.walk(node)), node.name
+
+
+def test_no_test_replaces_what_it_tests() -> None:
+    mocked = [named(path) for path in (ROOT / "tests").rglob("*.py") if "unittest" + ".mock" in path.read_text(encoding="utf-8")]
+    assert mocked == []
+
+
+def test_every_module_has_its_place_in_the_architecture() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    missing = [named(path) for path in SOURCES if path.name != "__init__.py" and path.stem not in text]
+    assert missing == []
+
+
+def test_the_root_alembic_folder_is_no_package() -> None:
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def own_imports(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("platevault"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if is_module(name)} or {str(node.module)}
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / "src" / Path(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
