@@ -93,9 +93,7 @@ def multipart_body(parts: Mapping[str, bytes], *, boundary: str = BOUNDARY) -> b
     """The parts as a body; file names and content types lie, since nobody may believe them."""
     out = []
     for name, data in parts.items():
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="../{name}.png"\r\nContent-Type: image/png\r\n\r\n'
-        )
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="../{name}.png"\r\nContent-Type: image/png\r\n\r\n'
         out.append(head.encode() + data + b"\r\n")
     out.append(f"--{boundary}--\r\n".encode())
     return b"".join(out)

@@ -34,7 +34,11 @@ def test_a_module_keeps_to_its_budgets(path: Path) -> None:
 
 
 def test_no_test_replaces_what_it_tests() -> None:
-    mocked = [named(path) for path in (ROOT / "tests").rglob("*.py") if "unittest" + ".mock" in path.read_text(encoding="utf-8")]
+    mocked = [
+        named(path)
+        for path in (ROOT / "tests").rglob("*.py")
+        if "unittest" + ".mock" in path.read_text(encoding="utf-8")
+    ]
     assert mocked == []
 
 

@@ -1,1 +1,38 @@
-"""Platevault keeps what license-plate cameras see."""
+"""Platevault keeps what license-plate cameras see.
+
+The stable names for Python programs:
+
+- `generate_object_key(detection_id, captured_at, image_type)`: the object key of an image, by arithmetic.
+- `image_storage()`: an `ImageStorage` of this environment, with `store_detection_images` and `get_presigned_url`.
+- `configure_bucket(admin=…, rules_wanted=…)`: the bucket as Platevault needs it; `bucket_of_environment()` gives both arguments.
+"""
+
+from typing import Any
+
+from platevault.domain.keys import KeyParts, generate_object_key, parse_object_key
+from platevault.flows.configure_bucket import BucketReport, configure_bucket
+from platevault.flows.image_storage import ImageStorage
+from platevault.settings import read_settings
+from platevault.vault import open_bucket_admin, open_image_storage, rules_wanted
+
+__all__ = [
+    "BucketReport",
+    "ImageStorage",
+    "KeyParts",
+    "bucket_of_environment",
+    "configure_bucket",
+    "generate_object_key",
+    "image_storage",
+    "parse_object_key",
+]
+
+
+def image_storage() -> ImageStorage:
+    """The image storage of this environment and `.env`; raises `SettingsInvalid` that names the variable."""
+    return open_image_storage(read_settings())
+
+
+def bucket_of_environment() -> dict[str, Any]:
+    """The arguments of `configure_bucket` for this environment: `await configure_bucket(**bucket_of_environment())`."""
+    settings = read_settings()
+    return {"admin": open_bucket_admin(settings), "rules_wanted": rules_wanted(settings)}

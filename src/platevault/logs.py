@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import Final
 
+import stamina
 import structlog
 
 _QUIET: Final = ("uvicorn.access", "httpx", "httpcore", "urllib3", "asyncio")
@@ -34,6 +35,7 @@ def set_up_logs(level: str) -> None:
             ],
         ),
     )
+    stamina.instrumentation.set_on_retry_hooks([])  # what gives up is logged where it is handled
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)

@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _driver(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith("postgresql+asyncpg://"):
+        if value is not None and not value.get_secret_value().startswith(("postgresql+asyncpg://", "<")):
             raise ValueError("begins with postgresql+asyncpg://")
         return value
 
@@ -149,6 +149,7 @@ class Settings(BaseSettings):
         return self
 
     def _faults(self) -> Iterator[str]:
+        yield from self._copied()
         yield from self._missing()
         if self.image_url_expiry_minutes > self.image_max_url_expiry_minutes:
             yield "IMAGE_URL_EXPIRY_MINUTES is more than IMAGE_MAX_URL_EXPIRY_MINUTES: lower it, or raise the other"
@@ -159,6 +160,14 @@ class Settings(BaseSettings):
                 "PUBLIC_URL is https and image URLs would be http, which browsers block as mixed content:"
                 " set MINIO_PUBLIC_ENDPOINT to an https address of the store"
             )
+
+    def _copied(self) -> Iterator[str]:
+        """Nothing starts with the values of `.env.example`."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if isinstance(plain, str) and plain.startswith("<"):
+                yield f"{name.upper()} is still the word of .env.example: {_HOW.get(name.upper(), 'put your own value there')}"
 
     def _missing(self) -> Iterator[str]:
         needed: dict[str, object] = {"DATABASE_URL": self.database_url}

@@ -25,6 +25,7 @@ from platevault.domain.lifecycle import Rule, wanted_rules
 from platevault.domain.retention import Retention
 from platevault.flows.configure_bucket import configure_bucket
 from platevault.flows.drain import drain
+from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
 from platevault.flows.reception import Reception
@@ -213,6 +214,19 @@ def open_signer(settings: Settings) -> UrlSigner:
         region=settings.minio_region,
     )
     return S3UrlSigner(public_endpoint=settings.image_origin or "", bucket=settings.minio_bucket, identity=identity)
+
+
+def open_image_storage(settings: Settings) -> ImageStorage:
+    """Images without the service: the same store, keys and URLs."""
+    return ImageStorage(
+        objects=open_objects(settings),
+        signer=open_signer(settings),
+        now=_now,
+        valid_for=settings.url_valid_for,
+        valid_for_at_most=timedelta(minutes=settings.image_max_url_expiry_minutes),
+        keep_for=timedelta(days=settings.image_retention_days),
+        image_types=frozenset(settings.image_types),
+    )
 
 
 def open_bucket_admin(settings: Settings) -> BucketAdmin:

@@ -19,7 +19,8 @@ def manifest_of(batch: Batch) -> Manifest:
 
 def parts_of(batch: Batch) -> list[Part]:
     return [
-        Part(name=name, offset=0, size=len(data), sha256=hashlib.sha256(data).digest()) for name, data in batch.parts.items()
+        Part(name=name, offset=0, size=len(data), sha256=hashlib.sha256(data).digest())
+        for name, data in batch.parts.items()
     ]
 
 
@@ -94,7 +95,9 @@ def test_each_way_in_which_parts_can_differ_from_the_manifest_names_the_part(dam
 
 def test_the_content_digest_does_not_count_when_or_in_which_order_it_was_sent() -> None:
     batch = a_batch(2)
-    again = Batch(manifest={**batch.manifest, "sent_at": "2030-01-01T00:00:00Z"}, parts=dict(reversed(batch.parts.items())))
+    again = Batch(
+        manifest={**batch.manifest, "sent_at": "2030-01-01T00:00:00Z"}, parts=dict(reversed(batch.parts.items()))
+    )
     again.manifest["detections"] = list(reversed(again.manifest["detections"]))
     assert manifest_of(batch).content_digest(parts_of(batch)) == manifest_of(again).content_digest(parts_of(again))
 

@@ -98,7 +98,9 @@ def test_times_are_kept_in_utc_to_the_microsecond() -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
     )
 )
 def test_whatever_stands_in_a_detections_place_it_is_parsed_or_refused(raw: object) -> None:

@@ -64,7 +64,8 @@ def test_an_id_of_any_characters_is_refused_or_kept_as_it_is(text: str, captured
 
 @given(
     st.from_regex(
-        r"(full|crop|meta)/\d{4}/\d{2}/\d{2}/[a-zA-Z0-9._-]{1,9}_(full|crop|meta)\.(jpg|png|exe)", fullmatch=True
+        r"(full|crop|meta)/[0-9]{4}/[0-9]{2}/[0-9]{2}/[a-zA-Z0-9._-]{1,9}_(full|crop|meta)\.(jpg|png|exe)",
+        fullmatch=True,
     )
 )
 def test_what_parses_is_what_we_would_spell(text: str) -> None:
@@ -123,6 +124,7 @@ def test_a_content_type_without_an_extension_is_refused() -> None:
         "temp/2025/01/15/a_temp.jpg",
         "full/2025/01/15/../a_full.jpg",
         "/full/2025/01/15/a_full.jpg",
+        "full/2025/01/1\u0665/a_full.jpg",
         "full/2025/01/15/a_full.jpg\n",
         "",
     ],

@@ -1,17 +1,17 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from minio import Minio
 
 from platevault.domain.errors import SettingsInvalid, StoreMisconfigured, StoreUnavailable
 from platevault.domain.lifecycle import Rule, Tier, compare, wanted_rules
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.stores.objects.bucket import BucketAdmin
 from platevault.stores.objects.bucket_xml import format_lifecycle, parse_lifecycle
+from tests.servers import S3Server
 
 SERVERS = ("seaweed", "minio")
 WANTED = wanted_rules(retention_days=365, margin_days=30)
@@ -24,17 +24,11 @@ OF_THE_OPERATOR = """<Rule><ID>their logs</ID><Status>Enabled</Status><Filter><A
 class Site:
     """A bucket name that nobody used before, on a real server, with an administrator's key."""
 
-    def __init__(self, server: Any, name: str) -> None:
+    def __init__(self, server: S3Server, name: str) -> None:
         self.server = server
         self.kind = name
         self.bucket = f"plates-{uuid.uuid4().hex[:12]}"
-        self.client = Minio(
-            server.endpoint,
-            server.admin_access_key,
-            server.admin_secret_key,
-            secure=False,
-            region=server.region,
-        )
+        self.client = server.client("admin")
         self.admin = self.open()
 
     def open(self, **changes: Any) -> BucketAdmin:
@@ -168,6 +162,19 @@ async def test_a_longer_class_raises_the_rule(site: Site) -> None:
     longer = wanted_rules(retention_days=730, margin_days=30)
     assert (await site.configure(longer)).ok
     assert {rule.expire_days for rule in await site.admin.read_lifecycle() if rule.prefix == "full/"} == {760}
+
+
+class StubbornBucket(BucketAdmin):
+    async def write_lifecycle(self, rules: Sequence[Rule]) -> str | None:
+        return "InvalidArgument"
+
+
+async def test_a_server_that_takes_no_rule_of_ours_is_a_problem(site: Site) -> None:
+    await site.admin.create()
+    site.admin.__class__ = StubbornBucket
+    report = await site.configure()
+    assert not report.ok
+    assert any("InvalidArgument" in sentence for sentence in report.problems)
 
 
 async def test_checking_a_bucket_that_is_not_there_makes_none(site: Site) -> None:

@@ -18,7 +18,7 @@ class SlowDisk:
     def sync(self) -> None:
         self.began += 1
         self.begins.release()
-        self.gate.acquire()
+        self.gate.acquire(timeout=5)  # a test that fails ends too
 
     async def has_begun(self) -> None:
         assert await asyncio.to_thread(self.begins.acquire, timeout=5)

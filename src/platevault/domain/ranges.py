@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from platevault.domain.errors import Refusal
 
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
 class RangeNotThere(Refusal):

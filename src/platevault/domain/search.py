@@ -24,9 +24,9 @@ DATA_PATH_STEP_MAX: Final = 64
 DATA_VALUE_MAX: Final = 1000  # characters as JSON
 DATA_PREFIX: Final = "data."
 
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
-_POSITION = re.compile(r"(\d{1,19})-(\d{1,18})")
-_WHOLE = re.compile(r"-?\d{1,18}")
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_POSITION = re.compile(r"(\d{1,19})-(\d{1,18})", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _STARS = re.compile(r"\*{2,}")
 
 

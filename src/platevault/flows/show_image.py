@@ -1,20 +1,19 @@
 """Show one image: where its object is, or the bytes that wait in this node's spool, or what became of it."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from platevault.domain.access import Look, Scope
-from platevault.domain.errors import HeldElsewhere, Missing
+from platevault.domain.access import Look
+from platevault.domain.errors import HeldElsewhere
 from platevault.domain.found import ImageRow
 from platevault.domain.images import ImageState
 from platevault.domain.ranges import ByteRange, byte_range
-from platevault.flows.find import Links
+from platevault.flows.describe_image import describe_again, describe_image
+from platevault.flows.link import Links
 from platevault.stores import access_log
 from platevault.stores import search as rows
 from platevault.stores.database import Database
-from platevault.stores.objects import SignedUrl
 
 
 class SpoolReader(Protocol):
@@ -30,7 +29,7 @@ class ShownImage:
     """The row, and at most one of: the URL of its object, or its bytes (all, or the asked part)."""
 
     row: ImageRow
-    link: SignedUrl | None = None
+    url: str | None = None
     data: bytes | None = None
     part: ByteRange | None = None
 
@@ -52,12 +51,11 @@ async def show_image(
         if shown is not None:
             return shown
         # The drain came between the row and the file: by now the object store has it, or will in a moment.
-        async with database.reading() as connection:
-            row = (await rows.find_images([name], connection))[name]
+        row = await describe_again(row, database=database)
     if row.state is ImageState.PENDING:
         raise HeldElsewhere("the image is on its way to the object store", retry_after=1)
     if row.state is ImageState.STORED and row.key is not None:
-        return ShownImage(row=row, link=links.to(row.key))
+        return ShownImage(row=row, url=links.to(row.key).url)
     return ShownImage(row=row)
 
 
@@ -70,21 +68,3 @@ async def _from_spool(
     start, length = (0, row.size) if part is None else (part.first, part.length)
     data = await spool.read(row.spool_file, offset=row.spool_offset + start, size=length)
     return None if data is None else ShownImage(row=row, data=data, part=part)
-
-
-async def describe_image(name: tuple[str, str], *, look: Look, database: Database) -> ImageRow:
-    """What the row says; raises `Missing` where there is no such image."""
-    look.actor.must(Scope.IMAGES_READ)
-    found = await access_log.looking(
-        database,
-        partial(rows.find_images, [name]),
-        look=look,
-        filters={"kind": name[1]},
-        shows=lambda images: [row.detection_id for row in images.values() if row.state in _VISIBLE] or None,
-    )
-    if name not in found:
-        raise Missing("there is no image of that name")
-    return found[name]
-
-
-_VISIBLE = frozenset({ImageState.STORED, ImageState.PENDING})

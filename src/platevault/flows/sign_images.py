@@ -7,7 +7,7 @@ from typing import Final
 from platevault.domain.access import Look, Scope
 from platevault.domain.found import ImageRow, SignedImage
 from platevault.domain.images import ImageState
-from platevault.flows.find import Links, image_path
+from platevault.flows.link import Links, image_path
 from platevault.stores import access_log
 from platevault.stores import search as rows
 from platevault.stores.database import Database

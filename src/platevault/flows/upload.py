@@ -55,11 +55,7 @@ async def upload(file: str, images: Sequence[WaitingImage], *, kept: Kept, lane:
     failed = [(image, result) for image, result in zip(images, results, strict=True) if result is not None]
     if done:
         done = await _count(done, lane=lane)
-    alike: dict[tuple[int, str], list[WaitingImage]] = {}
-    for image, reason in failed:
-        alike.setdefault((image.attempts, reason), []).append(image)
-    for (attempts, reason), some in alike.items():
-        await lane.ledger.put_back(some, delay=_delay(attempts), error=reason)
+    await lane.ledger.put_back([(image, _delay(image.attempts), reason) for image, reason in failed])
     if any(isinstance(result, _Lost) for _, result in failed):
         await _set_aside(file, lane=lane)
     elif not failed:
@@ -95,7 +91,7 @@ async def _count(done: list[WaitingImage], *, lane: UploadLane) -> list[WaitingI
     try:
         await lane.objects.settle()
     except StoreUnavailable as error:
-        await lane.ledger.put_back(done, delay=RETRY_BASE, error=str(error))
+        await lane.ledger.put_back([(image, _delay(image.attempts), str(error)) for image in done])
         return []
     reached("store-settled")
     marked = await lane.ledger.mark_stored(done)
@@ -127,7 +123,7 @@ async def _put(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> str | No
             await lane.ledger.mark_missing(image, error=str(error))
             return _Lost(error)
         try:
-            await _put_with_retries(image, data, objects=lane.objects)
+            await _put_with_retries(image, data, lane=lane)
         except StoreUnavailable as error:
             if not lane.breaker.is_open:
                 log.warning("object store refuses", kind=type(error).__name__, why=str(error))
@@ -138,18 +134,23 @@ async def _put(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> str | No
         return None
 
 
-async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, objects: ObjectStore) -> None:
+async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> None:
+    def is_worth_another_try(error: Exception) -> bool:
+        # Once the breaker is open, the rest of a batch does not wait to find out by itself.
+        passing = isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
+        return passing and not lane.breaker.is_open
+
     new = NewObject(data=data, content_type=image.content_type, metadata=encode_metadata(image.metadata))
     async for attempt in stamina.retry_context(
-        on=_is_passing,
+        on=is_worth_another_try,
         attempts=PUT_ATTEMPTS,
         timeout=PUT_WITHIN,
         wait_initial=0.1,
         wait_max=2.0,
     ):
         with attempt:
-            if not await objects.create(image.key, new):
-                await _settle_whose_key_it_is(image, new, objects=objects)
+            if not await lane.objects.create(image.key, new):
+                await _settle_whose_key_it_is(image, new, objects=lane.objects)
 
 
 async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
@@ -182,10 +183,6 @@ async def _bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes |
     if await asyncio.to_thread(lambda: hashlib.sha256(data).digest()) != image.sha256:
         raise Corrupted("its bytes in the spool are not what they were")
     return data
-
-
-def _is_passing(error: Exception) -> bool:
-    return isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
 
 
 def _delay(attempts: int) -> timedelta:

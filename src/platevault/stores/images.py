@@ -39,8 +39,9 @@ _STATES: Final = text("""
     JOIN unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind) USING (detection_id, kind)
 """)
 _PUT_BACK: Final = text("""
-    UPDATE images AS i SET lease_owner = NULL, lease_until = now() + :delay, last_error = :error
-    FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind)
+    UPDATE images AS i SET lease_owner = NULL, lease_until = now() + u.delay, last_error = u.error
+    FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:delays AS interval[]), CAST(:errors AS text[]))
+        AS u(detection_id, kind, delay, error)
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending' AND i.lease_owner = :owner
 """)
 _MARK_MISSING: Final = text("""
@@ -83,11 +84,17 @@ class ImageLedger:
             rows = await _all(connection, _STATES, _pairs(images))
         return {(row["detection_id"], row["kind"]): row["state"] for row in rows}
 
-    async def put_back(self, images: Sequence[WaitingImage], *, delay: timedelta, error: str | None) -> None:
-        """Let go of the lease; they are due again after `delay`."""
-        if not images:
+    async def put_back(self, failed: Sequence[tuple[WaitingImage, timedelta, str]]) -> None:
+        """Let go of the leases, in one statement: (image, due again after, why)."""
+        if not failed:
             return
-        parameters = {**_pairs(images), "owner": self._owner, "delay": delay, "error": error}
+        ordered = sorted(failed, key=lambda one: (one[0].detection_id, one[0].kind))
+        parameters = {
+            **_pairs([image for image, _, _ in ordered]),
+            "delays": [delay for _, delay, _ in ordered],
+            "errors": [error for _, _, error in ordered],
+            "owner": self._owner,
+        }
         await self._database.transaction(lambda connection: connection.execute(_PUT_BACK, parameters))
 
     async def mark_missing(self, image: WaitingImage, *, error: str) -> None:

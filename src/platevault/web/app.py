@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from platevault.vault import Vault, vault_from_environment
 from platevault.web import problems
-from platevault.web.middleware import Surroundings
+from platevault.web.middleware import SmallBodies, Surroundings
 from platevault.web.routes import ROUTERS
 from platevault.web.schemas import ProblemAnswered
 
@@ -36,6 +36,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
         lifespan=_while_running,
     )
     app.state.vault = vault
+    app.add_middleware(SmallBodies)
     app.add_middleware(Surroundings, image_origin=vault.image_origin)
     problems.install(app)
     for router in routers:

@@ -1,4 +1,4 @@
-"""What goes around every request: its id, one line in the log, security headers, and an answer when all else fails."""
+"""What goes around every request: its id, one line in the log, security headers, limits, an answer when all else fails."""
 
 import re
 import time
@@ -8,12 +8,16 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platevault.web import problems
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNLOGGED: Final = frozenset({"/healthz", "/readyz"})
+# A thousand images by name fit. Batches have limits of their own, which their route keeps while it reads.
+SMALL_BODY_BYTES_MAX: Final = 512 * 1024
+LARGE_BODIES: Final = frozenset({"/v1/detections"})
 
 _log = structlog.get_logger("platevault.web")
 
@@ -45,7 +49,7 @@ class Surroundings:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:  # noqa: BLE001  the last one who can answer
-                _log.error("request failed", route=_route(scope), error=_names(error), stack=_stack(error))
+                _log.error("request failed", route=_route(scope), error=_names(error), frames=_frames(error))
                 if status == 0:
                     await problems.unexpected(request_id).response()(scope, receive, send_with_headers)
             finally:
@@ -60,6 +64,34 @@ class Surroundings:
             headers.setdefault("Content-Security-Policy", self._page_policy)
         elif kind.endswith("json"):
             headers.setdefault("Cache-Control", "no-store")
+
+
+class SmallBodies:
+    """Wraps the app: a body that is read whole into memory is of limited size, whether it says its length or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in LARGE_BODIES:
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > SMALL_BODY_BYTES_MAX:
+            await problems.too_large(SMALL_BODY_BYTES_MAX).response()(scope, receive, send)
+            return
+        total = 0
+
+        async def receive_at_most() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > SMALL_BODY_BYTES_MAX:
+                # The one kind of error that FastAPI passes on when a body cannot be read.
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, receive_at_most, send)
 
 
 def page_policy(image_origin: str | None) -> str:
@@ -97,7 +129,7 @@ def _names(error: BaseException) -> str:
     return " from ".join(names)
 
 
-def _stack(error: BaseException) -> list[str]:
+def _frames(error: BaseException) -> list[str]:
     """Our own frames, and the last few of whoever raised."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames[:-3] if "platevault" in frame.filename]

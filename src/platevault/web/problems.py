@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -53,6 +52,13 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),
     errors.Corrupted: Kind(503, "corrupted", "The bytes are not what they were"),
 }
+# What the web framework refuses by itself.
+HTTP_KINDS: Final = {
+    400: Kind(400, "malformed", "The request cannot be read"),
+    404: KINDS[errors.Missing],
+    405: Kind(405, "method-not-allowed", "Not with this method"),
+    413: KINDS[errors.TooLarge],
+}
 UNEXPECTED: Final = Kind(500, "unexpected", "This should not have happened")
 
 _EXTRAS: Final = ("part", "first_digest", "this_digest")
@@ -96,6 +102,11 @@ def problem_of(error: errors.VaultError) -> Problem:
 def unexpected(request_id: str) -> Problem:
     """For a fault of ours: nothing of its inside is told, only the id under which it was logged."""
     return Problem(kind=UNEXPECTED, detail=f"The log has more under request id {request_id}.")
+
+
+def too_large(at_most: int) -> Problem:
+    """For a body that declares more than `at_most` bytes."""
+    return problem_of(errors.TooLarge(f"a body here has at most {at_most} bytes"))
 
 
 def image_gone(state: str) -> Problem:
@@ -149,9 +160,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
-    return _answer(request, Problem(kind=kind, detail=f"{phrase}.", headers=dict(error.headers or {})))
+    status = error.status_code
+    kind = HTTP_KINDS.get(status) or Kind(status, f"http-{status}", "The request is refused")
+    return _answer(request, Problem(kind=kind, detail=f"{kind.title}.", headers=dict(error.headers or {})))
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -217,3 +217,4 @@ DETECTION_EXAMPLE: Final = {
     "erased_at": None,
     "images": {"full": IMAGE_EXAMPLE},
 }
+CURSOR_EXAMPLE: Final = "MjAyNS0wMS0xNVQxMDozMDowMCswMDowMCBldnRfYWJjMTIz"

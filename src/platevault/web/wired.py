@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from platevault.flows.link import Links
 from platevault.vault import Vault
 
 
@@ -21,3 +22,8 @@ def route_of(request: Request) -> str:
 
 
 Wired = Annotated[Vault, Depends(vault_of)]
+
+
+def links_of(vault: Vault) -> Links:
+    """Links of the usual life, all of one moment."""
+    return Links(signer=vault.signer, valid_for=vault.links.valid_for, now=vault.now())

@@ -82,7 +82,7 @@ def start_postgres(folder: Path, *, durable: bool = True) -> EmbeddedPostgres:
     """PostgreSQL on the data in this folder, which is made at the first start; port and passwords stay the same.
 
     Whatever an earlier start left behind (a running server, a stale lock file, half of a first start) is taken care of.
-    `durable=False` gives up power-cut safety for speed, for tests. Raises `SettingsInvalid` when the wheel is missing, the port
+    `durable=False` gives up safety from power cuts, not from kills, for speed in tests. Raises `SettingsInvalid` when the wheel is missing, the port
     is taken or the folder cannot be used, `Unavailable` when the server does not come up.
     """
     make_folder(folder)
@@ -97,7 +97,7 @@ def start_postgres(folder: Path, *, durable: bool = True) -> EmbeddedPostgres:
     if not installed.data.exists():
         _create(installed, saved, durable=durable)
     _check_version(installed)
-    wait_until_free([saved["port"]], server="PostgreSQL", saved_in=saved_in, timeout=5.0)
+    wait_until_free([saved["port"]], server="PostgreSQL", saved_in=saved_in, timeout=1.0)
     return EmbeddedPostgres(
         port=int(saved["port"]),
         password=saved["password"],
@@ -200,7 +200,7 @@ def _command(installed: _Installation, *, port: str, durable: bool) -> Command:
         "unix_socket_directories": "",
         "max_connections": str(CONNECTIONS_MAX),
         "fsync": "on" if durable else "off",
-        "synchronous_commit": "on" if durable else "off",
+        "synchronous_commit": "on",  # always: without it a killed server forgets what it acknowledged
         "full_page_writes": "on" if durable else "off",
         "timezone": "UTC",
         "log_timezone": "UTC",

@@ -12,8 +12,10 @@ from pathlib import Path
 from platevault.domain.errors import SettingsInvalid
 from platevault.stores.local_disk import sync_folder
 
-# Below the ports that systems hand out for outgoing connections, so that a saved port is seldom found taken.
-_PORTS = range(20_000, 32_000)
+# SeaweedFS's convention; parts of it take it for granted whatever the flags say.
+GRPC_OFFSET = 10_000
+# Both below the ports that systems hand out for outgoing connections, so that a saved port is seldom found taken.
+_PORTS = range(15_000, 22_700)
 _random = random.SystemRandom()
 
 
@@ -44,12 +46,12 @@ def new_secret() -> str:
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports of 127.0.0.1 on which nobody listens now."""
+    """Ports of 127.0.0.1 on which nobody listens now; each one's port plus 10000 is free too."""
     found: list[str] = []
     for port in _random.sample(_PORTS, k=len(_PORTS)):
         if len(found) == count:
             break
-        if _is_free(port):
+        if _is_free(port) and _is_free(port + GRPC_OFFSET):
             found.append(str(port))
     return found
 

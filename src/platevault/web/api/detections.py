@@ -1,22 +1,19 @@
 """GET /v1/detections, POST /v1/search, GET /v1/detections/{detection_id}: what was seen."""
 
-from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from platevault.domain.search import parse_fields, parse_query
-from platevault.flows.find import Links, find, find_one
+from platevault.flows.find import find, find_one
 from platevault.web.access import Looking
 from platevault.web.openapi import SEARCH_PARAMETERS, answers, problems
-from platevault.web.schemas import DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
-from platevault.web.wired import Wired
+from platevault.web.schemas import CURSOR_EXAMPLE, DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
+from platevault.web.wired import Wired, links_of
 
-SEARCH_BYTES_MAX: Final = 64 * 1024
+router = APIRouter(tags=["detections"])
 
-router = APIRouter(tags=["detections"], max_body_size=SEARCH_BYTES_MAX)
-
-_PAGE = answers(PageAnswered, {"items": [DETECTION_EXAMPLE], "next_cursor": None})
+_PAGE = answers(PageAnswered, {"items": [DETECTION_EXAMPLE], "next_cursor": CURSOR_EXAMPLE})
 
 
 @router.get(
@@ -46,11 +43,6 @@ async def search_detections(asked: SearchAsked, vault: Wired, look: Looking) -> 
 async def show_detection(detection_id: str, vault: Wired, look: Looking) -> Response:
     """With its images and their URLs."""
     return _json(await find_one(detection_id, look=look, database=vault.database, links=links_of(vault)))
-
-
-def links_of(vault: Wired) -> Links:
-    """Links of the usual life, all of one moment."""
-    return Links(signer=vault.signer, valid_for=vault.links.valid_for, now=vault.now())
 
 
 def _json(answer: msgspec.Struct) -> Response:

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from platevault.flows.find import Links
+from platevault.flows.link import Links
 from platevault.flows.sign_images import sign_images
 from platevault.web.access import Looking
 from platevault.web.openapi import answers, problems
@@ -15,9 +15,7 @@ from platevault.web.problems import image_gone
 from platevault.web.schemas import ImageUrlsAnswered, ImageUrlsAsked, UrlAnswered
 from platevault.web.wired import Wired
 
-BODY_BYTES_MAX: Final = 512 * 1024
-
-router = APIRouter(tags=["images"], max_body_size=BODY_BYTES_MAX)
+router = APIRouter(tags=["images"])
 
 _URL: Final = "https://images.example/alpr-images/full/2025/01/15/evt_abc123_full.jpg?X-Amz-Signature=…"
 _ONE: Final = answers(UrlAnswered, {"url": _URL, "expires_at": "2025-01-15T10:40:00Z", "expires_in": 600})

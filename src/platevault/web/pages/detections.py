@@ -13,15 +13,13 @@ from platevault.domain.found import FoundDetection
 from platevault.domain.search import parse_fields
 from platevault.flows.find import find, find_one
 from platevault.web.access import Looking
-from platevault.web.api.detections import links_of
 from platevault.web.html import page
-from platevault.web.wired import Wired
+from platevault.web.wired import Wired, links_of
 
-FORM_BYTES_MAX: Final = 16 * 1024
 CARDS: Final = 24
 FIELDS: Final = ("plate", "camera_id", "collector_id", "from", "to")
 
-router = APIRouter(include_in_schema=False, max_body_size=FORM_BYTES_MAX)
+router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")

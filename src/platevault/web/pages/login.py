@@ -12,9 +12,7 @@ from platevault.web.access import CASE_MAX, PURPOSE_MAX, checked_reason, is_same
 from platevault.web.html import page
 from platevault.web.wired import Wired
 
-FORM_BYTES_MAX: Final = 16 * 1024
-
-router = APIRouter(include_in_schema=False, max_body_size=FORM_BYTES_MAX)
+router = APIRouter(include_in_schema=False)
 
 # A path of this site: one slash, for browsers read `//host` and `/\host` as other sites, and drop tabs and line ends.
 _LOCAL_PATH: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")

@@ -1,0 +1,35 @@
+"""Say what is known of one image, without its bytes."""
+
+from functools import partial
+from typing import Final
+
+from platevault.domain.access import Look, Scope
+from platevault.domain.errors import Missing
+from platevault.domain.found import ImageRow
+from platevault.domain.images import ImageState
+from platevault.stores import access_log, search as rows
+from platevault.stores.database import Database
+
+_VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})
+
+
+async def describe_image(name: tuple[str, str], *, look: Look, database: Database) -> ImageRow:
+    """What the row says; raises `Missing` where there is no such image."""
+    look.actor.must(Scope.IMAGES_READ)
+    found = await access_log.looking(
+        database,
+        partial(rows.find_images, [name]),
+        look=look,
+        filters={"kind": name[1]},
+        shows=lambda images: [row.detection_id for row in images.values() if row.state in _VISIBLE] or None,
+    )
+    if name not in found:
+        raise Missing("there is no image of that name")
+    return found[name]
+
+
+async def describe_again(row: ImageRow, *, database: Database) -> ImageRow:
+    """What the row says by now, to whoever has been shown it a moment ago."""
+    name = (row.detection_id, row.kind)
+    async with database.reading() as connection:
+        return (await rows.find_images([name], connection))[name]

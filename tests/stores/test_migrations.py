@@ -1,0 +1,61 @@
+"""The schema: made once, up and down, the same as the code believes."""
+
+import asyncio
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from platevault.stores.database import Database
+from platevault.stores.migrations import migrate, schema_state
+from platevault.stores.schema import metadata
+
+
+async def tables(database: Database) -> set[str]:
+    async with database.reading() as connection:
+        found = await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        return {row.tablename for row in found}
+
+
+async def test_replicas_that_migrate_at_the_same_moment_do_it_once(empty_database_url: str) -> None:
+    replicas = [Database.open(empty_database_url, pool_size=2) for _ in range(4)]
+    states = await asyncio.gather(*(migrate(replica) for replica in replicas))
+    assert {state.current for state in states} == {states[0].wanted}
+    assert {"detections", "images", "batches", "access_log", "collectors", "nodes"} <= await tables(replicas[0])
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_migrate_installs_the_tables_of_the_job_queue_too(migrated: Database) -> None:
+    assert any(name.startswith("pgqueuer") for name in await tables(migrated))
+
+
+async def test_the_schema_goes_down_and_up_again(migrated: Database) -> None:
+    await migrate(migrated, to="base")
+    assert "detections" not in await tables(migrated)
+    assert (await schema_state(migrated)).is_older
+    await migrate(migrated)
+    assert "detections" in await tables(migrated)
+    assert not (await schema_state(migrated)).is_older
+
+
+async def test_a_schema_that_is_newer_than_this_version_is_no_reason_to_refuse(migrated: Database) -> None:
+    await migrated.transaction(
+        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    )
+    state = await schema_state(migrated)
+    assert state.current == "9999"
+    assert not state.is_older
+    assert (await migrate(migrated)).current == "9999", "and it is left as it is"
+
+
+async def test_the_tables_are_those_that_the_code_describes(migrated: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(
+            connection,
+            opts={"include_name": lambda name, kind, _: kind != "table" or not str(name).startswith("pgqueuer")},
+        )
+        return list(compare_metadata(context, metadata))
+
+    async with migrated.reading() as connection:
+        assert await connection.run_sync(differences) == []

@@ -1,0 +1,119 @@
+"""What goes around every request."""
+
+import json
+import re
+
+import httpx
+import pytest
+import structlog
+from fastapi import APIRouter
+
+from platevault.vault import Vault
+from platevault.web.app import build_app
+from tests.makers import a_detection, an_image
+from tests.web.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
+
+pytest_plugins = ("tests.migrated",)
+
+CANARY = "CANARY7"
+
+
+@pytest.mark.parametrize("given", ["abc-1", "A" * 64])
+async def test_a_request_id_is_taken_and_returned(viewer: httpx.AsyncClient, given: str) -> None:
+    answer = await viewer.get("/v1/limits", headers={"X-Request-Id": given})
+    assert answer.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "-x", "a b", "A" * 65, "x\\n", "<b>"])
+async def test_a_request_id_that_is_none_is_replaced(viewer: httpx.AsyncClient, given: str) -> None:
+    answer = await viewer.get("/v1/limits", headers={"X-Request-Id": given})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+async def test_every_answer_has_the_headers_that_browsers_need(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_1", images=[an_image()]))
+    for path in ("/v1/detections", "/v1/nothing", "/v1/detections/evt_1/images/full", "/login", "/static/style.css"):
+        headers = (await viewer.get(path)).headers
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "x-request-id" in headers
+        if "json" in headers.get("content-type", ""):
+            assert headers["cache-control"] == "no-store"
+
+
+async def test_pages_load_nothing_from_elsewhere_but_images(viewer: httpx.AsyncClient) -> None:
+    for path in ("/login", "/docs"):
+        answer = await viewer.get(path)
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        assert policy == {
+            "default-src": "'none'",
+            "img-src": f"'self' {IMAGE_ORIGIN}",
+            "style-src": "'self'",
+            "script-src": "'self'",
+            "connect-src": "'self'",
+            "form-action": "'self'",
+            "frame-ancestors": "'none'",
+            "base-uri": "'none'",
+        }
+        assert not re.search(r"<script>|<style|\sstyle=|\son\w+=", answer.text), "inline code would be blocked"
+        assert set(re.findall(r'(?:src|href)="(https?:)?//', answer.text)) == set()
+
+
+async def test_the_log_has_one_line_a_request_and_no_secret(
+    vault: Vault,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A plate, a token, a purpose, a cursor, an id: none of them is the log's to keep."""
+    await keep(vault, a_detection(CANARY, plate=CANARY, images=[an_image()]))
+    headers = {"Authorization": f"Bearer {VIEWER}", "X-Purpose": CANARY, "X-Case": CANARY}
+    transport = httpx.ASGITransport(build_app(vault))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
+        capsys.readouterr()
+        for url in (
+            f"/v1/detections?plate={CANARY}&data.x={CANARY}",
+            f"/v1/detections?{CANARY}=1",
+            f"/v1/detections/{CANARY}",
+            f"/v1/detections/{CANARY}/images/full",
+            f"/v1/detections/{CANARY}/images/{CANARY}/url",
+            f"/v1/objects/{CANARY}?signature={CANARY}",
+            f"/{CANARY}",
+        ):
+            await client.get(url)
+        await client.post("/v1/search", json={"plate": CANARY})
+        await client.post("/v1/search", content=f'{{"plate": "{CANARY}'.encode())
+        await client.post("/login", data={"token": CANARY, "next": f"/{CANARY}"})
+        await client.get("/v1/detections", headers={"Authorization": f"Bearer {CANARY}"})
+        await client.get("/healthz")
+    logged = capsys.readouterr().out
+    assert CANARY not in logged
+    assert VIEWER not in logged
+    assert len([line for line in logged.splitlines() if "route=" in line]) == 11
+    assert "healthz" not in logged
+
+
+async def test_a_log_line_names_the_template_and_how_long_it_took(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_1"))
+    with structlog.testing.capture_logs() as lines:
+        answer = await viewer.get("/v1/detections/evt_1")
+    (line,) = lines
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/detections/{detection_id}", 200)
+    assert line["ms"] > 0
+    assert answer.json()["detection_id"] == "evt_1"
+    json.dumps(line)
+
+
+async def test_an_unexpected_error_is_logged_by_its_kinds_and_frames(vault: Vault) -> None:
+    router = APIRouter()
+
+    @router.get("/v1/broken")
+    async def broken() -> None:
+        raise ValueError from OSError()
+
+    transport = httpx.ASGITransport(build_app(vault, routers=[router]))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        with structlog.testing.capture_logs() as lines:
+            await client.get("/v1/broken")
+    failed, request = lines
+    assert (failed["log_level"], failed["error"]) == ("error", "ValueError from OSError")
+    assert any("test_middleware" in frame for frame in failed["frames"])
+    assert (request["log_level"], request["status"]) == ("warning", 500)
