@@ -28,13 +28,6 @@ async def migrated_url(databases: Databases, migrated_template: str) -> AsyncIte
 
 
 @pytest.fixture
-async def migrated_url(databases: Databases, migrated_template: str) -> AsyncIterator[str]:
-    """The URL of an empty database with our tables."""
-    async with databases.a_database(migrated_template) as url:
-        yield url
-
-
-@pytest.fixture
 async def migrated(migrated_url: str) -> AsyncIterator[Database]:
     """An empty database with our tables."""
     database = Database.open(migrated_url, pool_size=4)

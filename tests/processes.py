@@ -25,7 +25,7 @@ READY_WITHIN_SECONDS = 30.0
 def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) -> dict[str, str]:
     """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port."""
     return {
-        "PATH": os.environ["PATH"],
+        **{name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")},
         "HOME": str(folder),
         "DATABASE_URL": database_url,
         "MINIO_ENDPOINT": s3.endpoint,

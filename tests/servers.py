@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,9 @@ def embedded_servers() -> Iterator[Embedded]:
         try:
             yield servers
         finally:
+            if servers.seaweed is not None:  # it takes its time to stop, and this folder goes anyway
+                with suppress(ProcessLookupError):
+                    os.kill(servers.seaweed.child.pid, signal.SIGKILL)
             servers.stop()
 
 

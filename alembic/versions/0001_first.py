@@ -58,6 +58,7 @@ CREATE TABLE detections (
                                           direction, heading_degrees, data) = 0)
 );
 CREATE UNIQUE INDEX detections_seq ON detections (seq);
+CREATE INDEX detections_feed ON detections (xid, seq);
 CREATE INDEX detections_newest ON detections (captured_at, detection_id);
 CREATE INDEX detections_by_camera ON detections (collector_id, camera_id, captured_at, detection_id);
 CREATE INDEX detections_by_camera_name ON detections (camera_id, captured_at, detection_id);

@@ -190,8 +190,10 @@ class Settings(BaseSettings):
 
     @property
     def image_origin(self) -> str | None:
-        """scheme://host[:port] of image URLs; None when the service itself serves them."""
-        if self.storage_backend != "s3" or self.minio_endpoint is None:
+        """scheme://host[:port] of image URLs; the service's own with STORAGE_BACKEND=local."""
+        if self.storage_backend != "s3":
+            return self.public_url or f"http://{'127.0.0.1' if self.host in _EVERYWHERE else self.host}:{self.port}"
+        if self.minio_endpoint is None:
             return None
         return self.minio_public_endpoint or f"{'https' if self.minio_secure else 'http'}://{self.minio_endpoint}"
 
@@ -200,6 +202,7 @@ class Settings(BaseSettings):
         return timedelta(minutes=self.image_url_expiry_minutes)
 
 
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 _RANDOM: Final = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _HOW: Final[Mapping[str, str]] = {
     "DATABASE_URL": "postgresql+asyncpg://user:password@host:5432/name",

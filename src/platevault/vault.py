@@ -24,6 +24,7 @@ from platevault.domain.errors import SettingsInvalid
 from platevault.domain.lifecycle import Rule, wanted_rules
 from platevault.domain.retention import Retention
 from platevault.flows.configure_bucket import configure_bucket
+from platevault.flows.demo_feed import feed
 from platevault.flows.drain import drain
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
@@ -42,6 +43,7 @@ from platevault.stores.objects.local import LocalStore, LocalUrlSigner
 from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
 from platevault.stores.objects.s3 import S3Store
 from platevault.stores.spool import Spool
+from platevault.stores.vault_api import VaultApi
 
 log = structlog.get_logger(__name__)
 
@@ -200,8 +202,9 @@ def open_objects(settings: Settings) -> ObjectStore:
 def open_signer(settings: Settings) -> UrlSigner:
     """Signs for the origin that browsers reach, with the identity that may only read."""
     if settings.storage_backend == "local":
-        own = settings.public_url or f"http://{_reachable(settings.host)}:{settings.port}"
-        return LocalUrlSigner(public_url=own, signing_key=_secret(settings.url_signing_key).encode())
+        return LocalUrlSigner(
+            public_url=settings.image_origin or "", signing_key=_secret(settings.url_signing_key).encode()
+        )
     apart = settings.minio_presign_access_key is not None
     if not apart:
         log.warning(
@@ -284,10 +287,6 @@ def _secret(value: Any) -> str:
     return "" if value is None else str(value.get_secret_value())
 
 
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -302,3 +301,19 @@ def vault_from_environment() -> Vault:
     settings = read_settings(env_file=None if embedded else Path(".env"), platevault_embedded=embedded)
     set_up_logs(settings.log_level)
     return open_vault(settings)
+
+
+async def feed_demo(
+    url: str,
+    *,
+    token: str | None,
+    backlog: int,
+    every: timedelta | None,
+    now: Callable[[], datetime],
+) -> None:
+    """Send drawn detections to the vault at `url` until cancelled; returns after the backlog when `every` is None."""
+    vault = VaultApi(url, token=token)
+    try:
+        await feed(vault=vault, backlog=backlog, every=every, now=now, choose=random.Random())  # noqa: S311  a drawing
+    finally:
+        await vault.close()

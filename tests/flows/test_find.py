@@ -16,8 +16,6 @@ from platevault.stores.objects import SignedUrl
 from platevault.stores.schema import access_log
 from tests.makers import a_detection, an_image, put
 
-pytest_plugins = ("tests.migrated",)
-
 NOW = datetime(2025, 1, 15, 13, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=15)
 

@@ -13,8 +13,6 @@ from platevault.web.session import COOKIE
 from tests.makers import a_detection, an_image
 from tests.web.vaults import COLLECTOR, ORIGIN, RULES, VIEWER, a_client, keep, looks
 
-pytest_plugins = ("tests.migrated",)
-
 READ = "/v1/detections"
 PAGE = {"Accept": "text/html"}
 

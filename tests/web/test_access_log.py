@@ -13,8 +13,6 @@ from platevault.web.app import build_app
 from tests.makers import a_detection, an_image
 from tests.web.vaults import RULES, a_client, keep, looks
 
-pytest_plugins = ("tests.migrated",)
-
 # Each route that shows detections or URLs, and a request to it that does.
 LOOKS: Final[Mapping[tuple[str, str], dict[str, Any]]] = {
     ("GET", "/v1/detections"): {"url": "/v1/detections?plate=ab*"},

@@ -13,8 +13,6 @@ from platevault.web.schemas import DetectionAnswered, PageAnswered
 from tests.makers import NOON, a_detection, an_image
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, keep, looks
 
-pytest_plugins = ("tests.migrated",)
-
 EVERYTHING: dict[str, Any] = {
     "confidence": 0.97,
     "candidates": [{"plate": "A8", "confidence": 0.4}],

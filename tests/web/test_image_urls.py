@@ -12,8 +12,6 @@ from platevault.web.schemas import ImageUrlsAnswered, UrlAnswered
 from tests.makers import a_detection, an_image
 from tests.web.vaults import NOW, keep, looks
 
-pytest_plugins = ("tests.migrated",)
-
 PATH = "/v1/detections/evt_1/images/full/url"
 
 

@@ -11,8 +11,6 @@ from platevault.vault import Vault
 from tests.makers import a_detection, an_image
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, a_client, keep, put_into_spool
 
-pytest_plugins = ("tests.migrated",)
-
 DATA = bytes(range(256)) * 4
 FILE = "a-file.batch"
 PATH = "/v1/detections/evt_1/images/full"

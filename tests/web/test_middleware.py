@@ -13,8 +13,6 @@ from platevault.web.app import build_app
 from tests.makers import a_detection, an_image
 from tests.web.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
 
-pytest_plugins = ("tests.migrated",)
-
 CANARY = "CANARY7"
 
 

@@ -12,8 +12,6 @@ from platevault.stores.objects.local import LocalUrlSigner
 from platevault.vault import Vault
 from tests.web.vaults import NOW, ORIGIN, a_client, looks
 
-pytest_plugins = ("tests.migrated",)
-
 KEY = "full/2025/01/15/evt_1_full.jpg"
 DATA = b"\xff\xd8\xff" + bytes(1000)
 

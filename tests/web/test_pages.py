@@ -12,8 +12,6 @@ from platevault.vault import Vault
 from tests.makers import NOON, a_detection, an_image, erase
 from tests.web.vaults import IMAGE_ORIGIN, keep, looks
 
-pytest_plugins = ("tests.migrated",)
-
 NASTY = "\"><script>alert('x')</script>"
 
 

@@ -12,8 +12,6 @@ from platevault.web.app import build_app
 from platevault.web.problems import KINDS, problem_of
 from tests.web.vaults import ORIGIN
 
-pytest_plugins = ("tests.migrated",)
-
 
 def tree(kind: type[errors.VaultError] = errors.VaultError) -> Iterator[type[errors.VaultError]]:
     yield kind

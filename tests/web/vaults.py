@@ -45,7 +45,7 @@ def a_vault(database_url: str, folder: Path, **changes: Any) -> Vault:
         bucket="alpr-images",
         identity=SigningIdentity(access_key="reader", secret_key="secret", region="us-east-1"),
     )
-    usual = {
+    usual: dict[str, Any] = {
         "objects": MemoryStore(now=lambda: NOW),
         "signer": signer,
         "image_origin": IMAGE_ORIGIN,

@@ -81,7 +81,9 @@ def embedded_environment(data_dir: Path, *, host: str | None, port: int | None) 
 
 def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) -> None:
     """Serve until a signal; `beside` runs in the same loop and is cancelled at the end."""
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again once it has stopped; a stop that was asked for is no failure
+    signal.signal(
+        signal.SIGTERM, _leave
+    )  # uvicorn raises it again once it has stopped; a stop that was asked for is no failure
     how: dict[str, Any] = {
         "factory": True,
         "host": settings.host,

@@ -20,7 +20,7 @@ EXTENSIONS = {
 }
 
 _KEY = re.compile(
-    r"(?P<kind>[a-z][a-z0-9-]{0,31})/(?P<year>\d{4})/(?P<month>\d{2})/(?P<day>\d{2})/"
+    r"(?P<kind>[a-z][a-z0-9-]{0,31})/(?P<year>[0-9]{4})/(?P<month>[0-9]{2})/(?P<day>[0-9]{2})/"
     r"(?P<detection>[A-Za-z0-9][A-Za-z0-9._-]{0,127})_(?P<again>[a-z][a-z0-9-]{0,31})\.(?P<extension>[a-z]{3,5})",
 )
 

@@ -7,7 +7,8 @@ from platevault.domain.access import Look, Scope
 from platevault.domain.errors import Missing
 from platevault.domain.found import ImageRow
 from platevault.domain.images import ImageState
-from platevault.stores import access_log, search as rows
+from platevault.stores import access_log
+from platevault.stores import search as rows
 from platevault.stores.database import Database
 
 _VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})

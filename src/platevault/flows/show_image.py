@@ -11,8 +11,6 @@ from platevault.domain.images import ImageState
 from platevault.domain.ranges import ByteRange, byte_range
 from platevault.flows.describe_image import describe_again, describe_image
 from platevault.flows.link import Links
-from platevault.stores import access_log
-from platevault.stores import search as rows
 from platevault.stores.database import Database
 
 

@@ -51,6 +51,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_use_lifo=True,
+            hide_parameters=True,  # an error must not quote a plate
             connect_args={
                 "timeout": CONNECT_TIMEOUT_SECONDS,
                 "command_timeout": STATEMENT_TIMEOUT_MILLISECONDS / 1000 + 5,

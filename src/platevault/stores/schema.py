@@ -104,6 +104,7 @@ detections = Table(
         name="detections_tombstones_are_empty",
     ),
     Index("detections_seq", "seq", unique=True),
+    Index("detections_feed", "xid", "seq"),
     Index("detections_newest", "captured_at", "detection_id"),
     Index("detections_by_camera", "collector_id", "camera_id", "captured_at", "detection_id"),
     Index("detections_by_camera_name", "camera_id", "captured_at", "detection_id"),

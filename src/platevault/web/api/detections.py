@@ -1,6 +1,5 @@
 """GET /v1/detections, POST /v1/search, GET /v1/detections/{detection_id}: what was seen."""
 
-
 import msgspec
 from fastapi import APIRouter, Request, Response
 

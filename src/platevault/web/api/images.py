@@ -3,23 +3,18 @@
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import HeldElsewhere, Missing
-from platevault.domain.found import ImageRow
-from platevault.domain.images import ImageState
-from platevault.flows.show_image import ShownImage, describe_image, show_image
+from platevault.flows.describe_image import describe_image
+from platevault.flows.show_image import show_image
+from platevault.web import image_answers
 from platevault.web.access import Looking
-from platevault.web.api.detections import links_of
 from platevault.web.openapi import Responses, problems
-from platevault.web.placeholder import placeholder
-from platevault.web.problems import image_gone, problem_of
-from platevault.web.wired import Wired
+from platevault.web.wired import Wired, links_of
 
 router = APIRouter(tags=["images"])
 
 _PATH: Final = "/v1/detections/{detection_id}/images/{kind}"
-_UNKNOWN: Final = "unknown"
 _RESPONSES: Responses = {
     200: {"description": "The bytes, while the image waits in this node's spool", "content": {"image/jpeg": {}}},
     206: {"description": "The part that Range asked for"},
@@ -44,14 +39,10 @@ async def get_image(detection_id: str, kind: str, request: Request, vault: Wired
             node_id=vault.node_id,
         )
     except Missing:
-        return _gone(request, _UNKNOWN)
+        return image_answers.gone(request, image_answers.UNKNOWN)
     except HeldElsewhere as error:
-        return _elsewhere(request, error)
-    if shown.link is not None:
-        return RedirectResponse(shown.link.url, 307, headers=_marks(shown.row) | {"Cache-Control": "no-store"})
-    if shown.data is None:
-        return _gone(request, shown.row.state)
-    return _bytes(request, shown, shown.data)
+        return image_answers.elsewhere(request, error)
+    return image_answers.shown(shown, request)
 
 
 @router.head(_PATH, summary="What the row says of the image", responses=_RESPONSES, response_class=Response)
@@ -60,15 +51,10 @@ async def head_image(detection_id: str, kind: str, vault: Wired, look: Looking) 
     try:
         row = await describe_image((detection_id, kind), look=look, database=vault.database)
     except Missing:
-        return _nothing(404, {"X-Image-State": _UNKNOWN})
-    if row.state not in {ImageState.STORED, ImageState.PENDING}:
-        return _nothing(image_gone(row.state).kind.status, {"X-Image-State": row.state})
-    headers = _marks(row) | _representation(row) | {"Content-Length": str(row.size)}
-    return _nothing(200, headers)
+        return image_answers.gone_without_body(image_answers.UNKNOWN)
+    return image_answers.described(row)
 
 
 def _range(request: Request) -> str | None:
-    """The Range header, unless If-Range names other bytes than there are; those are checked by digest in the answer."""
+    """The Range header. If-Range is met by sending everything, which HTTP always allows."""
     return None if "if-range" in request.headers else request.headers.get("range")
-
-
