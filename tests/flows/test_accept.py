@@ -270,7 +270,7 @@ async def test_no_flipped_bit_is_ever_acknowledged_as_something_that_was_not_sen
     await node.uploaded()
 
 
-@pytest.mark.parametrize("damage", ["no manifest", "twice", "undeclared", "missing", "no name", "not multipart"])
+@pytest.mark.parametrize("damage", ["no manifest", "twice", "undeclared", "missing", "no name", "no end", "not multipart"])
 async def test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part(node: Node, damage: str) -> None:
     batch = a_batch()
     name = f"{batch.ids[0]}_full"
@@ -286,6 +286,8 @@ async def test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_th
         body = multipart_body({"batch": json.dumps(batch.manifest).encode(), f"{batch.ids[0]}_crop": b"x"})
         batch.manifest["detections"][0]["images"] = {"full": {}, "crop": {}}
         body = multipart_body({"batch": json.dumps(batch.manifest).encode(), f"{batch.ids[0]}_crop": b"x"})
+    elif damage == "no end":
+        body, part = body.removesuffix(b"--\r\n") + b"\r\n", ""
     elif damage == "no name":
         body, part = body.replace(f'name="{name}"'.encode(), b'nome="x"'), ""
     else:

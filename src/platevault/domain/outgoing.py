@@ -136,17 +136,22 @@ class Tally:
         return not self.problems and self.stopped is None and self.unsent == 0
 
     def settle(self, sent: Sequence[Outgoing], answer: Answer) -> tuple[str, ...]:
-        """Count what the vault says of these; the ids that are its own now."""
+        """Count what the vault says of these; the ids that are its own now.
+
+        An answer that is replayed says `created` of what the vault had long before: that counts as duplicate.
+        """
         said = {one.detection_id: one for one in answer.detections}
         self.replayed_batches += answer.replayed
-        return tuple(one.detection_id for one in sent if self._count(one, said.get(one.detection_id)))
+        return tuple(
+            one.detection_id for one in sent if self._count(one, said.get(one.detection_id), replayed=answer.replayed)
+        )
 
-    def _count(self, one: Outgoing, said: AnsweredDetection | None) -> bool:
+    def _count(self, one: Outgoing, said: AnsweredDetection | None, *, replayed: bool) -> bool:
         if said is None:
             self.outcomes["unanswered"] += 1
             self.problems.append(f"{one.file}: the vault's answer does not mention it")
             return False
-        self.outcomes[said.status] += 1
+        self.outcomes["duplicate" if replayed and said.acknowledged else said.status] += 1
         if not said.acknowledged:
             why = "; ".join(said.reasons) or "differs in " + ", ".join(said.differs)
             self.problems.append(f"{one.file}: {said.status}: {why} ({one.detection_id})")

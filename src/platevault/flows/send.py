@@ -2,8 +2,9 @@
 
 import asyncio
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeGuard
@@ -210,7 +211,8 @@ class _Sending:
                 tries += 1
             else:
                 self._succeeded_at = self._manner.clock()
-                return answer
+                # After a try whose answer was lost, a replay is the answer to that one.
+                return replace(answer, replayed=answer.replayed and tries == 0)
         return None
 
     async def _rest(self, why: str, seconds: float) -> None:
@@ -282,7 +284,7 @@ def _images_of(folder: Path) -> tuple[Photo, ...]:
 def _rows_of(manifest: Path, tally: Tally) -> tuple[Photo, ...]:
     read = manifests.parse(manifest.name, manifest.read_bytes())
     tally.found += len(read.flaws)
-    tally.outcomes["unusable"] += len(read.flaws)
+    tally.outcomes += Counter(unusable=len(read.flaws))
     tally.problems += [f"{manifest.name} line {flaw.line}: {flaw.reason}" for flaw in read.flaws]
     return read.photos
 
