@@ -28,6 +28,7 @@ def demo(
     ] = True,
 ) -> None:
     """Start PostgreSQL and an S3 server, serve, and feed the vault with drawn street scenes. Ctrl-C ends it; the data stays."""
+    os.environ.setdefault("LOG_LEVEL", "warning")  # somebody watches this terminal
     with embedded_environment(data_dir, host="127.0.0.1", port=_free_from(port)):
         settings = read_settings(env_file=None, platevault_embedded=True)
         run(settings, beside=_feed(settings, backlog=backlog, trickle=trickle, open_page=open_page))
