@@ -3,10 +3,10 @@
 import asyncio
 import os
 
+from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alembic import context
 from platevault.stores.schema import metadata
 
 # What other programs keep in the same database is not ours to compare or to drop.
@@ -18,7 +18,9 @@ def is_ours(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, include_name=is_ours, transaction_per_migration=True)
+    context.configure(
+        connection=connection, target_metadata=metadata, include_name=is_ours, transaction_per_migration=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -270,7 +270,9 @@ async def test_no_flipped_bit_is_ever_acknowledged_as_something_that_was_not_sen
     await node.uploaded()
 
 
-@pytest.mark.parametrize("damage", ["no manifest", "twice", "undeclared", "missing", "no name", "no end", "not multipart"])
+@pytest.mark.parametrize(
+    "damage", ["no manifest", "twice", "undeclared", "missing", "no name", "no end", "not multipart"]
+)
 async def test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part(node: Node, damage: str) -> None:
     batch = a_batch()
     name = f"{batch.ids[0]}_full"

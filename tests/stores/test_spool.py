@@ -75,7 +75,7 @@ async def test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after(
     sync, rename = os.fsync, os.rename
 
     def recorded_sync(descriptor: int) -> None:
-        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).parent.name}")
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().parent.name}")
         sync(descriptor)
 
     def recorded_rename(source: object, target: object, **_: object) -> None:

@@ -1,5 +1,6 @@
 """What an invented street looks like: shapes and colours on a stage of 1280 × 720, which `rendering` paints."""
 
+import itertools
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -128,7 +129,7 @@ def light_at(moment: datetime) -> Light:
     """The light of that hour (UTC; the invented streets lie on the meridian)."""
     utc = moment.astimezone(UTC)
     hour = utc.hour + utc.minute / 60
-    for (start, before), (end, after) in zip(_HOURS, _HOURS[1:], strict=False):
+    for (start, before), (end, after) in itertools.pairwise(_HOURS):
         if hour <= end:
             share = (hour - start) / (end - start)
             return Light(
@@ -213,8 +214,7 @@ def _road(chance: random.Random, light: Light) -> list[Shape]:
         shapes.append(
             Polygon((_toward(left, near), _toward(right, near), _toward(right, far), _toward(left, far)), tone)
         )
-    for x in (-60.0, 1340.0):
-        shapes.append(_stripe(x, 0.0, 0.88, 13, paint))
+    shapes.extend(_stripe(x, 0.0, 0.88, 13, paint) for x in (-60.0, 1340.0))
     for x in (360.0, 920.0):
         shapes.extend(_stripe(x, depth, depth + 0.055, 11, paint) for depth in (0.03, 0.2, 0.36, 0.5, 0.62, 0.72, 0.8))
     for _ in range(7):  # patches of newer asphalt and old stains
