@@ -19,11 +19,12 @@ from minio import Minio
 from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
+from platevault.domain.identities import policies_for
 from platevault.stores.embedded.children import Child, Command
 from platevault.stores.embedded.cluster import Embedded, start_embedded
 from platevault.stores.embedded.postgres import EmbeddedPostgres
 from platevault.stores.embedded.saved import free_ports
-from platevault.stores.embedded.seaweed import EmbeddedSeaweed, policies_for
+from platevault.stores.embedded.seaweed import EmbeddedSeaweed
 
 BUCKET = "alpr-images"
 

@@ -1,11 +1,13 @@
 """Every variable that Platevault reads, checked once at start; an error names the variable and the fix."""
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -68,6 +70,19 @@ class Settings(BaseSettings):
         SecretStr | None, Field(description="the same on all nodes; signs cookies and local URLs")
     ] = None
 
+    image_delivery: Annotated[
+        Literal["redirect", "proxy"],
+        Field(
+            description="redirect: browsers fetch from the store; proxy: through the service, where they cannot reach it"
+        ),
+    ] = "redirect"
+    cors_origins: Annotated[
+        Words,
+        Field(
+            description="origins of other web applications that may call the API and show images; separated by commas"
+        ),
+    ] = ()
+
     # Keeping
     image_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
     lifecycle_margin_days: Annotated[int, Field(ge=1, le=3650)] = 30
@@ -106,7 +121,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     platevault_embedded: Annotated[bool, Field(exclude=True)] = False
 
-    @field_validator("image_types", "trusted_proxies", mode="before")
+    @field_validator("image_types", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
@@ -134,6 +149,15 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("scheme://host[:port], without a path")
         return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+                raise ValueError("origins of the form scheme://host[:port], without a path and without *")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -177,7 +201,7 @@ class Settings(BaseSettings):
                 "MINIO_ACCESS_KEY": self.minio_access_key,
                 "MINIO_SECRET_KEY": self.minio_secret_key,
             }
-        else:
+        if self.serves_images:
             needed["URL_SIGNING_KEY"] = self.url_signing_key
         if not self.platevault_embedded:
             needed |= {"COLLECTOR_TOKEN": self.collector_token, "VIEWER_TOKEN": self.viewer_token}
@@ -189,9 +213,14 @@ class Settings(BaseSettings):
                 yield f"{name} is shorter than {TOKEN_MIN} characters: {_HOW[name]}"
 
     @property
+    def serves_images(self) -> bool:
+        """True when image URLs lead to this service, which signs them itself."""
+        return self.storage_backend == "local" or self.image_delivery == "proxy"
+
+    @property
     def image_origin(self) -> str | None:
-        """scheme://host[:port] of image URLs; the service's own with STORAGE_BACKEND=local."""
-        if self.storage_backend != "s3":
+        """scheme://host[:port] of image URLs; the service's own where it serves them itself."""
+        if self.serves_images:
             return self.public_url or f"http://{'127.0.0.1' if self.host in _EVERYWHERE else self.host}:{self.port}"
         if self.minio_endpoint is None:
             return None
@@ -214,12 +243,39 @@ _HOW: Final[Mapping[str, str]] = {
 
 
 def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
-    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix."""
+    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix.
+
+    Each secret may stand in a file instead, which `NAME_FILE` names.
+    """
     try:
-        return Settings(_env_file=env_file, **given)
+        return Settings(_env_file=env_file, **{**_secrets_in_files(env_file), **given})
     except ValidationError as error:
         lines = [_sentence(line) for line in error.errors(include_url=False, include_input=False)]
         raise SettingsInvalid("\n".join(lines)) from None  # the cause would show the values
+
+
+def secret_names() -> tuple[str, ...]:
+    """The fields that are secrets, in order."""
+    return tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
+
+
+def _secrets_in_files(env_file: Path | None) -> dict[str, str]:
+    written = {} if env_file is None else {name.upper(): value for name, value in dotenv_values(env_file).items()}
+    found: dict[str, str] = {}
+    for name in secret_names():
+        variable = f"{name.upper()}_FILE"
+        file = os.environ.get(variable) or written.get(variable)
+        if not file:
+            continue
+        if os.environ.get(name.upper()) or written.get(name.upper()):
+            raise SettingsInvalid(f"{name.upper()} and {variable} are both set: keep one")
+        try:
+            found[name] = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsInvalid(f"{variable}={file} cannot be read ({error}): name a readable text file") from error
+        if not found[name]:
+            raise SettingsInvalid(f"{variable}={file} is empty: put the secret into it")
+    return found
 
 
 def shown(settings: Settings) -> dict[str, str]:

@@ -21,16 +21,19 @@ from platevault.domain.batch import Limits
 from platevault.domain.breaker import Breaker
 from platevault.domain.budget import ByteBudget
 from platevault.domain.errors import SettingsInvalid
+from platevault.domain.identities import PRESIGN, SERVICE, UPLOAD
 from platevault.domain.lifecycle import Rule, wanted_rules
 from platevault.domain.retention import Retention
-from platevault.flows.configure_bucket import configure_bucket
+from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.flows.demo_feed import feed
+from platevault.flows.doctor import Patient
 from platevault.flows.drain import drain
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
 from platevault.flows.reception import Reception
 from platevault.flows.recover import keep_recovering
+from platevault.flows.set_up import Key
 from platevault.flows.upload import UploadLane
 from platevault.logs import set_up_logs
 from platevault.settings import Settings, read_settings
@@ -39,6 +42,7 @@ from platevault.stores.embedded.syncfs import sync_folder_tree
 from platevault.stores.images import ImageLedger
 from platevault.stores.objects import ObjectStore, UrlSigner
 from platevault.stores.objects.bucket import BucketAdmin
+from platevault.stores.objects.identities import IdentityAdmin
 from platevault.stores.objects.local import LocalStore, LocalUrlSigner
 from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
 from platevault.stores.objects.s3 import S3Store
@@ -87,6 +91,7 @@ class Vault:
     now: Callable[[], datetime]
     image_origin: str | None
     public_url: str | None
+    cors_origins: tuple[str, ...] = ()
     _work: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -131,6 +136,11 @@ async def _restarted(work: Coroutine[Any, Any, None]) -> None:
 
 def open_vault(settings: Settings) -> Vault:
     """The vault of these settings; nothing is connected yet. Raises `SettingsInvalid` when the spool cannot be used."""
+    if not settings.serves_images and settings.minio_presign_access_key is None:
+        log.warning(
+            "presigned URLs carry the id of the service's own key",
+            fix="set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY to an identity that may only GetObject",
+        )
     database = open_database(settings)
     objects = open_objects(settings)
     spool = Spool.open(settings.spool_dir, max_bytes=settings.spool_max_bytes, new_node_id=uuid.uuid4())
@@ -175,6 +185,7 @@ def open_vault(settings: Settings) -> Vault:
         now=_now,
         image_origin=settings.image_origin,
         public_url=settings.public_url,
+        cors_origins=settings.cors_origins,
     )
 
 
@@ -201,16 +212,11 @@ def open_objects(settings: Settings) -> ObjectStore:
 
 def open_signer(settings: Settings) -> UrlSigner:
     """Signs for the origin that browsers reach, with the identity that may only read."""
-    if settings.storage_backend == "local":
+    if settings.serves_images:
         return LocalUrlSigner(
             public_url=settings.image_origin or "", signing_key=_secret(settings.url_signing_key).encode()
         )
     apart = settings.minio_presign_access_key is not None
-    if not apart:
-        log.warning(
-            "presigned URLs carry the id of the service's own key",
-            fix="set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY to an identity that may only GetObject",
-        )
     identity = SigningIdentity(
         access_key=(settings.minio_presign_access_key if apart else settings.minio_access_key) or "",
         secret_key=_secret(settings.minio_presign_secret_key if apart else settings.minio_secret_key),
@@ -244,6 +250,69 @@ def open_bucket_admin(settings: Settings) -> BucketAdmin:
         bucket=settings.minio_bucket,
         access_key=(settings.minio_admin_access_key if apart else settings.minio_access_key) or "",
         secret_key=_secret(settings.minio_admin_secret_key if apart else settings.minio_secret_key),
+    )
+
+
+def open_identity_admin(settings: Settings) -> IdentityAdmin | None:
+    """Who may make identities on a MinIO server; None where no such credential is given."""
+    if settings.minio_admin_access_key is None:
+        return None
+    return IdentityAdmin.open(
+        endpoint=settings.minio_endpoint or "",
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        access_key=settings.minio_admin_access_key,
+        secret_key=_secret(settings.minio_admin_secret_key),
+    )
+
+
+def identity_keys(settings: Settings) -> dict[str, Key]:
+    """Identity → credential, of those that are set."""
+    given = {
+        SERVICE: (settings.minio_access_key, settings.minio_secret_key),
+        PRESIGN: (settings.minio_presign_access_key, settings.minio_presign_secret_key),
+        UPLOAD: (settings.minio_upload_access_key, settings.minio_upload_secret_key),
+    }
+    return {
+        name: Key(access_key=access_key, secret_key=_secret(secret_key))
+        for name, (access_key, secret_key) in given.items()
+        if access_key is not None and secret_key is not None
+    }
+
+
+def open_patient(settings: Settings) -> Patient:
+    """The installation of these settings, for a look at it."""
+    in_s3 = settings.storage_backend == "s3"
+
+    async def report() -> BucketReport:
+        admin = open_bucket_admin(settings)
+        return await check_bucket(admin=admin, rules_wanted=rules_wanted(settings), cors_origins=settings.cors_origins)
+
+    return Patient(
+        database=open_database(settings),
+        objects=open_objects(settings),
+        signer=open_signer(settings),
+        presigner=_open_presigner(settings),
+        bucket_report=report if in_s3 else None,
+        store_url=f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}/" if in_s3 else None,
+        spool_dir=settings.spool_dir,
+        room_wanted=4 * settings.max_batch_bytes,
+        canary_key=f"derived/doctor/{uuid.uuid4()}",
+        now=_now,
+    )
+
+
+def _open_presigner(settings: Settings) -> ObjectStore | None:
+    """The store as the identity that may only read sees it; None where there is no such identity."""
+    if settings.storage_backend != "s3" or settings.minio_presign_access_key is None:
+        return None
+    return open_objects(
+        settings.model_copy(
+            update={
+                "minio_access_key": settings.minio_presign_access_key,
+                "minio_secret_key": settings.minio_presign_secret_key,
+            },
+        ),
     )
 
 

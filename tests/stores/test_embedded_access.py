@@ -193,7 +193,7 @@ ALLOWED = {
         "list",
         "read lifecycle",
     },
-    "presign": {"get", "get temp"},
+    "presign": {"get"},
     "upload": {"put temp"},
 }
 

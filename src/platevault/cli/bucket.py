@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
+from platevault.flows.set_up import sentences
 from platevault.settings import Settings, read_settings
 from platevault.vault import open_bucket_admin, rules_wanted
 
@@ -31,22 +32,21 @@ def check(as_json: AsJson = False) -> None:
 
 
 async def _configure(settings: Settings) -> BucketReport:
-    return await configure_bucket(admin=open_bucket_admin(settings), rules_wanted=rules_wanted(settings))
+    return await configure_bucket(
+        admin=open_bucket_admin(settings), rules_wanted=rules_wanted(settings), cors_origins=settings.cors_origins
+    )
 
 
 async def _check(settings: Settings) -> BucketReport:
-    return await check_bucket(admin=open_bucket_admin(settings), rules_wanted=rules_wanted(settings))
+    return await check_bucket(
+        admin=open_bucket_admin(settings), rules_wanted=rules_wanted(settings), cors_origins=settings.cors_origins
+    )
 
 
 def _finish(report: BucketReport, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2))
     else:
-        for title, sentences in (("done", report.done), ("problem", report.problems), ("warning", report.warnings)):
-            for sentence in sentences:
-                typer.echo(f"{title}: {sentence}")
-        if report.kept:
-            typer.echo(f"kept: rules of somebody else: {', '.join(report.kept)}")
-        typer.echo(f"bucket {report.bucket}: {'as it should be' if report.ok else 'not as it should be'}")
+        typer.echo("\n".join(sentences(report)))
     if not report.ok:
         raise typer.Exit(1)

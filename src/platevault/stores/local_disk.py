@@ -6,6 +6,7 @@ from typing import Final
 
 from platevault.domain.errors import SettingsInvalid
 
+IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 # flock and fsync mean something else, or nothing, on these.
 NETWORK_FILE_SYSTEMS: Final = frozenset(
     {
@@ -50,7 +51,7 @@ def free_bytes(folder: Path) -> int:
 
 def refuse_network_file_system(folder: Path, *, variable: str) -> None:
     """Raise `SettingsInvalid` when the folder is on a network file system, as far as the kernel tells."""
-    kind = _file_system_of(folder.resolve())
+    kind = file_system_of(folder.resolve())
     if kind in NETWORK_FILE_SYSTEMS:
         raise SettingsInvalid(
             f"{variable}={folder} is on a network file system ({kind}), where locks and syncs cannot be trusted:"
@@ -58,7 +59,8 @@ def refuse_network_file_system(folder: Path, *, variable: str) -> None:
         )
 
 
-def _file_system_of(folder: Path) -> str | None:
+def file_system_of(folder: Path) -> str | None:
+    """The kind of file system under the folder, as the kernel names it; None where the kernel does not tell."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

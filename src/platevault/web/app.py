@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from platevault.vault import Vault, vault_from_environment
@@ -38,6 +39,15 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
     app.state.vault = vault
     app.add_middleware(SmallBodies)
     app.add_middleware(Surroundings, image_origin=vault.image_origin)
+    if vault.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=vault.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Purpose", "X-Case", "X-Request-Id"],
+            expose_headers=["X-Image-State", "Retry-After", "X-Request-Id", "Idempotent-Replayed"],
+            max_age=600,
+        )
     problems.install(app)
     for router in routers:
         app.include_router(router)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platevault.domain.errors import SettingsInvalid
+from platevault.domain.identities import policies_for
 from platevault.stores.embedded.certificate import self_signed
 from platevault.stores.embedded.children import Child, Command, stop_leftover
 from platevault.stores.embedded.saved import (
@@ -221,33 +222,6 @@ def _security(saved: dict[str, str]) -> str:
     sections.append('[grpc]\nca = "certificate.pem"\n')
     sections += [f'[grpc.{part}]\ncert = "certificate.pem"\nkey = "certificate.key"\n' for part in _GRPC_PARTS]
     return "\n".join(sections)
-
-
-def policies_for(bucket: str) -> dict[str, dict[str, object]]:
-    """The least that `service`, `presign` and `upload` need, as IAM policies.
-
-    They are policies, and not SeaweedFS's own `Write`, because that lets the service change lifecycle and CORS too.
-    """
-    whole, objects = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
-    return {
-        "service": _policy(
-            (whole, "ListBucket", "GetBucketLocation", "ListBucketMultipartUploads", "GetLifecycleConfiguration"),
-            (objects, "GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
-            (objects, "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
-        ),
-        "presign": _policy((objects, "GetObject")),
-        "upload": _policy((f"arn:aws:s3:::{bucket}/temp/*", "PutObject")),
-    }
-
-
-def _policy(*statements: tuple[str, ...]) -> dict[str, object]:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": [resource]}
-            for resource, *actions in statements
-        ],
-    }
 
 
 def _identities(identities: dict[str, Identity], bucket: str) -> dict[str, object]:
