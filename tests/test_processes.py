@@ -70,6 +70,14 @@ async def until_stored(database: Database) -> None:
     )
 
 
+async def until_empty(folder: Path) -> None:
+    for _ in range(100):
+        if not list(folder.iterdir()):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"still there: {list(folder.iterdir())}")
+
+
 async def check_that_all_is_there(batches: list[Batch], database: Database, s3: S3Server) -> None:
     """I1 and I2, read from PostgreSQL and the bucket themselves, not through the service."""
     found = {(row["detection_id"], row["kind"]): row for row in await rows(database, "SELECT * FROM images")}
@@ -224,10 +232,10 @@ async def test_a_worker_drains_what_the_service_left(
             sys.executable, "-m", "platevault", "worker", env=environment, cwd=tmp_path, stdout=out, stderr=out
         )
         await until_stored(database)
+        await until_empty(tmp_path / "spool" / "ready")
         worker.terminate()
         assert await asyncio.wait_for(worker.wait(), 25) == 0
     await check_that_all_is_there([batch], database, seaweed)
-    assert list((tmp_path / "spool" / "ready").iterdir()) == []
 
 
 async def test_serve_refuses_an_older_schema_and_says_what_to_run(

@@ -42,10 +42,14 @@ class Patient:
 
 async def examine(patient: Patient) -> list[Finding]:
     """Every finding, in the order in which an operator would mend them."""
-    found = [*await _database(patient), *_spool(patient), *await _store(patient)]
+    base = await _database(patient)
+    found = [*base, *_spool(patient), *await _store(patient)]
     if patient.store_url is not None:
         found += [*await _clock(patient, patient.store_url), *await _bucket(patient)]
-    return [*found, *await _public_endpoint(patient), *await _presign_identity(patient), *await _worker(patient)]
+    found += [*await _public_endpoint(patient), *await _presign_identity(patient)]
+    if all(finding.status == "ok" for finding in base):
+        found += await _worker(patient)
+    return found
 
 
 async def _database(patient: Patient) -> Sequence[Finding]:
