@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test check clean
+.PHONY: help setup run test check env containers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,12 @@ check: setup ## lint, format, types, import contracts
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+
+env: ## write what docker compose needs into .env: random values for what is missing
+	@"$(PYTHON3)" scripts/make_env.py
+
+containers: setup ## prove docker-compose.yml end to end on a container engine (PROOF=--short for a shorter outage)
+	$(RUN) python -m tests.containers.prove $(PROOF)
 
 clean: ## remove what setup made (never data)
 	rm -rf .venv $(UV_DIR)

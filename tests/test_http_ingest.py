@@ -1,5 +1,6 @@
 """Ingest on the wire: what a client sees when it waits, drips, cuts or sends too much."""
 
+import contextlib
 import json
 import socket
 import time
@@ -144,7 +145,7 @@ def test_a_refusal_names_the_part_and_tells_the_reasons_of_each_detection(runnin
     assert "confidence" in json.dumps(problem["refused"])
 
 
-def test_the_status_of_a_batch_is_for_its_collector_and_for_viewers(running: Service) -> None:
+def test_the_status_of_a_batch_is_for_collectors(running: Service) -> None:
     batch = a_batch()
     sent = httpx.post(
         f"{running.url}/v1/detections?durability=stored",
@@ -152,9 +153,21 @@ def test_the_status_of_a_batch_is_for_its_collector_and_for_viewers(running: Ser
         headers={**SENDING, "Content-Type": CONTENT_TYPE},
     )
     path = f"{running.url}/v1/collectors/gate-1/batches/{batch.batch_id}"
-    for headers in (SENDING, LOOKING):
-        assert httpx.get(path, headers=headers).json() == sent.json()
+    assert httpx.get(path, headers=SENDING).json() == sent.json()
+    assert httpx.get(path, headers=LOOKING).status_code == 403, "who looks uses the routes that write it down"
     assert httpx.get(path).status_code == 401
+    for odd in ("gate-1/batches/%00", "a%00/batches/b", "gate-1/batches/" + "x" * 500):
+        assert httpx.get(f"{running.url}/v1/collectors/{odd}", headers=SENDING).status_code == 404
+
+
+def test_a_refused_body_is_not_read_for_ever(running: Service) -> None:
+    with connect(running) as connection:
+        connection.sendall(head(100_000 * MEBI, Authorization=f"Bearer {COLLECTOR_TOKEN}"))
+        sent, began = 0, time.monotonic()
+        with contextlib.suppress(OSError):
+            while sent < 512 * MEBI and time.monotonic() - began < 20:
+                sent += connection.send(b"x" * 65536)
+        assert sent < 64 * MEBI, "the connection was closed"
 
 
 def test_a_query_parameter_that_is_not_known_is_refused(running: Service) -> None:

@@ -71,7 +71,7 @@ async def until_stored(database: Database) -> None:
 
 
 async def until_empty(folder: Path) -> None:
-    for _ in range(100):
+    for _ in range(200):
         if not list(folder.iterdir()):
             return
         await asyncio.sleep(0.1)
@@ -91,7 +91,7 @@ async def check_that_all_is_there(batches: list[Batch], database: Database, s3: 
     assert found == {}, "nothing is doubled and nothing came from nowhere"
 
 
-@pytest.mark.parametrize("backend", ["seaweed", "minio", "local"])
+@pytest.mark.parametrize("backend", ["seaweed", "minio", "local", "proxy"])
 async def test_a_batch_goes_in_and_its_pictures_come_out_by_their_urls(
     backend: str, migrated_url: str, request: pytest.FixtureRequest, port: int, tmp_path: Path
 ) -> None:
@@ -100,6 +100,8 @@ async def test_a_batch_goes_in_and_its_pictures_come_out_by_their_urls(
     environment = environment_for(migrated_url, s3, tmp_path)
     if backend == "local":
         environment |= {"STORAGE_BACKEND": "local", "LOCAL_STORAGE_DIR": str(tmp_path / "images")}
+    if backend == "proxy":
+        environment |= {"IMAGE_DELIVERY": "proxy"}
     with service(environment, port=port, folder=tmp_path) as running:
         answer = post(running, batch, durability="stored")
         assert answer.status_code == 201
@@ -113,7 +115,9 @@ async def test_a_batch_goes_in_and_its_pictures_come_out_by_their_urls(
                 assert picture.content == batch.parts[f"{item['detection_id']}_{kind}"]
                 assert picture.headers["content-type"] == "image/jpeg"
                 assert picture.headers["cache-control"] == "private, max-age=86400"
-                if backend != "local":
+                if backend in ("local", "proxy"):
+                    assert image["url"].startswith(running.url), "the service's own, under its signature"
+                else:
                     assert picture.headers["x-amz-meta-sha256"] == hashlib.sha256(picture.content).hexdigest()
                 assert httpx.put(image["url"], content=b"x").status_code in (403, 405)
                 assert httpx.get(changed(image["url"])).status_code == 403
@@ -278,3 +282,25 @@ async def test_no_log_carries_a_plate_a_token_or_a_query(
     logged = running.log.read_text(encoding="utf-8")
     for secret in ("CANARY99", "canary-token", environment["VIEWER_TOKEN"], environment["MINIO_SECRET_KEY"], "healthz"):
         assert secret not in logged
+
+
+async def test_a_database_out_of_order_is_503_and_the_node_goes_on_by_itself_once_it_is_mended(
+    environment: dict[str, str], port: int, tmp_path: Path, database: Database, seaweed: S3Server
+) -> None:
+    batch = a_batch()
+
+    async def run(statement: str) -> None:
+        await database.transaction(lambda connection: connection.execute(text(statement)))
+
+    with service(environment, port=port, folder=tmp_path) as running:
+        await run("ALTER TABLE images RENAME TO images_away")
+        refused = post(running, batch)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert httpx.get(f"{running.url}/v1/detections", headers=LOOKING).status_code == 503
+        await asyncio.sleep(3)
+        await run("ALTER TABLE images_away RENAME TO images")
+        assert post(running, batch).status_code == 201
+        await until_stored(database)
+        await until_empty(tmp_path / "spool" / "ready")
+    await check_that_all_is_there([batch], database, seaweed)

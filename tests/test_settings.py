@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import SettingsInvalid
-from platevault.settings import Settings, defaults, read_settings, shown, variables
+from platevault.settings import Settings, defaults, read_settings, secret_names, shown, variables
 
 ROOT = Path(__file__).parents[1]
 GOOD = {
@@ -55,6 +55,9 @@ def test_what_is_missing_is_named_with_the_fix(name: str) -> None:
         ({"storage_backend": "local"}, "URL_SIGNING_KEY"),
         ({"public_url": "https://vault.example", "minio_secure": False}, "mixed content"),
         ({"port": 70000}, "PORT"),
+        ({"cors_origins": "*"}, "CORS_ORIGINS"),
+        ({"cors_origins": "https://a.example/path"}, "CORS_ORIGINS"),
+        ({"image_delivery": "proxy"}, "URL_SIGNING_KEY"),
     ],
 )
 def test_what_is_wrong_is_named(wrong: dict[str, object], named: str) -> None:
@@ -67,6 +70,50 @@ def test_each_edge_is_taken_on_its_good_side() -> None:
     assert settings(collector_token="c" * 16).collector_token is not None
     assert settings(public_url="https://vault.example", minio_secure=True).image_origin == "https://h:9000"
     assert settings(image_types="image/jpeg, image/png").image_types == ("image/jpeg", "image/png")
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-the-file-0123\n")
+    monkeypatch.setenv("COLLECTOR_TOKEN_FILE", str(secret))
+    found = read_settings(env_file=None, **{name: value for name, value in GOOD.items() if name != "collector_token"})
+    assert found.collector_token is not None
+    assert found.collector_token.get_secret_value() == "from-the-file-0123"
+    monkeypatch.setenv("COLLECTOR_TOKEN", "another-token-0123")
+    with pytest.raises(SettingsInvalid, match="both set"):
+        read_settings(env_file=None)
+    monkeypatch.delenv("COLLECTOR_TOKEN")
+    for bad in ("", "  \n"):
+        secret.write_text(bad)
+        with pytest.raises(SettingsInvalid, match="COLLECTOR_TOKEN_FILE"):
+            read_settings(env_file=None)
+    secret.unlink()
+    with pytest.raises(SettingsInvalid, match="COLLECTOR_TOKEN_FILE"):
+        read_settings(env_file=None)
+
+
+def test_a_file_of_a_secret_may_be_named_in_the_env_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-the-file-0123\n")
+    written = tmp_path / ".env"
+    lines = [f"{name.upper()}={value}" for name, value in GOOD.items() if name != "viewer_token"]
+    written.write_text("\n".join([*lines, f"VIEWER_TOKEN_FILE={secret}"]))
+    found = read_settings(env_file=written)
+    assert found.viewer_token is not None
+    assert found.viewer_token.get_secret_value() == "from-the-file-0123"
+
+
+def test_every_secret_can_stand_in_a_file() -> None:
+    assert set(secret_names()) == {
+        "minio_secret_key",
+        "minio_presign_secret_key",
+        "minio_upload_secret_key",
+        "minio_admin_secret_key",
+        "url_signing_key",
+        "database_url",
+        "collector_token",
+        "viewer_token",
+    }
 
 
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:

@@ -7,7 +7,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from platevault.domain.batch import Limits
 from platevault.domain.breaker import Breaker
 from platevault.domain.budget import ByteBudget
+from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.identities import PRESIGN, SERVICE, UPLOAD
 from platevault.domain.lifecycle import Rule, wanted_rules
@@ -53,6 +54,7 @@ log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 32
 UPLOADS_END_WITHIN_SECONDS: Final = 8.0
+BEGIN_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +107,9 @@ class Vault:
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
-        self._begin(keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
-        self._begin(keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
-        self._begin(drain(lane=self.lane, jitter=_jitter))
+        self._begin(lambda: keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
+        self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
+        self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
@@ -121,17 +123,18 @@ class Vault:
         await self.objects.close()
         await self.database.close()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_restarted(work))
-        self._work.add(task)
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._work.add(asyncio.create_task(_for_ever(work)))
 
 
-async def _restarted(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("background work ended")
-        raise
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
+    """Begin again, after a pause, whatever went wrong: what waits in a spool must never wait for a restart by hand."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  the last one who can keep the node working
+            log.error("background work begins again", error=names_of(error), frames=frames_of(error))
+        await asyncio.sleep(BEGIN_AGAIN_SECONDS * _jitter())
 
 
 def open_vault(settings: Settings) -> Vault:

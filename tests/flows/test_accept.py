@@ -457,3 +457,60 @@ async def test_other_kinds_of_images_are_kept_alike(node: Node) -> None:
 async def test_a_batch_that_was_never_acknowledged_has_no_status(node: Node) -> None:
     with pytest.raises(Missing):
         await batch_status(node.database, collector_id="gate-1", batch_id="nothing")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"detection_id": "a\u0000b"},
+        {"unknown\u0000field": 1},
+        {"vehicle": {"a\u0000b": 1}},
+        {"detection_id": "x" * 250},
+        {"images": {"a_b": {}}},
+        {"images": {"a\u0000b": {}}},
+        7,
+        None,
+    ],
+)
+async def test_whatever_a_detection_is_it_refuses_itself_alone_and_the_answer_can_be_stored(
+    node: Node, bad: Any
+) -> None:
+    batch = a_batch(2)
+    good, broken = batch.manifest["detections"]
+    del batch.parts[f"{broken['detection_id']}_crop"], batch.parts[f"{broken['detection_id']}_full"]
+    entry = {**broken, "images": {}, **bad} if isinstance(bad, dict) else bad
+    batch.manifest["detections"] = [good, entry]
+    for kind in entry.get("images", {}) if isinstance(entry, dict) else ():
+        if "\x00" not in kind:
+            batch.parts[f"{broken['detection_id']}_{kind}"] = a_jpeg()
+        else:
+            entry["images"] = {}
+            entry["vehicle"] = {kind: 1}
+    first = await node.send(batch, stored=True)
+    assert first.status_code == 201
+    assert sorted(statuses(first)) == ["created", "refused"]
+    again = await node.send(batch)
+    assert again.replayed
+    assert again.body == first.body
+    await node.uploaded()
+
+
+async def test_an_image_of_a_bad_detection_with_a_long_id_refuses_that_detection_alone(node: Node) -> None:
+    batch = a_batch(2)
+    bad = batch.manifest["detections"][1]
+    data = batch.parts.pop(f"{bad['detection_id']}_full")
+    del batch.parts[f"{bad['detection_id']}_crop"]
+    bad["detection_id"] = "x" * 250
+    bad["images"] = {"full": {}}
+    batch.parts[f"{'x' * 250}_full"] = data
+    receipt = await node.send(batch, stored=True)
+    assert sorted(statuses(receipt)) == ["created", "refused"]
+
+
+@pytest.mark.parametrize("sent_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_sending_time_outside_the_calendar_refuses_the_batch(node: Node, sent_at: str) -> None:
+    batch = a_batch()
+    batch.manifest["sent_at"] = sent_at
+    with pytest.raises(BatchRefused):
+        await node.send(batch)
+    assert node.spool_files() == []

@@ -3,11 +3,13 @@
 import asyncio
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.domain.images import ImageState
+from platevault.flows import recover as recovering
 from platevault.stores.database import Database
 from platevault.stores.objects import NewObject
 from tests.deliveries import a_batch, a_jpeg
@@ -282,3 +284,38 @@ async def test_a_ready_file_that_cannot_be_read_is_set_aside_with_its_reason(nod
     (node.folder / "ready" / name).write_bytes(a_jpeg())
     assert await node.recover() == 0
     assert node.spool_files() == [f"dead/{name}", f"dead/{name}.reason"]
+
+
+async def test_what_is_no_batch_in_the_spool_keeps_nobody_waiting(node: Node) -> None:
+    for folder in ("ready", "tmp"):
+        (node.folder / folder / "a folder").mkdir()
+        (node.folder / folder / "a link").symlink_to("/nowhere")
+    batch = a_batch()
+    await a_file_without_rows(node, batch)
+    left = node.folder / "tmp" / "left.batch"
+    left.write_bytes(b"x")
+    assert await node.recover() == 1
+    assert not left.exists()
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_one_file_that_fails_in_a_way_nobody_thought_of_keeps_no_other_waiting(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = a_batch(), a_batch()
+    await a_file_without_rows(node, first)
+    await a_file_without_rows(node, second)
+    ingest = recovering.ingest
+    calls = 0
+
+    async def failing_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError
+        return await ingest(*arguments, **named)
+
+    monkeypatch.setattr(recovering, "ingest", failing_once)
+    assert await node.recover() == 1
+    assert await node.recover() == 1
+    assert len(await node.states()) == 4

@@ -1,11 +1,14 @@
 """The spool on a real disk: what is promised room, what survives, and who may touch what."""
 
+import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,6 +245,50 @@ def test_a_full_disk_is_refused_before_the_body_is_read(tmp_path: Path) -> None:
     with pytest.raises(SpoolFull, match="disk"):
         begin(spool, reserve=1 << 59)
     assert spool.used() == 0
+
+
+async def test_a_batch_that_is_given_up_while_it_is_written_never_writes_into_the_next_ones_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path)
+    given_up = begin(spool)
+    fill(given_up, {"batch": b"A" * 900})
+    writev = os.writev
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slow(descriptor: int, chunks: list[memoryview]) -> int:
+        writing.set()
+        go_on.wait(5)
+        return writev(descriptor, chunks)
+
+    monkeypatch.setattr(os, "writev", slow)
+    flushing = asyncio.create_task(given_up.flush())
+    await asyncio.to_thread(writing.wait)
+    flushing.cancel()
+    await asyncio.sleep(0.1)
+    assert not flushing.done(), "a thread cannot be cancelled, so the file stays open until it has ended"
+    monkeypatch.setattr(os, "writev", writev)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    given_up.discard()
+
+
+def test_a_spool_that_cannot_be_written_is_full_and_no_failure(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    shutil.rmtree(tmp_path / "spool")
+    with pytest.raises(SpoolFull):
+        begin(spool)
+    with pytest.raises(SpoolFull):
+        spool.sweep()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an id\n", b"\x00\xff"])
+def test_a_node_id_that_cannot_be_read_stops_the_start_with_its_name(tmp_path: Path, content: bytes) -> None:
+    open_spool(tmp_path)
+    (tmp_path / "spool" / "node-id").write_bytes(content)
+    with pytest.raises(SettingsInvalid, match="node-id"):
+        open_spool(tmp_path)
 
 
 @pytest.mark.skipif(

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ import typer
 import uvicorn
 
 from platevault.domain.errors import SettingsInvalid, Unavailable
-from platevault.flows.embedded import embedded_servers, environment_of
+from platevault.flows.embedded import embedded_servers, environment_of, own_worker
 from platevault.flows.migrate import migrate, refuse_older_schema
 from platevault.settings import Settings, read_settings, variables
 from platevault.vault import configure_embedded_bucket, open_database, start_logs
@@ -23,10 +23,11 @@ from platevault.vault import configure_embedded_bucket, open_database, start_log
 log = structlog.get_logger(__name__)
 
 STOP_WITHIN_SECONDS: Final = 20
-WORKER_STOPS_WITHIN_SECONDS: Final = 15
 # Collectors keep their connection between batches that are seconds apart.
 KEEP_ALIVE_SECONDS: Final = 75
 APP: Final = "platevault.web.app:build"
+PROTOCOL: Final = "platevault.web.wire:ImpatientProtocol"
+DESCRIPTORS_WANTED: Final = 8192
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="With --embedded: where everything is kept.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; HOST.")]
@@ -75,12 +76,13 @@ def embedded_environment(data_dir: Path, *, host: str | None, port: int | None) 
         settings = read_settings(env_file=None, platevault_embedded=True)
         start_logs(settings)
         asyncio.run(_prepare(settings, admin=started.admin))
-        with _own_worker(data_dir):
+        with own_worker(data_dir, python=sys.executable):
             yield
 
 
 def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) -> None:
     """Serve until a signal; `beside` runs in the same loop and is cancelled at the end."""
+    _raise_descriptor_limit()
     signal.signal(
         signal.SIGTERM, _leave
     )  # uvicorn raises it again once it has stopped; a stop that was asked for is no failure
@@ -88,7 +90,7 @@ def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) 
         "factory": True,
         "host": settings.host,
         "port": settings.port,
-        "http": "httptools",
+        "http": PROTOCOL,
         "loop": "uvloop",
         "log_config": None,
         "access_log": False,
@@ -145,18 +147,12 @@ async def _refuse_older_schema(settings: Settings) -> None:
         await database.close()
 
 
-@contextmanager
-def _own_worker(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "worker.log").open("ab") as out:
-        child = subprocess.Popen([sys.executable, "-m", "platevault.worker"], stdout=out, stderr=out)
-    try:
-        yield
-    finally:
-        child.terminate()
-        try:
-            child.wait(WORKER_STOPS_WITHIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
+def _raise_descriptor_limit() -> None:
+    """As many file descriptors as the system lets us have, to what we can use: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _given(host: str | None, port: int | None) -> dict[str, Any]:

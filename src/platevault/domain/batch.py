@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from platevault.domain.errors import BatchRefused, TooLarge
-from platevault.domain.keys import BATCH_ID, COLLECTOR_ID, part_name
+from platevault.domain.keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
 
 MANIFEST_PART: Final = "batch"
 MANIFEST_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -83,10 +83,12 @@ class Manifest:
             seen.add(detection_id)
             images = raw.get("images")
             for kind, said in images.items() if isinstance(images, dict) else ():
-                name = part_name(detection_id, kind)
-                if name in declared or name == MANIFEST_PART:
-                    raise _refused(f"the part {name[:200]!r} is declared twice")
-                declared[name] = said if isinstance(said, dict) else {}
+                name, well_formed = part_name(detection_id, kind), IMAGE_KIND.fullmatch(kind) is not None
+                if well_formed or name not in declared:
+                    # Two kinds of their form never make one name; of one that is not, its detection is refused anyway.
+                    declared[name] = said if isinstance(said, dict) else {}
+        if MANIFEST_PART in declared:
+            raise _refused("a part of this name is the manifest itself")
         return declared
 
     def check_parts(self, parts: Sequence[Part]) -> None:
@@ -142,11 +144,11 @@ def _moment(value: object) -> datetime | None:
         return None
     try:
         moment = msgspec.convert(value, datetime)
-    except msgspec.ValidationError as error:
+        if moment.tzinfo is None:
+            raise _refused("sent_at: a zone is missing")
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as error:
         raise _refused("sent_at: a date and time with zone as RFC 3339 text") from error
-    if moment.tzinfo is None:
-        raise _refused("sent_at: a zone is missing")
-    return moment
 
 
 def _refused(reason: str) -> BatchRefused:

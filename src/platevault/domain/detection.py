@@ -32,7 +32,7 @@ EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
 def _storable(text: str) -> str:
     """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\x00" in text or not _has_no_surrogate(text):
         raise ValueError("has a character that cannot be stored (NUL or a lone surrogate)")
     return text
 
@@ -185,7 +185,18 @@ def parse_detection(raw: object, *, received_at: datetime) -> Detection | tuple[
         return tuple(sorted({_sentence(line) for line in error.errors(include_url=False, include_input=False)}))[:20]
 
 
+def printable(text: str) -> str:
+    """The text as it can be stored and shown: what does not print stands there as its escape."""
+    if text.isprintable() and _has_no_surrogate(text):
+        return text
+    return text.encode("unicode_escape").decode("ascii")
+
+
 def _sentence(line: Mapping[str, Any]) -> str:
-    where = ".".join(str(step) for step in line["loc"])[:100]
-    what = str(line["msg"]).removeprefix("Value error, ")
+    where = printable(".".join(str(step) for step in line["loc"])[:100])
+    what = printable(str(line["msg"]).removeprefix("Value error, "))
     return f"{where}: {what}" if where else what
+
+
+def _has_no_surrogate(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

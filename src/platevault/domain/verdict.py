@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from platevault.domain.batch import Limits, Manifest, Part
-from platevault.domain.detection import Detection, parse_detection
+from platevault.domain.detection import Detection, parse_detection, printable
 from platevault.domain.errors import BatchRefused
 from platevault.domain.images import ImageState, reason_from
 from platevault.domain.keys import EXTENSIONS, generate_object_key, part_name
@@ -119,7 +119,9 @@ def judge(
             incoming.append(_incoming(detection, by_name, received_at=received_at, retention=retention, limits=limits))
         else:
             named = raw.get("detection_id") if isinstance(raw, dict) else None
-            refused.append(Refused(detection_id=named[:128] if isinstance(named, str) else None, reasons=detection))
+            refused.append(
+                Refused(detection_id=printable(named[:128]) if isinstance(named, str) else None, reasons=detection)
+            )
     if not incoming:
         listed = tuple((one.detection_id or "", one.reasons) for one in refused)
         raise BatchRefused("no detection of this batch is valid", part="batch", refused=listed)

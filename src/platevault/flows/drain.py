@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Unavailable
 from platevault.flows.upload import UploadLane, upload
 
@@ -34,5 +35,14 @@ async def drain_once(*, lane: UploadLane) -> int:
     """Lease some of what is due and upload it; returns how many images were tried."""
     images = await lane.ledger.lease(most=AT_ONCE, lease=LEASE)
     groups = [(file, list(group)) for file, group in groupby(images, key=lambda image: image.spool_file)]
-    await asyncio.gather(*(upload(file, group, kept={}, lane=lane) for file, group in groups))
+    results = await asyncio.gather(
+        *(upload(file, group, kept={}, lane=lane) for file, group in groups), return_exceptions=True
+    )
+    for (file, _), result in zip(groups, results, strict=True):
+        if isinstance(
+            result, Exception
+        ):  # one file must not hold up the others; its images are due again after their lease
+            log.error("drain of a file failed", file=file, error=names_of(result), frames=frames_of(result))
+        elif isinstance(result, BaseException):
+            raise result
     return len(images)

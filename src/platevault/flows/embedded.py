@@ -1,14 +1,22 @@
 """Bring up the embedded servers, ready to be used: bucket configured, database migrated."""
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import structlog
 
+from platevault.stores.embedded.children import Child, Command
 from platevault.stores.embedded.cluster import Embedded, start_embedded
 
 log = structlog.get_logger(__name__)
+
+WORKER_STOPS_WITHIN_SECONDS: Final = 15.0
+WORKER_LOOKED_AT_EVERY_SECONDS: Final = 2.0
 
 
 @contextmanager
@@ -23,6 +31,39 @@ def embedded_servers(data_dir: Path, *, bucket: str, note: Callable[[str], None]
         yield started
     finally:
         started.stop()
+
+
+@contextmanager
+def own_worker(data_dir: Path, *, python: str) -> Iterator[None]:
+    """A worker with this process's environment for the length of the block, begun again when it ends; one that an earlier
+    process left behind is stopped first.
+    """
+    command = Command(
+        name="worker",
+        arguments=(python, "-m", "platevault.worker"),
+        folder=data_dir,
+        runs_in=data_dir,
+        environment=os.environ,
+        stop_signal=signal.SIGTERM,
+        stop_within=WORKER_STOPS_WITHIN_SECONDS,
+    )
+    over = threading.Event()
+    children = [Child.start(command)]
+
+    def keep() -> None:
+        while not over.wait(WORKER_LOOKED_AT_EVERY_SECONDS):
+            if not children[-1].running:
+                log.warning("worker ended and is begun again", log=str(command.log))
+                children.append(Child.start(command))
+
+    keeper = threading.Thread(target=keep, name="keeps the worker", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+        children[-1].stop()
 
 
 def environment_of(

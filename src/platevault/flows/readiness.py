@@ -50,10 +50,15 @@ async def _database(database: Database) -> dict[str, Any]:
 
 
 def _spool(lane: UploadLane, reserve_bytes: int) -> dict[str, Any]:
-    used = lane.spool.used()
+    try:
+        used, has_room = lane.spool.used(), lane.spool.has_room(reserve_bytes)
+    except OSError as error:
+        return {"status": "unavailable", "reason": f"the spool cannot be used: {error.strerror}"}
     numbers = {"used_bytes": used, "max_bytes": lane.spool.max_bytes}
     if used + reserve_bytes > lane.spool.max_bytes:
         return {"status": "full", "reason": "the spool has no room for one more batch", **numbers}
+    if not has_room:
+        return {"status": "full", "reason": "the disk of the spool is full", **numbers}
     return {"status": "ok", **numbers}
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from platevault.domain.batch import Manifest
+from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Corrupted, Refusal, Unavailable
 from platevault.domain.receipt import Recorded
 from platevault.flows.ingest import Rules, ingest
@@ -14,17 +15,20 @@ from platevault.stores.database import Database
 
 log = structlog.get_logger(__name__)
 
-EVERY_SECONDS: Final = 20.0
+EVERY_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 3.0
 
 
 async def keep_recovering(*, lane: UploadLane, rules: Rules, database: Database) -> None:
     """Never returns; cancel it."""
     while True:
+        pause = EVERY_SECONDS
         try:
             await recover(lane=lane, rules=rules, database=database)
         except Unavailable as error:
             log.warning("recovery waits", why=str(error))
-        await asyncio.sleep(EVERY_SECONDS)
+            pause = AGAIN_SECONDS
+        await asyncio.sleep(pause)
 
 
 async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
@@ -42,8 +46,16 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
     waiting = await lane.ledger.files_waiting()
     again = 0
     for file in ready:
-        if file not in waiting:
+        if file in waiting:
+            continue
+        try:
             again += await _ingest_again(file, lane=lane, rules=rules, database=database)
+        except Unavailable:
+            raise  # it is everybody's trouble, not this file's
+        except Exception as error:  # noqa: BLE001  one file must not keep the others waiting
+            log.error(
+                "ready file could not be ingested again", file=file, error=names_of(error), frames=frames_of(error)
+            )
     return again
 
 

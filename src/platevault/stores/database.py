@@ -7,11 +7,15 @@ from typing import Final, TypeVar
 
 import asyncpg
 import stamina
+import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from platevault.domain.errors import DatabaseUnavailable
+from platevault.domain.causes import names_of
+from platevault.domain.errors import DatabaseUnavailable, InvalidRequest
+
+log = structlog.get_logger(__name__)
 
 POOL_TIMEOUT_SECONDS: Final = 5.0
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -26,6 +30,9 @@ _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _WAITED_TOO_LONG = {"55P03", "57014"}  # lock not available, statement timeout
 # connection exceptions, insufficient resources, operator intervention (shutdown, starting up), system error
 _UNAVAILABLE_CLASSES = ("08", "53", "57P", "58")
+_DATA = "22"
+# wrong password, no such database, no such table or column or right, internal error: an operator's, and no batch is lost over it
+_OUT_OF_ORDER = ("28", "3D", "42", "XX")
 _READ_ONLY = {"25006"}  # a standby after a failover
 
 T = TypeVar("T")
@@ -118,7 +125,14 @@ class Database:
             yield
         except DBAPIError as error:
             self._raise_in_our_words(error)
-        except (OSError, TimeoutError, PoolTimeout, InterfaceError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            PoolTimeout,
+            InterfaceError,
+            asyncpg.InterfaceError,
+            asyncpg.PostgresError,
+        ) as error:
             self._down_until = time.monotonic() + DOWN_FOR_SECONDS
             raise DatabaseUnavailable("the database did not answer in time", retry_after=5) from error
         else:
@@ -133,4 +147,9 @@ class Database:
             raise DatabaseUnavailable("the database is not there, or cannot be written", retry_after=5) from error
         if state in _WAITED_TOO_LONG:
             raise DatabaseUnavailable("the database took too long", retry_after=5) from error
+        if state.startswith(_DATA):
+            raise InvalidRequest("a value is of a kind that the database cannot store") from error
+        if state.startswith(_OUT_OF_ORDER):
+            log.error("database out of order", sqlstate=state, error=names_of(error))
+            raise DatabaseUnavailable("the database is not as this version needs it", retry_after=30) from error
         raise error

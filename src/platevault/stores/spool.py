@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from platevault.domain.errors import Corrupted, SpoolFull
+from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull
 from platevault.stores.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
 from platevault.stores.spool_draft import Draft, begin_draft
 from platevault.stores.spool_file import Index, read_index
@@ -47,14 +47,18 @@ class Spool:
 
     def begin(self, name: str, *, reserve: int, keep: bool) -> Draft:
         """A locked draft with `reserve` bytes promised to it; raises `SpoolFull` when the cap or the disk has no room."""
-        if free_bytes(self._tmp) < reserve:
-            raise SpoolFull("the disk of the spool is full", retry_after=30)
-        if not self._usage.reserve(reserve):
-            raise SpoolFull("the spool is full", retry_after=10)
+        try:
+            if not self.has_room(reserve):
+                raise SpoolFull("the disk of the spool is full", retry_after=30)
+            if not self._usage.reserve(reserve):
+                raise SpoolFull("the spool is full", retry_after=10)
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
         try:
             return begin_draft(self._tmp / name, ready=self._ready, reserved=reserve, usage=self._usage, keep=keep)
         except OSError as error:
-            self._usage.add(-reserve)
+            with contextlib.suppress(OSError):  # a recount gives it back
+                self._usage.add(-reserve)
             raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
 
     async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
@@ -65,10 +69,9 @@ class Spool:
         """Names of the files in `ready/`, the oldest first."""
         found = []
         for entry in os.scandir(self._ready):
-            try:
-                found.append((entry.stat().st_mtime_ns, entry.name))
-            except FileNotFoundError:
-                continue
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    found.append((entry.stat().st_mtime_ns, entry.name))
         return [name for _, name in sorted(found)]
 
     @contextlib.contextmanager
@@ -117,14 +120,21 @@ class Spool:
     def sweep(self) -> int:
         """Remove drafts that nobody holds (their process died) and recount; returns how many were removed."""
         removed = 0
-        for entry in os.scandir(self._tmp):
-            descriptor = _lock(Path(entry.path))
-            if descriptor is not None:
-                Path(entry.path).unlink(missing_ok=True)
-                os.close(descriptor)
-                removed += 1
-        self._usage.recount((self._tmp, self._ready))
+        try:
+            for entry in os.scandir(self._tmp):
+                descriptor = _lock(Path(entry.path)) if entry.is_file(follow_symlinks=False) else None
+                if descriptor is not None:
+                    Path(entry.path).unlink(missing_ok=True)
+                    os.close(descriptor)
+                    removed += 1
+            self._usage.recount((self._tmp, self._ready))
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
         return removed
+
+    def has_room(self, size: int) -> bool:
+        """True when the disk has that many bytes left; raises `OSError`."""
+        return free_bytes(self._tmp) >= size
 
     def used(self) -> int:
         """Bytes held or promised on this node now."""
@@ -146,7 +156,7 @@ def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock of the file under this very name, or None."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # gone, or no file of ours
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,4 +184,9 @@ def _node_id(folder: Path, new: UUID) -> UUID:
             os.link(draft, path)
         draft.unlink()
         sync_folder(folder)
-    return UUID(path.read_text(encoding="ascii").strip())
+    try:
+        return UUID(path.read_text(encoding="utf-8", errors="replace").strip())
+    except ValueError as error:
+        raise SettingsInvalid(
+            f"{path} does not hold this node's id: put it back (table nodes has it), or remove the file to begin as a new node",
+        ) from error

@@ -1,8 +1,8 @@
 """What goes around every request: its id, one line in the log, security headers, limits, an answer when all else fails."""
 
+import asyncio
 import re
 import time
-import traceback
 import uuid
 from typing import Final
 
@@ -11,12 +11,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from platevault.domain.causes import frames_of, names_of
 from platevault.web import problems
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNLOGGED: Final = frozenset({"/healthz", "/readyz"})
 # A thousand images by name fit. Batches have limits of their own, which their route keeps while it reads.
 SMALL_BODY_BYTES_MAX: Final = 512 * 1024
+SMALL_BODY_WITHIN_SECONDS: Final = 20.0
 LARGE_BODIES: Final = frozenset({"/v1/detections"})
 
 _log = structlog.get_logger("platevault.web")
@@ -42,20 +44,24 @@ class Surroundings:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._complete(MutableHeaders(scope=message), request_id)
+                self._complete(
+                    MutableHeaders(scope=message), request_id, must_close=scope["state"].get("must_close", False)
+                )
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:  # noqa: BLE001  the last one who can answer
-                _log.error("request failed", route=_route(scope), error=_names(error), frames=_frames(error))
+                _log.error("request failed", route=_route(scope), error=names_of(error), frames=frames_of(error))
                 if status == 0:
                     await problems.unexpected(request_id).response()(scope, receive, send_with_headers)
             finally:
                 _log_line(scope, status, seconds=time.perf_counter() - began)
 
-    def _complete(self, headers: MutableHeaders, request_id: str) -> None:
+    def _complete(self, headers: MutableHeaders, request_id: str, *, must_close: bool) -> None:
+        if must_close:  # what is left of a refused body would be taken off the wire for as long as it comes
+            headers["Connection"] = "close"
         headers["X-Request-Id"] = request_id
         headers["Referrer-Policy"] = "no-referrer"
         headers["X-Content-Type-Options"] = "nosniff"
@@ -80,11 +86,19 @@ class SmallBodies:
         if not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > SMALL_BODY_BYTES_MAX:
             await problems.too_large(SMALL_BODY_BYTES_MAX).response()(scope, receive, send)
             return
-        total = 0
+        total, complete = 0, False
+        end = time.monotonic() + SMALL_BODY_WITHIN_SECONDS
 
         async def receive_at_most() -> Message:
-            nonlocal total
-            message = await receive()
+            nonlocal total, complete
+            if complete:
+                return await receive()  # this one waits for the client to go
+            try:
+                async with asyncio.timeout(end - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, headers={"Connection": "close"}) from None
+            complete = not message.get("more_body", False)
             total += len(message.get("body", b""))
             if total > SMALL_BODY_BYTES_MAX:
                 # The one kind of error that FastAPI passes on when a body cannot be read.
@@ -117,20 +131,3 @@ def _log_line(scope: Scope, status: int, *, seconds: float) -> None:
     # Status 0: the client went away before there was an answer.
     write = _log.warning if status >= 500 else _log.info
     write("request", method=scope["method"], route=_route(scope), status=status, ms=round(seconds * 1000, 1))
-
-
-def _names(error: BaseException) -> str:
-    """The kinds of the error and of its causes; their messages may quote a plate or a token."""
-    names: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(names) < 8:
-        names.append(type(cause).__qualname__)
-        cause = cause.__cause__ or cause.__context__
-    return " from ".join(names)
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Our own frames, and the last few of whoever raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames[:-3] if "platevault" in frame.filename]
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in (*ours[-12:], *frames[-3:])]

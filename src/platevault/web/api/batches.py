@@ -56,6 +56,7 @@ async def post_batch(
     except VaultError:
         if not body.was_read:
             await body.discard(DISCARD_BYTES)
+        request.state.must_close = True
         raise
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
     return _json(receipt.body, status_code=receipt.status_code, headers=headers)
@@ -69,8 +70,7 @@ async def get_batch(
     vault: Wired,
 ) -> Response:
     """What became of a batch, with the states of now. Keep your copy of the images until `durability` is `stored`."""
-    if Scope.DETECTIONS_READ not in actor.scopes:
-        actor.must(Scope.DETECTIONS_WRITE)
+    actor.must(Scope.DETECTIONS_WRITE)
     if actor.collector_id not in (None, collector_id):
         raise Missing("no batch of that id")
     receipt = await batch_status(vault.database, collector_id=collector_id, batch_id=batch_id)

@@ -1,0 +1,101 @@
+"""Somebody who looks: every row through the API, every byte through the URL that the row names."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import httpx
+
+from tests.containers.engine import Failed, Project
+
+PAGE: Final = 200
+AT_ONCE: Final = 4
+
+Rows = dict[str, dict[str, Any]]
+
+
+class Viewer:
+    """Reads with the viewer's token; image URLs of the store are fetched without any token, as a browser does."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        token = project.values()["VIEWER_TOKEN"]
+        headers = {"Authorization": f"Bearer {token}", "X-Purpose": "proof"}
+        self._api = httpx.Client(base_url=project.url, headers=headers, timeout=30, trust_env=False)
+        self._anybody = httpx.Client(timeout=30, trust_env=False)
+
+    def rows(self, collector: str) -> Rows:
+        """Detection id → row, of this collector."""
+        return {row["detection_id"]: row for row in self._pages(collector)}
+
+    def _pages(self, collector: str) -> Iterator[dict[str, Any]]:
+        asked: dict[str, Any] = {"collector_id": collector, "limit": PAGE}
+        while True:
+            page = self._api.get("/v1/detections", params=asked).raise_for_status().json()
+            yield from page["items"]
+            if page["next_cursor"] is None:
+                return
+            asked["cursor"] = page["next_cursor"]
+
+    def until_stored(self, collector: str, *, within: float) -> Rows:
+        """The rows once every image of theirs is in the bucket."""
+        end = time.monotonic() + self._project.clock.left(within)
+        while True:
+            rows = self.rows(collector)
+            states = Counter(image["state"] for image in images(rows))
+            if rows and set(states) == {"stored"}:
+                return rows
+            if time.monotonic() > end:
+                raise Failed(f"{collector}: {dict(states)} after {within:.0f} seconds; all should be stored")
+            time.sleep(0.5)
+
+    def fetch_all(self, rows: Rows) -> int:
+        """Fetch each image by its URL and compare it with the digest of its row; how many there were."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return sum(pool.map(self._fetch, images(rows)))
+
+    def _fetch(self, image: Mapping[str, Any]) -> int:
+        url = urljoin(self._project.url, image["url"])
+        from_the_api = url.startswith(self._project.url + "/")
+        if not from_the_api and not url.startswith(self._project.images_url + "/"):
+            raise Failed(f"an image's URL leads elsewhere: {httpx.URL(url).host}")
+        answer = (self._api if from_the_api else self._anybody).get(url)
+        if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != image["sha256"]:
+            raise Failed(f"{image['key']}: {answer.status_code} with {len(answer.content)} bytes; not what was sent")
+        return 1
+
+    def readiness(self) -> dict[str, Any]:
+        """What /readyz says."""
+        said: dict[str, Any] = self._api.get("/readyz").json()
+        return said
+
+    def until_ready(self, *, within: float) -> None:
+        """Wait until /readyz has nothing to complain about."""
+        end = time.monotonic() + self._project.clock.left(within)
+        said: object = None
+        while time.monotonic() < end:
+            try:
+                said = self.readiness()
+            except httpx.TransportError as error:
+                said = repr(error)
+            if isinstance(said, dict) and said["status"] == "ok":
+                return
+            time.sleep(0.3)
+        raise Failed(f"/readyz after {within:.0f} seconds: {said}")
+
+
+def images(rows: Rows) -> list[dict[str, Any]]:
+    """All images of the rows."""
+    return [image for row in rows.values() for image in row["images"].values()]
+
+
+def kept(rows: Rows) -> dict[str, dict[str, tuple[str, int]]]:
+    """What may never change: detection → kind → digest and size."""
+    return {
+        name: {kind: (image["sha256"], image["size"]) for kind, image in row["images"].items()}
+        for name, row in rows.items()
+    }
