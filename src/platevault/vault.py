@@ -27,11 +27,11 @@ from platevault.domain.lifecycle import Rule, wanted_rules
 from platevault.domain.retention import Retention
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.flows.demo_feed import feed
-from platevault.flows.doctor import Patient
 from platevault.flows.drain import drain
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
+from platevault.flows.patient import Patient
 from platevault.flows.reception import Reception
 from platevault.flows.recover import keep_recovering
 from platevault.flows.set_up import Key
@@ -148,16 +148,6 @@ def open_vault(settings: Settings) -> Vault:
     objects = open_objects(settings)
     spool = Spool.open(settings.spool_dir, max_bytes=settings.spool_max_bytes, new_node_id=uuid.uuid4())
     process_id = uuid.uuid4()
-    limits = Limits(
-        max_batch_detections=settings.max_batch_detections,
-        max_batch_bytes=settings.max_batch_bytes,
-        max_image_bytes=settings.max_image_bytes,
-        image_types=frozenset(settings.image_types),
-    )
-    retention = Retention(
-        keep_for=timedelta(days=settings.image_retention_days),
-        clock_suspect_after=timedelta(days=settings.clock_suspect_days),
-    )
     lane = UploadLane(
         spool=spool,
         objects=objects,
@@ -168,7 +158,7 @@ def open_vault(settings: Settings) -> Vault:
     reception = Reception(
         database=database,
         lane=lane,
-        rules=Rules(limits=limits, retention=retention, node_id=spool.node_id, process_id=process_id),
+        rules=_rules(settings, node_id=spool.node_id, process_id=process_id),
         memory=ByteBudget(settings.upload_memory_bytes),
         now=_now,
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
@@ -190,6 +180,20 @@ def open_vault(settings: Settings) -> Vault:
         public_url=settings.public_url,
         cors_origins=settings.cors_origins,
     )
+
+
+def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> Rules:
+    limits = Limits(
+        max_batch_detections=settings.max_batch_detections,
+        max_batch_bytes=settings.max_batch_bytes,
+        max_image_bytes=settings.max_image_bytes,
+        image_types=frozenset(settings.image_types),
+    )
+    retention = Retention(
+        keep_for=timedelta(days=settings.image_retention_days),
+        clock_suspect_after=timedelta(days=settings.clock_suspect_days),
+    )
+    return Rules(limits=limits, retention=retention, node_id=node_id, process_id=process_id)
 
 
 def open_database(settings: Settings) -> Database:

@@ -130,7 +130,10 @@ class Project:
             str(ROOT / "docker-compose.yml"),
         )
         command = [self.engine, *named, "--env-file", str(env_file or self.env_file), *words]
-        more = {name: str(port) for name, port in self.ports.items()} | {"PLATEVAULT_IMAGE": self.image}
+        more = {name: str(port) for name, port in self.ports.items()} | {
+            "PLATEVAULT_IMAGE": self.image,
+            "COMPOSE_ANSI": "never",
+        }
         return self._run(command, within=within, more=more)
 
     def must(self, *words: str, within: float = 120) -> str:
@@ -156,7 +159,7 @@ class Project:
         return int(self._run([self.engine, "image", "inspect", "-f", "{{.Size}}", self.image], within=30).out)
 
     def remove(self) -> list[str]:
-        """Take everything of the project away; what is left of it nevertheless. Has its own time: it runs after failures."""
+        """Take everything of the project away; what is left of it nevertheless. Has its own time: it runs after failures too."""
         self.compose("down", "-v", "--remove-orphans", "-t", "5", within=90)
         self._run([self.engine, "image", "rm", "-f", self.image], within=60)
         mine = f"label=com.docker.compose.project={self.name}"

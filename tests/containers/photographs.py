@@ -16,7 +16,7 @@ DRAWN: Final = 24
 def folder_to_send(given: str | None, *, into: Path) -> Path:
     """The folder that was given; else one with drawn scenes."""
     if given:
-        return Path(given)
+        return Path(given).resolve()
     into.mkdir()
     now = datetime.now(UTC)
     for number in range(DRAWN):

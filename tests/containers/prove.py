@@ -234,12 +234,19 @@ def _prove(engine: str, folder: Path, *, outage_seconds: float) -> int:
         if not isinstance(error, Failed):
             raise
     finally:
-        left = project.remove()
+        left = _left_behind(project)
         report.lines.append(("down -v", f"LEFT BEHIND: {left}" if left else "nothing is left of it", 0.0))
         _say(
             f"\n{report}\n\n{'all of it holds' if proved and not left else 'NOT PROVED'}, {time.monotonic() - begun:.0f} s"
         )
     return 0 if proved and not left else 1
+
+
+def _left_behind(project: Project) -> list[str]:
+    try:
+        return project.remove()
+    except Failed as error:
+        return [f"perhaps all of {project.name}: {error}"]
 
 
 def _last_words(project: Project) -> str:

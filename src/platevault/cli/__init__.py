@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from platevault.cli import bucket, configuration, database, demo, doctor, send, serving, set_up
+from platevault.cli import bucket, configuration, demo, installation, send, serving
 from platevault.domain.errors import VaultError
 
 app = typer.Typer(
@@ -37,9 +37,9 @@ app.command("serve")(serving.serve)
 app.command("worker")(serving.worker)
 app.command("demo")(demo.demo)
 app.command("send")(send.send)
-app.command("setup")(set_up.setup)
-app.command("migrate")(database.migrate)
-app.command("doctor")(doctor.doctor)
+app.command("setup")(installation.setup)
+app.command("migrate")(installation.migrate)
+app.command("doctor")(installation.doctor)
 app.command("config")(configuration.config)
 app.add_typer(bucket.app, name="bucket")
 
