@@ -9,12 +9,21 @@ from platevault.settings import variables
 from platevault.stores.embedded.cluster import Embedded
 from platevault.stores.embedded.postgres import find_wheel
 from platevault.stores.embedded.seaweed import find_program
+from tests.container_servers import minio_container, postgres_container
 from tests.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
 
 pytest_plugins = ("tests.migrated",)
 
 # What the drivers read by themselves, next to our own variables.
 _FOREIGN = ("MINIO_", "AWS_", "PG")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--containers",
+        action="store_true",
+        help="PostgreSQL and MinIO from the images of docker-compose.yml, by testcontainers, instead of wheels and binaries",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,9 +46,14 @@ def servers() -> Iterator[Embedded]:
 
 
 @pytest.fixture(scope="session")
-def databases(servers: Embedded) -> Databases:
-    """Makes and drops databases."""
-    return Databases(server=servers.postgres)
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """Makes and drops databases, on the embedded PostgreSQL; with --containers on the image of docker-compose.yml."""
+    if request.config.getoption("--containers"):
+        with postgres_container() as container:
+            yield Databases(server=container)
+        return
+    servers: Embedded = request.getfixturevalue("servers")
+    yield Databases(server=servers.postgres)
 
 
 @pytest.fixture
@@ -57,8 +71,12 @@ def seaweed(servers: Embedded) -> S3Server:
 
 
 @pytest.fixture(scope="session")
-def minio() -> Iterator[S3Server]:
-    """A MinIO server, where its binary is found."""
+def minio(request: pytest.FixtureRequest) -> Iterator[S3Server]:
+    """A MinIO server, where its binary is found; with --containers the image of docker-compose.yml."""
+    if request.config.getoption("--containers"):
+        with minio_container() as container:
+            yield container
+        return
     program = find_minio()
     if program is None:
         reason = "no `minio` binary: put one on PATH, or name it in PLATEVAULT_MINIO_BINARY"

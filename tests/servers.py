@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 import urllib3
@@ -22,7 +23,6 @@ from minio.minioadmin import MinioAdmin
 from platevault.domain.identities import policies_for
 from platevault.stores.embedded.children import Child, Command
 from platevault.stores.embedded.cluster import Embedded, start_embedded
-from platevault.stores.embedded.postgres import EmbeddedPostgres
 from platevault.stores.embedded.saved import free_ports
 from platevault.stores.embedded.seaweed import EmbeddedSeaweed
 
@@ -58,11 +58,20 @@ class S3Server:
         )
 
 
+class PostgresServer(Protocol):
+    """A PostgreSQL that this session may do anything with."""
+
+    @property
+    def superuser_url(self) -> str: ...
+
+    def url_of(self, name: str) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Databases:
-    """The embedded PostgreSQL as a maker of databases."""
+    """A PostgreSQL as a maker of databases."""
 
-    server: EmbeddedPostgres
+    server: PostgresServer
 
     async def create_database(self, name: str, template: str | None = None) -> str:
         """A new database, empty or a copy of the template (which nobody may be connected to); its URL for SQLAlchemy."""
@@ -147,11 +156,7 @@ def find_minio() -> Path | None:
 def minio_server(program: Path) -> Iterator[S3Server]:
     """A MinIO server with the same bucket, and the same rights for the same identities, as the embedded one."""
     port, console = free_ports(2)
-    identities = {
-        f"{name}_{part}": secrets.token_hex(10 if part == "access_key" else 20)
-        for name in ("admin", "service", "presign", "upload")
-        for part in ("access_key", "secret_key")
-    }
+    identities = new_identities()
     with server_folder() as folder:
         child = Child.start(
             Command(
@@ -176,12 +181,21 @@ def minio_server(program: Path) -> Iterator[S3Server]:
         )
         try:
             child.wait_until(lambda: _is_alive(int(port)), timeout=30.0)
-            yield _with_identities(f"127.0.0.1:{port}", identities)
+            yield with_identities(f"127.0.0.1:{port}", identities)
         finally:
             child.stop()
 
 
-def _with_identities(endpoint: str, identities: dict[str, str]) -> S3Server:
+def new_identities() -> dict[str, str]:
+    """`admin`, `service`, `presign` and `upload`, each with an access key and a secret that nobody had before."""
+    return {
+        f"{name}_{part}": secrets.token_hex(10 if part == "access_key" else 20)
+        for name in ("admin", "service", "presign", "upload")
+        for part in ("access_key", "secret_key")
+    }
+
+
+def with_identities(endpoint: str, identities: dict[str, str]) -> S3Server:
     root = StaticProvider(identities["admin_access_key"], identities["admin_secret_key"])
     admin = MinioAdmin(endpoint=endpoint, credentials=root, region="us-east-1", secure=False)
     for name, policy in policies_for(BUCKET).items():

@@ -251,11 +251,10 @@ def _left_behind(project: Project) -> list[str]:
 
 def _last_words(project: Project) -> str:
     try:
-        return (
-            project.compose("ps", "-a", within=30).said + "\n" + project.compose("logs", "--tail", "25", within=30).said
-        )
+        said = [project.compose(*words, within=30).said for words in (("ps", "-a"), ("logs", "--tail", "25"))]
     except Failed as error:
         return str(error)
+    return "\n".join(said).replace("\x1b[2K", "")
 
 
 def _say(line: str) -> None:
