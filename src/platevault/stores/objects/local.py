@@ -17,6 +17,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.stores.local_disk import sync_folder
 from platevault.stores.objects import NewObject, SignedUrl, StoredObject
 from platevault.stores.objects.key_rules import check_key
 from platevault.stores.objects.sidecars import Sidecar, encode_sidecars, read_sidecars
@@ -109,7 +110,7 @@ class LocalStore:
                 for path in (self._objects / key, self._sidecar(key)):
                     if path.exists():
                         path.unlink()
-                        _sync_folder(path.parent)
+                        sync_folder(path.parent)
 
         await _in_thread(f"delete {key}", delete)
 
@@ -157,7 +158,7 @@ class LocalStore:
                     target.hardlink_to(data)  # fails, unlike a rename, when somebody else's file stands there by now
                 else:
                     data.replace(target)
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
                 return True
         except FileExistsError:
             return False
@@ -171,7 +172,7 @@ class LocalStore:
         written = self._temporary(encode_sidecars((latest,) if standing is None else (latest, standing)))
         self._make_folder(target.parent)
         written.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _look(self, key: str) -> StoredObject | None:
         path = self._objects / key
@@ -224,7 +225,7 @@ class LocalStore:
         if folder.is_relative_to(self._root) or not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         self._synced_folders.add(folder)
 
     @contextmanager
@@ -348,11 +349,3 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, int, date
             except FileNotFoundError:
                 continue
             yield key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
