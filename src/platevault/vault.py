@@ -382,14 +382,25 @@ def vault_from_environment() -> Vault:
 async def feed_demo(
     url: str,
     *,
-    token: str | None,
+    tokens: tuple[str | None, str | None],
     backlog: int,
     every: timedelta | None,
     now: Callable[[], datetime],
 ) -> None:
-    """Send drawn detections to the vault at `url` until cancelled; returns after the backlog when `every` is None."""
+    """Send drawn detections to the vault at `url` until cancelled; returns after the backlog when `every` is None.
+
+    `tokens` are the collector's and the viewer's, where the vault asks for them.
+    """
+    token, viewer_token = tokens
     vault = VaultApi(url, token=token)
     try:
-        await feed(vault=vault, backlog=backlog, every=every, now=now, choose=random.Random())  # noqa: S311  a drawing
+        await feed(
+            vault=vault,
+            backlog=backlog,
+            every=every,
+            now=now,
+            choose=random.Random(),  # noqa: S311  it draws, it hides nothing
+            viewer_token=viewer_token,
+        )
     finally:
         await vault.close()

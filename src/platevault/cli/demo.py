@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
 from platevault.cli.serving import DataDir, embedded_environment, run
 from platevault.settings import Settings, read_settings
@@ -41,11 +42,15 @@ async def _feed(settings: Settings, *, backlog: int, trickle: bool, open_page: b
         await asyncio.to_thread(webbrowser.open, url)
     await feed_demo(
         url,
-        token=settings.collector_token.get_secret_value() if settings.collector_token else None,
+        tokens=(_plain(settings.collector_token), _plain(settings.viewer_token)),
         backlog=backlog,
         every=TRICKLE_EVERY if trickle else None,
         now=lambda: datetime.now(UTC),
     )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _has_browser() -> bool:

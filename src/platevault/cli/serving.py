@@ -121,6 +121,7 @@ class _Announcing(uvicorn.Server):
             log.info("ready", url=f"http://{self.config.host}:{self.config.port}")
             if self._beside is not None:
                 self._task = asyncio.create_task(self._beside)
+                self._task.add_done_callback(_say_why_it_ended)
 
     async def shutdown(self, sockets: Any = None) -> None:
         if self._task is not None:
@@ -161,6 +162,11 @@ def _given(host: str | None, port: int | None) -> dict[str, Any]:
 
 def _given_as_environment(host: str | None, port: int | None) -> dict[str, str]:
     return {name.upper(): str(value) for name, value in _given(host, port).items()}
+
+
+def _say_why_it_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("what ran beside the service ended", why=str(error), error=type(error).__name__)
 
 
 def _leave(_number: int, _frame: object) -> None:

@@ -60,13 +60,14 @@ async def feed(
     every: timedelta | None,
     now: Callable[[], datetime],
     choose: random.Random,
+    viewer_token: str | None = None,
 ) -> None:
     """Send `backlog` detections of the last hours unless the vault has some already, then a few at each tick until cancelled.
 
     With `every` None it returns after the backlog. An outage of the vault is waited for.
     """
     street = _Street(choose)
-    if backlog > 0 and not await _has_detections(vault):
+    if backlog > 0 and not await _has_detections(vault, viewer_token):
         moments = sorted(now() - BACKLOG_SPREAD * choose.random() for _ in range(backlog))
         for start in range(0, backlog, BATCH):
             await _send(street, moments[start : start + BATCH], vault=vault, sent_at=now())
@@ -77,10 +78,10 @@ async def feed(
         await _send(street, moments, vault=vault, sent_at=now())
 
 
-async def _has_detections(vault: VaultApi) -> bool:
+async def _has_detections(vault: VaultApi, viewer_token: str | None) -> bool:
     while True:
         try:
-            return await vault.has_detections()
+            return await vault.has_detections(viewer_token=viewer_token)
         except Unavailable as error:
             await _rest(error)
 

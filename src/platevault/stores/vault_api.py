@@ -70,9 +70,10 @@ class VaultApi:
             raise Unavailable(f"{self.url} answered {response.status_code} with what is no receipt") from error
         return replace(answer, replayed=response.headers.get("Idempotent-Replayed") == "true")
 
-    async def has_detections(self) -> bool:
-        """Whether anything was kept here before; raises like `send_batch`."""
-        response = await self._request("GET", "/v1/detections", params={"limit": 1})
+    async def has_detections(self, *, viewer_token: str | None = None) -> bool:
+        """Whether anything was kept here before; raises like `send_batch`. Looking takes another token than sending."""
+        headers = {} if viewer_token is None else {"Authorization": f"Bearer {viewer_token}", "X-Purpose": "demo"}
+        response = await self._request("GET", "/v1/detections", params={"limit": 1}, headers=headers)
         try:
             return bool(msgspec.json.decode(response.content, type=dict[str, Any]).get("items"))
         except msgspec.DecodeError as error:
