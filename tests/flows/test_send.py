@@ -420,7 +420,7 @@ class Known(VaultApi):
         super().__init__(url, token=None)
         self.has = has
 
-    async def has_detections(self) -> bool:
+    async def has_detections(self, *, viewer_token: str | None = None) -> bool:
         return self.has
 
 
