@@ -154,7 +154,6 @@ async def test_a_process_that_dies_between_any_two_steps_loses_nothing_and_doubl
             acknowledged = False
         assert doomed.process.wait(20) == -signal.SIGKILL, "the point was reached"
     assert acknowledged is (CRASH_POINTS.index(point) > CRASH_POINTS.index("rows-committed"))
-    await database.transaction(lambda connection: connection.execute(text("UPDATE images SET lease_until = now()")))
     with service(environment, port=port, folder=tmp_path) as running:
         if acknowledged:
             await until_stored(database)
@@ -192,7 +191,6 @@ async def test_kill_9_in_the_middle_of_many_sends_loses_nothing_that_was_acknowl
             await asyncio.sleep(0.05 * (number + 1))
             doomed.kill()
             await sending
-    await database.transaction(lambda connection: connection.execute(text("UPDATE images SET lease_until = now()")))
     with service(environment, port=port, folder=tmp_path) as running:
         await until_stored(database)
         kept = {row["detection_id"] for row in await rows(database, "SELECT detection_id FROM detections")}
@@ -212,7 +210,6 @@ async def test_sigterm_finishes_what_is_under_way_and_ends_with_0(
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(25) == 0
         assert time.monotonic() - begun < 20
-    await database.transaction(lambda connection: connection.execute(text("UPDATE images SET lease_until = now()")))
     with service(environment, port=port, folder=tmp_path):
         await until_stored(database)
     await check_that_all_is_there([batch], database, seaweed)
@@ -230,7 +227,6 @@ async def test_a_worker_drains_what_the_service_left(
         assert found["checks"]["object_store"]["status"] == "unavailable"
         pending = httpx.get(f"{running.url}/v1/detections/{batch.ids[0]}/images/full", headers=LOOKING)
         assert pending.content == batch.parts[f"{batch.ids[0]}_full"], "from the spool"
-    await database.transaction(lambda connection: connection.execute(text("UPDATE images SET lease_until = now()")))
     with (tmp_path / "worker.log").open("wb") as out:
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "platevault", "worker", env=environment, cwd=tmp_path, stdout=out, stderr=out

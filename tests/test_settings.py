@@ -46,6 +46,8 @@ def test_what_is_missing_is_named_with_the_fix(name: str) -> None:
     [
         ({"minio_endpoint": "http://h:9000"}, "MINIO_ENDPOINT"),
         ({"minio_public_endpoint": "h:9000"}, "MINIO_PUBLIC_ENDPOINT"),
+        ({"minio_public_endpoint": "http://0.0.0.0:9000"}, "MINIO_PUBLIC_ENDPOINT"),
+        ({"public_url": "http://[::]:8000"}, "PUBLIC_URL"),
         ({"minio_bucket": "Not_A_Bucket"}, "MINIO_BUCKET"),
         ({"database_url": "postgresql://u:p@h/d"}, "DATABASE_URL"),
         ({"image_types": "image/gif"}, "IMAGE_TYPES"),

@@ -148,6 +148,8 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("scheme://host[:port], without a path")
+        if parts.hostname in _EVERYWHERE:
+            raise ValueError(f"{parts.hostname} is no address that a browser can go to: name the one that it reaches")
         return value.rstrip("/")
 
     @field_validator("cors_origins")

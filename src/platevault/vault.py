@@ -95,6 +95,7 @@ class Vault:
     public_url: str | None
     cors_origins: tuple[str, ...] = ()
     _work: set[asyncio.Task[None]] = field(default_factory=set)
+    _announced: list[int] = field(default_factory=list)
 
     @property
     def limits(self) -> Limits:
@@ -107,6 +108,7 @@ class Vault:
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
+        self._announced.append(self.spool.announce(self.reception.rules.process_id))
         self._begin(lambda: keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
         self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
         self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
@@ -120,6 +122,9 @@ class Vault:
         for upload in self.reception.uploads:
             upload.cancel()
         await asyncio.gather(*self._work, *self.reception.uploads, return_exceptions=True)
+        for descriptor in self._announced:
+            os.close(descriptor)
+        self._announced.clear()
         await self.objects.close()
         await self.database.close()
 

@@ -1,6 +1,7 @@
 """After a crash: what lies in the spool is made good, and bytes that are lost are healed by sending them again."""
 
 import asyncio
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -319,3 +320,31 @@ async def test_one_file_that_fails_in_a_way_nobody_thought_of_keeps_no_other_wai
     assert await node.recover() == 1
     assert await node.recover() == 1
     assert len(await node.states()) == 4
+
+
+async def test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_one_has_is_not(
+    migrated: Database, tmp_path: Path
+) -> None:
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    alive = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    other = await a_node(migrated, tmp_path / "spool")
+    descriptors = {}
+    for node in (dead, alive):
+        owner = node.reception.rules.process_id
+        descriptors[owner] = node.lane.spool.announce(owner)
+        batch = a_batch()
+        await node.send(batch)
+        await node.uploaded()
+        await node.run(
+            "UPDATE images SET lease_until = now() + interval '1 hour', lease_owner = :owner WHERE detection_id = :id",
+            owner=owner,
+            id=batch.ids[0],
+        )
+    await other.recover()
+    assert await other.drain() == 0, "both live"
+    os.close(descriptors[dead.reception.rules.process_id])
+    await other.recover()
+    assert await other.drain() == 2
+    (left,) = await other.rows("SELECT DISTINCT lease_owner FROM images WHERE state = 'pending'")
+    assert left["lease_owner"] == alive.reception.rules.process_id
+    os.close(descriptors[alive.reception.rules.process_id])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable, Unavailable
 from platevault.domain.finding import Finding, fine, problem, warning
@@ -10,6 +11,7 @@ from platevault.flows.patient import Patient
 from platevault.stores.http_probe import probe
 from platevault.stores.objects import NewObject
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 CANARY: Final = b"\xff\xd8\xff platevault doctor"
 SKEW_WARNING: Final = timedelta(seconds=30)
 SKEW_REFUSED: Final = timedelta(minutes=15)  # S3 refuses signatures past it
@@ -86,7 +88,15 @@ async def _public_endpoint(patient: Patient) -> Sequence[Finding]:
     try:
         got = await probe(url)
     except StoreUnavailable as error:
-        return [problem("image URLs", f"{origin} cannot be reached from here: {error}", repair)]
+        what = f"{origin} cannot be reached from here: {error}"
+        if urlsplit(url).hostname in _LOOPBACK and urlsplit(patient.store_url or url).hostname not in _LOOPBACK:
+            # Inside a container loopback is another place than for a browser on the machine.
+            return [
+                warning(
+                    "image URLs", what, f"open {origin} in a browser on the machine; any answer of the store will do"
+                )
+            ]
+        return [problem("image URLs", what, repair)]
     finally:
         await patient.objects.delete(key)
     if got.body != CANARY:

@@ -38,6 +38,9 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
     came now; when its rows are there already that changes nothing, and the file goes if none of its images waits.
     """
     await asyncio.to_thread(lane.spool.sweep)
+    with lane.spool.dead_owners() as dead:
+        if dead:  # nobody waits for the lease of a process that is gone
+            await lane.ledger.release_leases(dead)
     ready = await asyncio.to_thread(
         lane.spool.ready_files
     )  # before the rows are read: a file committed in between has them

@@ -44,6 +44,10 @@ _PUT_BACK: Final = text("""
         AS u(detection_id, kind, delay, error)
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending' AND i.lease_owner = :owner
 """)
+_RELEASE: Final = text("""
+    UPDATE images SET lease_owner = NULL, lease_until = now()
+    WHERE state = 'pending' AND spool_node = :node AND lease_owner = ANY(CAST(:owners AS uuid[]))
+""")
 _MARK_MISSING: Final = text("""
     UPDATE images SET state = 'missing', last_error = :error, spool_node = NULL, spool_file = NULL, spool_offset = NULL,
         lease_owner = NULL, lease_until = NULL
@@ -96,6 +100,11 @@ class ImageLedger:
             "owner": self._owner,
         }
         await self._database.transaction(lambda connection: connection.execute(_PUT_BACK, parameters))
+
+    async def release_leases(self, owners: Sequence[UUID]) -> None:
+        """What these processes of this node had leased is due now."""
+        parameters = {"node": self._node, "owners": list(owners)}
+        await self._database.transaction(lambda connection: connection.execute(_RELEASE, parameters))
 
     async def mark_missing(self, image: WaitingImage, *, error: str) -> None:
         """The bytes are gone or are not what they were: the row says so, and a re-sent batch heals it."""

@@ -4,6 +4,7 @@ SPOOL_DIR/node-id   who this node is
           tmp/      being received; swept when nobody holds its lock
           ready/    complete and synced, one file a batch
           dead/     set aside with a reason
+          owners/   a locked file for each process that uploads from here; the kernel drops the lock of a dead one
           usage     bytes held or promised, shared by all processes of the node
 """
 
@@ -31,6 +32,7 @@ class Spool:
         self._tmp = folder / "tmp"
         self._ready = folder / "ready"
         self._dead = folder / "dead"
+        self._owners = folder / "owners"
         self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes)
 
     @classmethod
@@ -41,7 +43,7 @@ class Spool:
         """
         make_folder(folder)
         refuse_network_file_system(folder, variable="SPOOL_DIR")
-        for name in ("tmp", "ready", "dead"):
+        for name in ("tmp", "ready", "dead", "owners"):
             make_folder(folder / name)
         return cls(folder, max_bytes=max_bytes, node_id=_node_id(folder, new_node_id))
 
@@ -136,6 +138,27 @@ class Spool:
         """True when the disk has that many bytes left; raises `OSError`."""
         return free_bytes(self._tmp) >= size
 
+    def announce(self, owner: UUID) -> int:
+        """Say that this process uploads from here, for as long as the returned descriptor is open; it dies with the process."""
+        descriptor = os.open(self._owners / str(owner), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+
+    @contextlib.contextmanager
+    def dead_owners(self) -> Iterator[list[UUID]]:
+        """Processes that announced themselves and are gone; they are forgotten at the end of the block, if it ends well."""
+        held: dict[UUID, int] = {}
+        try:
+            for entry in os.scandir(self._owners):
+                if _is_uuid(entry.name) and (descriptor := _lock(Path(entry.path))) is not None:
+                    held[UUID(entry.name)] = descriptor
+            yield list(held)
+            for owner in held:
+                (self._owners / str(owner)).unlink(missing_ok=True)
+        finally:
+            for descriptor in held.values():
+                os.close(descriptor)
+
     def used(self) -> int:
         """Bytes held or promised on this node now."""
         return self._usage.used()
@@ -150,6 +173,14 @@ class Spool:
         finally:
             os.close(descriptor)
         return data if len(data) == size else None
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _lock(path: Path) -> int | None:
