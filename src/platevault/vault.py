@@ -53,7 +53,7 @@ from platevault.stores.vault_api import VaultApi
 log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 32
-UPLOADS_END_WITHIN_SECONDS: Final = 8.0
+UPLOADS_END_WITHIN_SECONDS: Final = 6.0
 BEGIN_AGAIN_SECONDS: Final = 5.0
 
 

@@ -137,7 +137,7 @@ async def _upload(file: str, recorded: Recorded, *, kept: Kept, lane: UploadLane
         if recorded.waiting:
             return await upload(file, recorded.waiting, kept=kept, lane=lane)
         return await release(file, lane=lane)
-    except Unavailable as error:
+    except (Unavailable, OSError) as error:
         log.warning("upload postponed", file=file, why=str(error))
         return False
 
