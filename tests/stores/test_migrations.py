@@ -1,11 +1,15 @@
 """The schema: made once, up and down, the same as the code believes."""
 
 import asyncio
+import shutil
+from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from platevault.stores import migrations
 from platevault.stores.database import Database
 from platevault.stores.migrations import migrate, schema_state
 from platevault.stores.schema import metadata
@@ -59,3 +63,47 @@ async def test_the_tables_are_those_that_the_code_describes(migrated: Database) 
 
     async with migrated.reading() as connection:
         assert await connection.run_sync(differences) == []
+
+
+NEXT = """
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS next_index ON detections (region)")
+
+
+def downgrade() -> None:
+    op.execute("DROP INDEX next_index")
+"""
+
+
+async def test_replicas_build_an_index_concurrently_while_an_older_version_reads(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Database.open(empty_database_url, pool_size=2)
+    await migrate(older)
+    newer = tmp_path / "alembic"
+    shutil.copytree(migrations._CHECKOUT, newer)
+    (newer / "versions" / "0002_next.py").write_text(NEXT, encoding="utf-8")
+    monkeypatch.setattr(migrations, "_CHECKOUT", newer)
+    replicas = [Database.open(empty_database_url, pool_size=2) for _ in range(4)]
+    migrating = asyncio.gather(*(migrate(replica) for replica in replicas))
+    while not migrating.done():
+        async with older.reading() as connection:
+            await connection.execute(text("SELECT count(*) FROM detections"))
+        await asyncio.sleep(0.01)
+    assert {state.current for state in await migrating} == {"0002"}
+    async with older.reading() as connection:
+        valid = await connection.execute(
+            text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'next_index'::regclass")
+        )
+        assert valid.scalar_one()
+    for database in (older, *replicas):
+        await database.close()

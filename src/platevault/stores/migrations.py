@@ -1,5 +1,7 @@
 """The database's schema: brought up to this version's, and compared with it."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +13,14 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.domain.errors import DatabaseUnavailable
 from platevault.stores.database import Database
 from platevault.stores.jobs import install_job_tables
 
 # One number for all that migrate this database; any will do, as long as it stays.
 _ADVISORY_LOCK: Final = 0x506C6174_65566C74
-_WAIT_FOR_OTHERS: Final = "10min"
+_WAIT_FOR_OTHERS_SECONDS: Final = 600.0
+_ASK_EVERY_SECONDS: Final = 0.3
 _WAIT_FOR_TABLES: Final = "10s"
 
 _PACKAGED: Final = Path(__file__).parents[1] / "_alembic"
@@ -43,8 +47,7 @@ async def migrate(database: Database, *, to: str = "head") -> SchemaState:
     A statement that waits longer than a few seconds for a table gives up instead of making every reader queue behind it.
     """
     async with database.migrating() as connection:
-        await _set(connection, "lock_timeout", _WAIT_FOR_OTHERS)
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        await _take_turn(connection)
         await _set(connection, "lock_timeout", _WAIT_FOR_TABLES)
         await _set(connection, "statement_timeout", "0")
         await connection.commit()
@@ -74,6 +77,24 @@ async def schema_state(database: Database) -> SchemaState:
         wanted=script.get_current_head() or "",
         known=frozenset(revision.revision for revision in script.walk_revisions()),
     )
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """Hold the advisory lock, asking for it again and again. A statement that waited for it inside PostgreSQL would be a
+    transaction that CREATE INDEX CONCURRENTLY, run by whoever has the lock, waits for in turn: a deadlock.
+    """
+    end = time.monotonic() + _WAIT_FOR_OTHERS_SECONDS
+    while True:
+        asked = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        mine = asked.scalar_one()
+        await connection.commit()
+        if mine:
+            return
+        if time.monotonic() > end:
+            raise DatabaseUnavailable(
+                "another migration has been running for 10 minutes: look at it before you try again"
+            )
+        await asyncio.sleep(_ASK_EVERY_SECONDS)
 
 
 async def _set(connection: AsyncConnection, name: str, value: str) -> None:
