@@ -2,7 +2,7 @@
 # It runs with a read-only root file system; only /tmp (a tmpfs) and the spool's volume are written.
 
 FROM python:3.13-slim-trixie AS build
-COPY --from=ghcr.io/astral-sh/uv:0.13.9 /uv /usr/local/bin/uv
+COPY --from=astral/uv:0.13.9 /uv /usr/local/bin/uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/platevault
 WORKDIR /src
 # The libraries change less often than the code: they are a layer of their own.

@@ -137,7 +137,7 @@ def test_the_image_is_pinned_runs_as_nobody_and_takes_nothing_along() -> None:
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["10001:10001"]
     assert "--no-dev" in dockerfile
     assert "--extra" not in dockerfile
-    assert re.search(r"--from=ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+ ", dockerfile)
+    assert re.search(r"--from=astral/uv:\d+\.\d+\.\d+ ", dockerfile)
     syncs = re.findall(r"uv sync (.*)$", dockerfile, re.MULTILINE)
     assert syncs
     assert all("--frozen" in sync for sync in syncs)
