@@ -256,7 +256,9 @@ async def test_what_is_deleted_is_gone_and_its_key_is_free(store: ObjectStore) -
 
 
 async def test_deleting_nothing_is_no_error(store: ObjectStore) -> None:
-    await store.delete(a_key())
+    key = a_key()
+    await store.delete(key)
+    assert await store.get(key) is None
 
 
 @pytest.mark.parametrize(

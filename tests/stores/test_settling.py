@@ -56,6 +56,8 @@ async def test_a_caller_that_gives_up_does_not_stop_the_others() -> None:
     impatient.cancel()
     disk.gate.release()
     await patient
+    assert impatient.cancelled()
+    assert disk.began == 1
 
 
 async def test_after_a_failed_sync_nothing_counts_as_durable_any_more() -> None:

@@ -57,10 +57,6 @@ _FILES_WAITING: Final = text("SELECT DISTINCT spool_file FROM images WHERE state
 _IS_WAITING: Final = text("""
     SELECT EXISTS (SELECT FROM images WHERE state = 'pending' AND spool_node = :node AND spool_file = :file)
 """)
-_WAITING_SUMMARY: Final = text("""
-    SELECT count(*) AS images, coalesce(sum(i.size), 0)::bigint AS bytes, min(d.received_at) AS oldest
-    FROM images i JOIN detections d USING (detection_id) WHERE i.state = 'pending'
-""")
 
 
 class ImageLedger:
@@ -121,11 +117,6 @@ class ImageLedger:
         async with self._database.reading() as connection:
             rows = await _all(connection, _IS_WAITING, {"node": self._node, "file": file})
         return bool(rows[0]["exists"])
-
-    async def summary(self) -> Mapping[str, Any]:
-        """Of all nodes: `images` and `bytes` that wait, and when the `oldest` of them was received."""
-        async with self._database.reading() as connection:
-            return (await _all(connection, _WAITING_SUMMARY, {}))[0]
 
 
 async def _all(connection: Any, statement: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
