@@ -68,8 +68,8 @@ async def test_the_tables_are_those_that_the_code_describes(migrated: Database) 
 NEXT = """
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{newest}"
 branch_labels = None
 depends_on = None
 
@@ -88,10 +88,10 @@ async def test_replicas_build_an_index_concurrently_while_an_older_version_reads
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = Database.open(empty_database_url, pool_size=2)
-    await migrate(older)
+    newest = (await migrate(older)).wanted
     newer = tmp_path / "alembic"
     shutil.copytree(migrations._CHECKOUT, newer)
-    (newer / "versions" / "0002_next.py").write_text(NEXT, encoding="utf-8")
+    (newer / "versions" / "next.py").write_text(NEXT.replace("{newest}", newest), encoding="utf-8")
     monkeypatch.setattr(migrations, "_CHECKOUT", newer)
     replicas = [Database.open(empty_database_url, pool_size=2) for _ in range(4)]
     migrating = asyncio.gather(*(migrate(replica) for replica in replicas))
@@ -99,7 +99,7 @@ async def test_replicas_build_an_index_concurrently_while_an_older_version_reads
         async with older.reading() as connection:
             await connection.execute(text("SELECT count(*) FROM detections"))
         await asyncio.sleep(0.01)
-    assert {state.current for state in await migrating} == {"0002"}
+    assert {state.current for state in await migrating} == {"next"}
     async with older.reading() as connection:
         valid = await connection.execute(
             text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'next_index'::regclass")

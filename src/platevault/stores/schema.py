@@ -97,6 +97,7 @@ detections = Table(
     Column("retain_until", _MOMENT, nullable=False),
     Column("clock_suspect", Boolean, nullable=False, server_default=text("false")),
     Column("erased_at", _MOMENT),
+    Column("rebuilt", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("confidence BETWEEN 0 AND 1", name="detections_confidence_is_a_share"),
     CheckConstraint(
         "erased_at IS NULL OR num_nonnulls(plate, plate_searchable, confidence, candidates, region, box, vehicle,"
@@ -139,6 +140,8 @@ images = Table(
     Column("lease_owner", Uuid),
     Column("lease_until", _MOMENT),
     Column("holds", Integer, nullable=False, server_default=text("0")),
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
+    Column("dead_at", _MOMENT),
     CheckConstraint(
         "state IN ('pending', 'stored', 'expired', 'deleted', 'missing', 'rejected')",
         name="images_state_is_known",
@@ -158,9 +161,12 @@ images = Table(
         name="images_elsewhere_leave_the_spool",
     ),
     CheckConstraint("octet_length(sha256) = 32", name="images_digest_is_sha256"),
+    CheckConstraint("dead_at IS NULL OR state = 'pending'", name="images_dead_letters_wait"),
     Index("images_key", "key", unique=True),
     Index("images_waiting", "spool_node", "spool_file", postgresql_where=text("state = 'pending'")),
     Index("images_due_for_upload", "spool_node", "lease_until", postgresql_where=text("state = 'pending'")),
+    Index("images_missing", "detection_id", "kind", postgresql_where=text("state = 'missing'")),
+    Index("images_dead", "spool_node", "dead_at", postgresql_where=text("dead_at IS NOT NULL")),
 )
 
 access_log = Table(
@@ -178,4 +184,28 @@ access_log = Table(
     Column("case", Text),
     Index("access_log_at", "at"),
     Index("access_log_detections", "detection_ids", postgresql_using="gin"),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("number", BigInteger, nullable=False),
+    Column("advanced_at", _MOMENT, nullable=False),
+    CheckConstraint("single", name="generation_is_one_row"),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("started_at", _MOMENT, nullable=False),
+    Column("ended_at", _MOMENT, nullable=False),
+    Column("dry_run", Boolean, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    Column("findings", JSONB, nullable=False),
+    CheckConstraint("outcome IN ('done', 'stopped', 'failed')", name="job_runs_outcome_is_known"),
+    Index("job_runs_newest", "job", "started_at"),
 )
