@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test check env containers outage clean
+.PHONY: help setup run test check env containers outage mutants clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,8 +30,11 @@ env: ## write what docker compose needs into .env: random values for what is mis
 containers: setup ## prove docker-compose.yml end to end on a container engine (PROOF=--short for a shorter outage)
 	$(RUN) python -m tests.containers.prove $(PROOF)
 
-outage: setup ## kills and faults at random under load, then what was lost or doubled (OUTAGE="--detections 300 --faults 15 --seed 1")
+outage: setup ## break everything around a running vault, then one table of what held (OUTAGE="--short", "--only faults", "--seed 1")
 	$(RUN) python -m tests.outage.run $(OUTAGE)
+
+mutants: setup ## remove each guard once, in a copy: the tests must notice (MUTANTS="--short", "--only NAME", "--list")
+	$(RUN) python -m tests.mutants.run $(MUTANTS)
 
 clean: ## remove what setup made (never data)
 	rm -rf .venv $(UV_DIR)

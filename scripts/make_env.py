@@ -28,6 +28,7 @@ NEEDED = {
     "MINIO_UPLOAD_SECRET_KEY": "",
     "COLLECTOR_TOKEN": "",
     "VIEWER_TOKEN": "",
+    "METRICS_TOKEN": "",
     "URL_SIGNING_KEY": "",
 }
 HEADING = """\

@@ -22,10 +22,24 @@ LOOKING = {"Authorization": f"Bearer {VIEWER_TOKEN}"}
 READY_WITHIN_SECONDS = 30.0
 
 
-def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) -> dict[str, str]:
-    """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port."""
+def inherited_environment() -> dict[str, str]:
+    """Of our own environment: where programs and modules are found, and what measures coverage."""
     return {
-        **{name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")},
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "PYTHONPATH") or name.startswith("COVERAGE_")
+    }
+
+
+def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) -> dict[str, str]:
+    """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port.
+
+    Tests share a bucket and have databases of their own: the restore marker of the one before would stop this one.
+    """
+    if ":" in s3.endpoint:  # a real one
+        s3.client().remove_object(s3.bucket, "meta/generation")
+    return {
+        **inherited_environment(),
         "HOME": str(folder),
         "DATABASE_URL": database_url,
         "MINIO_ENDPOINT": s3.endpoint,

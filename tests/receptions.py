@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from sqlalchemy import text
 
 from platevault.domain.batch import Limits
 from platevault.domain.breaker import Breaker
 from platevault.domain.budget import ByteBudget
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.pace import Pace
 from platevault.domain.receipt import Receipt
 from platevault.domain.retention import Retention
 from platevault.flows.accept import accept
 from platevault.flows.drain import drain_once
 from platevault.flows.ingest import Rules
+from platevault.flows.lane import UploadLane
 from platevault.flows.reception import Delivery, Reception
 from platevault.flows.recover import recover
-from platevault.flows.upload import UploadLane
 from platevault.stores.database import Database
 from platevault.stores.images import ImageLedger
 from platevault.stores.nodes import beat
@@ -154,7 +156,8 @@ async def a_node(
         objects=objects,
         ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
         breaker=Breaker(clock=time.monotonic, jitter=lambda: 0.01),
-        slots=asyncio.Semaphore(8),
+        pace=Pace(most=8, clock=time.monotonic),
+        slots=CapacityLimiter(8),
     )
     rules = Rules(
         limits=limits or Limits(),

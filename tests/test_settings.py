@@ -54,6 +54,7 @@ def test_what_is_missing_is_named_with_the_fix(name: str) -> None:
         ({"image_url_expiry_minutes": 61}, "IMAGE_URL_EXPIRY_MINUTES"),
         ({"max_batch_bytes": 1024 * 1024}, "MAX_BATCH_BYTES"),
         ({"collector_token": "short"}, "COLLECTOR_TOKEN"),
+        ({"metrics_token": "m" * 15}, "METRICS_TOKEN"),
         ({"storage_backend": "local"}, "URL_SIGNING_KEY"),
         ({"public_url": "https://vault.example", "minio_secure": False}, "mixed content"),
         ({"port": 70000}, "PORT"),
@@ -115,6 +116,7 @@ def test_every_secret_can_stand_in_a_file() -> None:
         "database_url",
         "collector_token",
         "viewer_token",
+        "metrics_token",
     }
 
 

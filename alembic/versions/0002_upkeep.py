@@ -9,8 +9,8 @@ depends_on = None
 
 # Each is one short lock: columns with a constant default rewrite no row.
 STATEMENTS = (
-    "ALTER TABLE images ADD COLUMN refusals integer NOT NULL DEFAULT 0, ADD COLUMN dead_at timestamptz,"
-    " ADD CONSTRAINT images_dead_letters_wait CHECK (dead_at IS NULL OR state = 'pending') NOT VALID",
+    "ALTER TABLE images ADD COLUMN refusals integer NOT NULL DEFAULT 0, ADD COLUMN dead_at timestamptz",
+    "ALTER TABLE images ADD CONSTRAINT images_dead_letters_wait CHECK (dead_at IS NULL OR state = 'pending') NOT VALID",
     "ALTER TABLE detections ADD COLUMN rebuilt boolean NOT NULL DEFAULT false",
     """
     CREATE TABLE generation (

@@ -1,11 +1,25 @@
 """One JSON object a line on standard output: an event with fields, never a plate, a token, an image or a body."""
 
+import atexit
+import contextlib
+import functools
+import io
+import json
 import logging
+import os
+import queue
 import sys
-from typing import Final
+import threading
+import time
+from typing import Final, TextIO, cast
 
 import stamina
 import structlog
+
+# Whoever reads the log may stop reading, and its disk may be full: lines beyond these wait for nobody.
+LINES_WAITING_MAX: Final = 10_000
+LINES_AT_ONCE: Final = 200
+END_WITHIN_SECONDS: Final = 2.0
 
 _QUIET: Final = ("uvicorn.access", "httpx", "httpcore", "urllib3", "asyncio")
 
@@ -19,13 +33,14 @@ def set_up_logs(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    out = _stream()
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -45,3 +60,63 @@ def set_up_logs(level: str) -> None:
         logger.propagate = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Lines(io.TextIOBase):
+    """A text stream that never blocks: a thread writes what was printed, and what it cannot write in time is dropped.
+
+    How many lines were dropped is logged as soon as lines are read again.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._dropped = 0
+        self._under_way = False
+        threading.Thread(target=self._keep_writing, name="log", daemon=True).start()
+
+    def write(self, text: str, /) -> int:
+        if self._waiting.qsize() < LINES_WAITING_MAX:
+            self._waiting.put(text)
+        else:
+            self._dropped += text.count("\n")
+        return len(text)
+
+    def wait(self, seconds: float) -> None:
+        """Until all is written, or so long."""
+        end = time.monotonic() + seconds
+        while (self._under_way or not self._waiting.empty()) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def _keep_writing(self) -> None:
+        while True:
+            texts = [self._waiting.get()]
+            self._under_way = True
+            with contextlib.suppress(queue.Empty):
+                while len(texts) < LINES_AT_ONCE:
+                    texts.append(self._waiting.get_nowait())
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                texts.append(json.dumps({"event": "log lines dropped", "level": "warning", "number": dropped}) + "\n")
+            self._write("".join(texts).encode())
+            self._under_way = False
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full; there is no place to say so
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+
+def _stream() -> TextIO:
+    """Standard output; where it is a file, pipe or terminal, as lines that block nobody."""
+    try:
+        return cast(TextIO, _lines_to(sys.stdout.fileno()))
+    except (OSError, ValueError):  # somebody put a stream without a descriptor in its place
+        return sys.stdout
+
+
+@functools.cache
+def _lines_to(descriptor: int) -> Lines:
+    lines = Lines(os.dup(descriptor))
+    atexit.register(lines.wait, END_WITHIN_SECONDS)
+    return lines

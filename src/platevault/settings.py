@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         "./data/spool",
     )
     spool_max_bytes: Annotated[int, Field(ge=MEBI)] = 5 * 1024 * MEBI
+    spool_dead_max_bytes: Annotated[
+        int, Field(ge=0, description="of what the object store refuses for good, beside SPOOL_MAX_BYTES")
+    ] = 1024 * MEBI
     upload_memory_bytes: Annotated[int, Field(ge=0)] = 64 * MEBI
     max_batch_detections: Annotated[int, Field(ge=1, le=2000)] = 200
     max_batch_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * MEBI
@@ -108,6 +111,9 @@ class Settings(BaseSettings):
     # Access
     collector_token: Annotated[SecretStr | None, Field(description="bearer token of collectors")] = None
     viewer_token: Annotated[SecretStr | None, Field(description="bearer token of people and programs that read")] = None
+    metrics_token: Annotated[
+        SecretStr | None, Field(description="bearer token of Prometheus; without it /metrics is off")
+    ] = None
     purpose_required: Annotated[bool, Field(description="reads without X-Purpose get 403")] = False
 
     # Serving
@@ -210,7 +216,8 @@ class Settings(BaseSettings):
         for name, value in needed.items():
             if value is None:
                 yield f"{name} is not set: {_HOW.get(name, 'put it into the environment or into .env')}"
-        for name, secret in (("COLLECTOR_TOKEN", self.collector_token), ("VIEWER_TOKEN", self.viewer_token)):
+        for name in ("COLLECTOR_TOKEN", "VIEWER_TOKEN", "METRICS_TOKEN"):
+            secret: SecretStr | None = getattr(self, name.lower())
             if secret is not None and len(secret.get_secret_value()) < TOKEN_MIN:
                 yield f"{name} is shorter than {TOKEN_MIN} characters: {_HOW[name]}"
 
@@ -240,6 +247,7 @@ _HOW: Final[Mapping[str, str]] = {
     "MINIO_ENDPOINT": "host:port of the S3 server, or STORAGE_BACKEND=local for a folder",
     "COLLECTOR_TOKEN": _RANDOM,
     "VIEWER_TOKEN": _RANDOM,
+    "METRICS_TOKEN": _RANDOM,
     "URL_SIGNING_KEY": _RANDOM,
 }
 

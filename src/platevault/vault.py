@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
+from anyio import CapacityLimiter
 from pydantic import SecretStr
 
 from platevault.domain.batch import Limits
@@ -24,6 +25,7 @@ from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.identities import PRESIGN, SERVICE, UPLOAD
 from platevault.domain.lifecycle import Rule, wanted_rules
+from platevault.domain.pace import Pace
 from platevault.domain.retention import Retention
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.flows.demo_feed import feed
@@ -31,16 +33,20 @@ from platevault.flows.drain import drain
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
+from platevault.flows.lane import PUTS_AT_ONCE, UploadLane
+from platevault.flows.measure import watch
 from platevault.flows.patient import Patient
 from platevault.flows.reception import Reception
 from platevault.flows.recover import keep_recovering
+from platevault.flows.schedule import keep_schedule
 from platevault.flows.set_up import Key
-from platevault.flows.upload import UploadLane
+from platevault.flows.upkeep import Upkeep
 from platevault.logs import set_up_logs
 from platevault.settings import Settings, read_settings
 from platevault.stores.database import Database
 from platevault.stores.embedded.syncfs import sync_folder_tree
 from platevault.stores.images import ImageLedger
+from platevault.stores.meters import Meters
 from platevault.stores.objects import ObjectStore, UrlSigner
 from platevault.stores.objects.bucket import BucketAdmin
 from platevault.stores.objects.identities import IdentityAdmin
@@ -52,7 +58,6 @@ from platevault.stores.vault_api import VaultApi
 
 log = structlog.get_logger(__name__)
 
-PUTS_AT_ONCE: Final = 32
 UPLOADS_END_WITHIN_SECONDS: Final = 6.0
 BEGIN_AGAIN_SECONDS: Final = 5.0
 
@@ -64,6 +69,7 @@ class AccessRules:
     collector_token: str | None
     viewer_token: str | None
     signing_key: str | None
+    metrics_token: str | None = None
     open_to_all: bool = False
     purpose_required: bool = False
     cookie_valid_for: timedelta = timedelta(hours=12)
@@ -105,13 +111,22 @@ class Vault:
     def node_id(self) -> uuid.UUID:
         return self.spool.node_id
 
+    @property
+    def meters(self) -> Meters:
+        return self.reception.meters
+
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
         self._announced.append(self.spool.announce(self.reception.rules.process_id))
+        watch(reception=self.reception)
+        await asyncio.to_thread(self.meters.start)
         self._begin(lambda: keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
         self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
         self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
+        if as_worker:
+            upkeep = Upkeep(database=self.database, objects=self.objects, now=self.now)
+            self._begin(lambda: keep_schedule(upkeep))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
@@ -125,6 +140,7 @@ class Vault:
         for descriptor in self._announced:
             os.close(descriptor)
         self._announced.clear()
+        await asyncio.to_thread(self.meters.stop)
         await self.objects.close()
         await self.database.close()
 
@@ -151,14 +167,17 @@ def open_vault(settings: Settings) -> Vault:
         )
     database = open_database(settings)
     objects = open_objects(settings)
-    spool = Spool.open(settings.spool_dir, max_bytes=settings.spool_max_bytes, new_node_id=uuid.uuid4())
+    spool = _open_spool(settings)
     process_id = uuid.uuid4()
+    meters = Meters(settings.spool_dir / "metrics", process_id)
     lane = UploadLane(
         spool=spool,
         objects=objects,
         ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
         breaker=Breaker(clock=time.monotonic, jitter=_jitter),
-        slots=asyncio.Semaphore(PUTS_AT_ONCE),
+        pace=Pace(most=PUTS_AT_ONCE, clock=time.monotonic),
+        slots=CapacityLimiter(PUTS_AT_ONCE),
+        meters=meters,
     )
     reception = Reception(
         database=database,
@@ -167,6 +186,7 @@ def open_vault(settings: Settings) -> Vault:
         memory=ByteBudget(settings.upload_memory_bytes),
         now=_now,
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
+        meters=meters,
     )
     return Vault(
         database=database,
@@ -187,6 +207,15 @@ def open_vault(settings: Settings) -> Vault:
     )
 
 
+def _open_spool(settings: Settings) -> Spool:
+    return Spool.open(
+        settings.spool_dir,
+        max_bytes=settings.spool_max_bytes,
+        dead_max_bytes=settings.spool_dead_max_bytes,
+        new_node_id=uuid.uuid4(),
+    )
+
+
 def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> Rules:
     limits = Limits(
         max_batch_detections=settings.max_batch_detections,
@@ -204,6 +233,11 @@ def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> 
 def open_database(settings: Settings) -> Database:
     """The pool; nothing is connected yet."""
     return Database.open(_secret(settings.database_url), pool_size=settings.db_pool_size)
+
+
+def open_upkeep(settings: Settings) -> Upkeep:
+    """What the jobs that keep rows and objects in agreement need."""
+    return Upkeep(database=open_database(settings), objects=open_objects(settings), now=_now)
 
 
 def open_objects(settings: Settings) -> ObjectStore:
@@ -357,6 +391,7 @@ def _access(settings: Settings) -> AccessRules:
     return AccessRules(
         collector_token=_secret(settings.collector_token) or None,
         viewer_token=_secret(settings.viewer_token) or None,
+        metrics_token=_secret(settings.metrics_token) or None,
         signing_key=_secret(settings.url_signing_key) or None,
         open_to_all=settings.platevault_embedded and settings.viewer_token is None,
         purpose_required=settings.purpose_required,

@@ -1,4 +1,4 @@
-"""`platevault worker`: drains this node's spool and says that it is alive, until it is told to stop."""
+"""`platevault worker`: drains this node's spool, runs what is due by the clock, and says that it is alive, until it is told to stop."""
 
 import asyncio
 import signal

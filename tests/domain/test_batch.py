@@ -93,6 +93,15 @@ def test_each_way_in_which_parts_can_differ_from_the_manifest_names_the_part(dam
     assert refused.value.part == name
 
 
+def test_a_part_of_another_size_is_refused_where_no_digest_was_declared() -> None:
+    batch = a_batch()
+    name = f"{batch.ids[0]}_full"
+    batch.manifest["detections"][0]["images"]["full"] = {"size": len(batch.parts[name]) + 1}
+    with pytest.raises(BatchRefused) as refused:
+        manifest_of(batch).check_parts(parts_of(batch))
+    assert refused.value.part == name
+
+
 def test_the_content_digest_does_not_count_when_or_in_which_order_it_was_sent() -> None:
     batch = a_batch(2)
     again = Batch(

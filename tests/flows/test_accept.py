@@ -22,7 +22,7 @@ from platevault.domain.errors import (
     TooLarge,
 )
 from platevault.domain.retention import Retention
-from platevault.flows import accept as accepting
+from platevault.flows import admission, upload_behind
 from platevault.flows.accept import accept
 from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
@@ -336,7 +336,7 @@ async def test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_r
 
 
 async def test_no_more_bodies_at_once_than_the_process_takes(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "BODIES_AT_ONCE", 1)
+    monkeypatch.setattr(admission, "BODIES_AT_ONCE", 1)
     arrived, go_on = asyncio.Event(), asyncio.Event()
     batch = a_batch()
 
@@ -386,7 +386,7 @@ async def test_while_the_bucket_refuses_batches_are_acknowledged_from_the_spool_
 async def test_a_waiting_answer_that_the_bucket_lets_down_says_spooled(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accepting, "STORED_WITHIN", timedelta(seconds=0.2))
+    monkeypatch.setattr(upload_behind, "STORED_WITHIN", timedelta(seconds=0.2))
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     receipt = await node.send(a_batch(), stored=True)
     assert (receipt.status_code, receipt.body["durability"]) == (201, "spooled")

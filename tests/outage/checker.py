@@ -2,64 +2,74 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import text
 
 from platevault.stores.database import Database
+from tests.outage.scenario import Wrong
 from tests.outage.senders import Sent
+from tests.outage.site import Site
 from tests.servers import S3Server
 
-
-@dataclass(frozen=True, kw_only=True)
-class Counted:
-    """Each number must be zero."""
-
-    lost: int
-    doubled: int
-    missing_images: int
-    wrong_digests: int
-    orphans: int
-    not_stored: int
-    spool_files: int
-    differing_answers: int
-    odd_answers: int
-
-    def rows(self) -> list[tuple[str, int]]:
-        return [(name.replace("_", " "), getattr(self, name)) for name in self.__dataclass_fields__]
+RECONCILE: Final = ("--yes", "--older-than", "0")
 
 
-async def count(sent: Sent, *, database: Database, s3: S3Server, spool: Path) -> Counted:
-    """Take stock once everything has come to rest."""
+async def count(sent: Sent, *, database: Database, s3: S3Server, spool: Path) -> Wrong:
+    """Take stock once everything has come to rest; each number must be zero."""
     async with database.reading() as connection:
         detections = [row.detection_id for row in await connection.execute(text("SELECT detection_id FROM detections"))]
         rows = {(row.detection_id, row.kind): row for row in await connection.execute(text("SELECT * FROM images"))}
-    objects = await asyncio.to_thread(_objects, s3)
+    objects = await asyncio.to_thread(objects_of, s3)
     names = {name: data for batch in sent.acknowledged for name, data in batch.parts.items()}
     ids = {detection_id for batch in sent.acknowledged for detection_id in batch.ids}
-    missing = wrong = 0
-    keys = set()
+    wrong = Wrong()
+    wrong.add("lost", len(ids - set(detections)))
+    wrong.add("doubled", len(detections) - len(set(detections)))
+    wrong.add("images missing", 0)
+    wrong.add("wrong digests", 0)
     for name, data in names.items():
         detection_id, _, kind = name.rpartition("_")
         row = rows.get((detection_id, kind))
         if row is None or row.key not in objects:
-            missing += 1
-            continue
-        keys.add(row.key)
-        if objects[row.key] != hashlib.sha256(data).hexdigest():
-            wrong += 1
-    return Counted(
-        lost=len(ids - set(detections)),
-        doubled=len(detections) - len(set(detections)),
-        missing_images=missing,
-        wrong_digests=wrong,
-        orphans=len(set(objects) - {row.key for row in rows.values()}),
-        not_stored=sum(row.state != "stored" for row in rows.values()),
-        spool_files=sum(1 for part in ("tmp", "ready", "dead") for _ in (spool / part).iterdir()),
-        differing_answers=sum(len({repr(answer) for answer in answers}) > 1 for answers in sent.answers.values()),
-        odd_answers=len(sent.odd) + len(sent.refused),
-    )
+            wrong.add("images missing")
+        elif objects[row.key] != hashlib.sha256(data).hexdigest():
+            wrong.add("wrong digests")
+    wrong.add("orphans", len(_of_images(objects) - {row.key for row in rows.values()}))
+    wrong.add("not stored", sum(row.state != "stored" for row in rows.values()))
+    wrong.add("spool files", len(files_of(spool)))
+    wrong.add("differing answers", sum(len(set(map(repr, answers))) > 1 for answers in sent.answers.values()))
+    wrong.add("odd answers", len(sent.odd) + len(sent.refused))
+    return wrong
+
+
+async def orphans_after_reconcile(site: Site) -> int:
+    """Objects without a row, by the checker's own listing, once `platevault reconcile` went over them."""
+    done = await asyncio.to_thread(site.run, "reconcile", *RECONCILE)
+    if done.returncode != 0:
+        raise AssertionError(f"platevault reconcile: {done.stdout[-300:]} {done.stderr[-300:]}")
+    async with site.direct.reading() as connection:
+        keys = {row.key for row in await connection.execute(text("SELECT key FROM images"))}
+    left = _of_images(await asyncio.to_thread(objects_of, site.bucket)) - keys
+    return sum(not key.startswith("quarantine/") for key in left)
+
+
+def _of_images(objects: Mapping[str, str]) -> set[str]:
+    """Their keys; the restore marker is no image."""
+    return {key for key in objects if not key.startswith("meta/")}
+
+
+def files_of(spool: Path) -> list[Path]:
+    """What lies in the spool, being received, ready or set aside."""
+    return [path for part in ("tmp", "ready", "dead") if (spool / part).exists() for path in (spool / part).iterdir()]
+
+
+async def leases_end(database: Database) -> None:
+    """What somebody has leased is due now: nobody waits a minute for that in a test."""
+    statement = text("UPDATE images SET lease_until = now() WHERE state = 'pending'")
+    await database.transaction(lambda connection: connection.execute(statement))
 
 
 async def until_at_rest(database: Database, spool: Path, *, seconds: float) -> bool:
@@ -75,7 +85,7 @@ async def until_at_rest(database: Database, spool: Path, *, seconds: float) -> b
     return False
 
 
-def _objects(s3: S3Server) -> dict[str, str]:
+def objects_of(s3: S3Server) -> dict[str, str]:
     """Key → SHA-256 of the bytes that the bucket gives."""
     client = s3.client()
     found = {}

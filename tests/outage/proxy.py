@@ -10,6 +10,13 @@ MODES: Final = ("refuse", "hole", "slow", "reset", "drop_answer", "busy")
 """What it can do besides passing on: close at once; take and never answer; delay; cut in the middle of what is sent; pass on
 and lose the answer; answer HTTP 503 by itself."""
 
+_COMMIT: Final = b"COMMIT;\x00"
+"""The end of the simple query by which asyncpg commits."""
+_ROLLBACK: Final = b"ROLLBACK;\x00"
+_READY: Final = b"Z\x00\x00\x00\x05I"
+"""Ready for the next query, outside a transaction."""
+_COMMITTED: Final = b"COMMIT\x00"
+"""The tag by which PostgreSQL says that it did."""
 _CHUNK: Final = 64 * 1024
 _RESET_AFTER_BYTES: Final = 2000
 _SLOW_SECONDS: Final = 0.3
@@ -26,6 +33,9 @@ class FaultProxy:
         self._target = target
         self._mode: str | None = None
         self._connections: set[asyncio.StreamWriter] = set()
+        self._lose: list[bytes] = []
+        self.lost_commits: list[bytes] = []
+        """The words of transactions that PostgreSQL committed, and whose answer never arrived."""
         self.address = ""
 
     def set(self, mode: str | None) -> None:
@@ -39,12 +49,16 @@ class FaultProxy:
         for writer in tuple(self._connections):
             writer.transport.abort()
 
+    def lose_commit_of(self, word: bytes) -> None:
+        """PostgreSQL commits the next transaction that `word` goes through (any, when it is empty), and nobody is told."""
+        self._lose.append(word)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
         try:
             await self._behave(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # cancelled: the loop ends, and nobody awaits this task
         finally:
             self._connections.discard(writer)
             writer.transport.abort()
@@ -68,11 +82,18 @@ class FaultProxy:
         self._connections.add(back)
         mode = self._mode
         limit = _RESET_AFTER_BYTES if mode == "reset" else None
-        forth = asyncio.create_task(_copy(reader, back, limit=limit, delay=_SLOW_SECONDS if mode == "slow" else 0))
-        answers = asyncio.create_task(_discard(there) if mode == "drop_answer" else _copy(there, writer))
+        wire = _Wire(self._lose)
+        forth = asyncio.create_task(
+            _copy(reader, back, limit=limit, delay=_SLOW_SECONDS if mode == "slow" else 0, see=wire.asked)
+        )
+        answers = asyncio.create_task(
+            _discard(there) if mode == "drop_answer" else _copy(there, writer, see=wire.answered)
+        )
         try:
             await asyncio.wait({forth, answers}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            if wire.lost is not None:
+                self.lost_commits.append(wire.lost)
             for task in (forth, answers):
                 task.cancel()
             await asyncio.gather(forth, answers, return_exceptions=True)
@@ -98,20 +119,65 @@ async def fault_proxy(target: tuple[str, int]) -> AsyncIterator[FaultProxy]:
                 await server.wait_closed()
 
 
+class _Wire:
+    """One connection to PostgreSQL, watched for a COMMIT whose answer is to be lost."""
+
+    def __init__(self, lose: list[bytes]) -> None:
+        self._lose = lose
+        self._seen = b""
+        self._losing: bytes | None = None
+        self._held = b""
+        self.lost: bytes | None = None
+
+    def asked(self, data: bytes) -> bytes:
+        """What to pass on: all of it. Remembers what went through since the last transaction ended."""
+        if self._lose or self._seen:
+            self._seen += data
+        if self._seen.endswith(_COMMIT):
+            self._losing = next((word for word in self._lose if word in self._seen), None)
+            if self._losing is not None:
+                self._lose.remove(self._losing)
+        if data.endswith((_COMMIT, _ROLLBACK)):
+            self._seen = b""
+        return data
+
+    def answered(self, data: bytes) -> bytes | None:
+        """What to pass on; None where the connection ends, because PostgreSQL has said that it committed."""
+        if self._losing is None:
+            return data
+        self._held += data
+        if _COMMITTED in self._held:
+            self.lost = self._losing
+            return None
+        if not self._held.endswith(_READY):
+            return b""
+        self._losing, held, self._held = None, self._held, b""  # it did not commit
+        return held
+
+
 async def _copy(
-    source: asyncio.StreamReader, target: asyncio.StreamWriter, *, limit: int | None = None, delay: float = 0
+    source: asyncio.StreamReader,
+    target: asyncio.StreamWriter,
+    *,
+    limit: int | None = None,
+    delay: float = 0,
+    see: Callable[[bytes], bytes | None],
 ) -> None:
+    """Until an end, the limit, or what is held back has come whole."""
     passed = 0
     while data := await source.read(_CHUNK):
+        passing = see(data)
+        if passing is None:
+            return
         if delay:
             await asyncio.sleep(delay)
-        if limit is not None and passed + len(data) > limit:
-            target.write(data[: limit - passed])
+        if limit is not None and passed + len(passing) > limit:
+            target.write(passing[: limit - passed])
             await target.drain()
             return
-        target.write(data)
+        target.write(passing)
         await target.drain()
-        passed += len(data)
+        passed += len(passing)
 
 
 async def _discard(source: asyncio.StreamReader) -> None:

@@ -48,6 +48,12 @@ async def test_plain_sql_cannot_change_what_is_evidence(evidence: Database, stat
         await run(evidence, statement)
 
 
+async def test_a_detection_without_images_is_not_deleted_either(migrated: Database) -> None:
+    await migrated.transaction(lambda connection: put(connection, a_detection("evt_1")))
+    with pytest.raises(IntegrityError):
+        await run(migrated, "DELETE FROM detections")
+
+
 @pytest.mark.parametrize("statement", HELD)
 async def test_plain_sql_cannot_expire_or_delete_a_held_image_and_can_once_it_is_lifted(
     evidence: Database, statement: str

@@ -33,10 +33,12 @@ LOOKS: Final[Mapping[tuple[str, str], dict[str, Any]]] = {
 NO_LOOKS: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/v1/detections"): "what became of the sender's own batch",
     ("GET", "/v1/collectors/{collector_id}/batches/{batch_id}"): "what became of the sender's own batch",
+    ("GET", "/v1/resend"): "what a collector lost of its own",
     ("GET", "/v1/limits"): "settings",
     ("GET", "/v1/objects/{key}"): "bytes, to the holder of a URL whose issue was written down",
     ("GET", "/healthz"): "health",
     ("GET", "/readyz"): "health",
+    ("GET", "/metrics"): "numbers that name nobody",
     ("GET", "/login"): "a form",
     ("POST", "/login"): "a form",
     ("POST", "/logout"): "a redirect",

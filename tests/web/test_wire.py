@@ -1,5 +1,7 @@
 """Connections that are silent, drip or never end, against a real uvicorn with our protocol."""
 
+import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -10,11 +12,16 @@ import uvicorn
 
 from platevault.web import wire
 from platevault.web.wire import HEAD_BYTES_MAX, ImpatientProtocol
+from platevault.web.wired import DISCARD_BYTES_MAX
 
 
 async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Answers at once, without a look at the body; /slow takes its time, /close closes."""
     assert scope["type"] == "http"
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
+    headers = [(b"content-length", b"2")] + ([(b"connection", b"close")] if scope["path"] == "/close" else [])
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
@@ -94,17 +101,81 @@ def test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken(po
 def test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "HEAD_WITHIN_SECONDS", 30)
     monkeypatch.setattr(wire, "connections_max", lambda: 3)
     held = [connect(port) for _ in range(3)]
+    for connection in held:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
     time.sleep(0.2)
     with connect(port) as one_more:
         answer = all_of(one_more)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After" in answer
     for connection in held:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200"), "those that are served stay"
         connection.close()
     time.sleep(0.2)
     with connect(port) as again:
         again.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert again.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_at_the_cap_connections_without_a_request_make_way_for_one_that_has_one(
+    port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(wire, "HEAD_WITHIN_SECONDS", 30)
+    monkeypatch.setattr(wire, "connections_max", lambda: 3)
+    held = [connect(port) for _ in range(3)]
+    for connection in held:
+        connection.sendall(sent)
+    time.sleep(0.2)
+    with connect(port) as one_more:
+        one_more.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert one_more.recv(65536).startswith(b"HTTP/1.1 200")
+    for connection in held:
+        all_of(connection)  # it ends
+        connection.close()
+
+
+def post(port: int, length: int, *, path: str = "/") -> socket.socket:
+    connection = connect(port)
+    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode())
+    return connection
+
+
+def test_an_answer_does_not_wait_for_the_rest_of_the_body_and_the_connection_goes_on(port: int) -> None:
+    with post(port, 200_000) as connection:
+        began = time.monotonic()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - began < 0.5
+        connection.sendall(b"x" * 200_000 + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200"), "what was left of the body is no request"
+
+
+def test_a_connection_that_closes_lets_a_client_that_still_sends_see_the_answer(port: int) -> None:
+    with post(port, 900_000, path="/close") as connection:
+        for _ in range(9):
+            connection.sendall(b"x" * 100_000)
+            time.sleep(0.02)
+        assert all_of(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", ["/", "/close"])
+def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_size(
+    port: int, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    with post(port, 100 * DISCARD_BYTES_MAX, path=path) as connection:
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 50 * DISCARD_BYTES_MAX:
+                sent += connection.send(b"x" * 65536)
+        assert sent < 20 * DISCARD_BYTES_MAX
+    monkeypatch.setattr(wire, "DISCARD_WITHIN_SECONDS", 0.4)
+    with post(port, 1000, path=path) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 5:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 3

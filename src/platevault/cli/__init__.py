@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from platevault.cli import bucket, configuration, demo, installation, send, serving
+from platevault.cli import configuration, demo, installation, send, serving, storage
 from platevault.domain.errors import VaultError
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ app.command("setup")(installation.setup)
 app.command("migrate")(installation.migrate)
 app.command("doctor")(installation.doctor)
 app.command("config")(configuration.config)
-app.add_typer(bucket.app, name="bucket")
+app.add_typer(storage.app)
 
 
 def main() -> None:

@@ -13,11 +13,13 @@ class Scope(StrEnum):
     DETECTIONS_READ = "detections:read"
     IMAGES_READ = "images:read"
     HOLDS_WRITE = "holds:write"
+    METRICS_READ = "metrics:read"
     ADMIN = "admin"
 
 
 COLLECTOR_SCOPES = frozenset({Scope.DETECTIONS_WRITE})
 VIEWER_SCOPES = frozenset({Scope.DETECTIONS_READ, Scope.IMAGES_READ, Scope.HOLDS_WRITE})
+METRICS_SCOPES = frozenset({Scope.METRICS_READ})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

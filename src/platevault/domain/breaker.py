@@ -18,6 +18,7 @@ class Breaker:
         self._jitter = jitter
         self._open_until = 0.0
         self._pause = FIRST_PAUSE_SECONDS
+        self._succeeded_at = float("-inf")
         self.reason: str | None = None
 
     @property
@@ -39,6 +40,11 @@ class Breaker:
 
     def succeeded(self) -> None:
         """It answers: the next failure begins with the first pause again."""
+        self._succeeded_at = self._clock()
         self.reason = None
         self._open_until = 0.0
         self._pause = FIRST_PAUSE_SECONDS
+
+    def succeeded_within(self, seconds: float) -> bool:
+        """True when there was a success so lately."""
+        return self._clock() - self._succeeded_at <= seconds

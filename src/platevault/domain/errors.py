@@ -8,7 +8,8 @@ VaultError
 │   ├── NotSignedIn, Forbidden ── PurposeMissing
 │   └── Missing             nothing of that name
 ├── Unavailable             nobody's fault but time's: try again after `retry_after`
-│   ├── Busy, SpoolFull, DatabaseUnavailable, StoreUnavailable ── StoreMisconfigured
+│   ├── Busy, SpoolFull, DatabaseUnavailable
+│   ├── StoreUnavailable    ── StoreMisconfigured, StoreBusy, ObjectRefused (this one object)
 │   └── HeldElsewhere       the bytes wait on another node
 ├── SettingsInvalid         the operator's: names the variable and the fix
 └── Corrupted               bytes are not what their digest says
@@ -97,6 +98,14 @@ class StoreUnavailable(Unavailable):
 
 class StoreMisconfigured(StoreUnavailable):
     """The object store answers, and will refuse until somebody changes a setting: credentials, bucket or clock."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The object store asks for less at once."""
+
+
+class ObjectRefused(StoreUnavailable):
+    """The object store answers and refuses this one request; it may well take others."""
 
 
 class HeldElsewhere(Unavailable):

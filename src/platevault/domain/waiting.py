@@ -1,7 +1,7 @@
 """An image that is accepted and not yet in the object store."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from platevault.domain.metadata import ImageMetadata
 
@@ -24,6 +24,8 @@ class WaitingImage:
     batch_id: str
     captured_at: datetime
     retain_until: datetime
+    refusals: int = 0
+    """How often the store refused this one while it took others."""
 
     @property
     def metadata(self) -> ImageMetadata:
@@ -36,3 +38,38 @@ class WaitingImage:
             retain_until=self.retain_until,
             sha256=self.sha256.hex(),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of one image: `why` is None when the store has it. `lost`: its bytes are gone or others by now; `refused`: the
+    store refuses this one and takes others.
+    """
+
+    image: WaitingImage
+    why: str | None = None
+    lost: bool = False
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """An image to be tried again `after` a while."""
+
+    image: WaitingImage
+    why: str
+    after: timedelta
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An image of this node that waits in `dead/` for somebody to look."""
+
+    detection_id: str
+    kind: str
+    key: str
+    size: int
+    dead_at: datetime
+    refusals: int
+    why: str | None

@@ -10,7 +10,9 @@ import structlog
 
 from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Unavailable
-from platevault.flows.upload import UploadLane, upload
+from platevault.domain.waiting import WaitingImage
+from platevault.flows.lane import UploadLane
+from platevault.flows.upload import upload
 
 log = structlog.get_logger(__name__)
 
@@ -20,29 +22,56 @@ IDLE_SECONDS: Final = 1.0
 
 
 async def drain(*, lane: UploadLane, jitter: Callable[[], float]) -> None:
-    """Never returns; cancel it. What was leased when it is cancelled is due again when the lease ends."""
-    while True:
-        try:
-            found = 0 if lane.breaker.is_open else await drain_once(lane=lane)
-        except Unavailable as error:
-            log.warning("drain waits", why=str(error))
+    """Never returns; cancel it. What was leased when it is cancelled is due again when the lease ends, or the process.
+
+    While some are slow the others go on: as soon as half of the places are free, more is leased.
+    """
+    running: dict[asyncio.Task[None], int] = {}
+    try:
+        while True:
             found = 0
-        if not found:
-            await asyncio.sleep(max(IDLE_SECONDS, lane.breaker.seconds_left) * jitter())
+            free = AT_ONCE - sum(running.values())
+            if free >= AT_ONCE // 2 and not lane.breaker.is_open:
+                found = await _begin(running, most=free, lane=lane)
+            pause = None if found else max(IDLE_SECONDS, lane.breaker.seconds_left) * jitter()
+            if running:
+                done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    del running[task]
+            elif pause is not None:
+                await asyncio.sleep(pause)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def drain_once(*, lane: UploadLane) -> int:
     """Lease some of what is due and upload it; returns how many images were tried."""
-    images = await lane.ledger.lease(most=AT_ONCE, lease=LEASE)
-    groups = [(file, list(group)) for file, group in groupby(images, key=lambda image: image.spool_file)]
-    results = await asyncio.gather(
-        *(upload(file, group, kept={}, lane=lane) for file, group in groups), return_exceptions=True
-    )
-    for (file, _), result in zip(groups, results, strict=True):
-        if isinstance(
-            result, Exception
-        ):  # one file must not hold up the others; its images are due again after their lease
-            log.error("drain of a file failed", file=file, error=names_of(result), frames=frames_of(result))
-        elif isinstance(result, BaseException):
-            raise result
+    running: dict[asyncio.Task[None], int] = {}
+    found = await _begin(running, most=AT_ONCE, lane=lane)
+    await asyncio.gather(*running)
+    return found
+
+
+async def _begin(running: dict[asyncio.Task[None], int], *, most: int, lane: UploadLane) -> int:
+    """Lease up to `most` images and begin their upload, a task a file; returns how many there were."""
+    try:
+        images = await lane.ledger.lease(most=most, lease=LEASE)
+    except Unavailable as error:
+        log.warning("drain waits", why=str(error))
+        return 0
+    for file, group in groupby(images, key=lambda image: image.spool_file):
+        some = list(group)
+        running[asyncio.create_task(_upload(file, some, lane=lane))] = len(some)
     return len(images)
+
+
+async def _upload(file: str, images: list[WaitingImage], *, lane: UploadLane) -> None:
+    """One file must not hold up the others: what goes wrong is logged, and its images are due again after their lease."""
+    try:
+        await upload(file, images, kept={}, lane=lane)
+    except Unavailable as error:
+        log.warning("upload postponed", file=file, why=str(error))
+    except Exception as error:  # noqa: BLE001  the drain goes on, whatever one file does
+        log.error("drain of a file failed", file=file, error=names_of(error), frames=frames_of(error))

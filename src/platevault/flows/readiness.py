@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
-from platevault.flows.upload import UploadLane
+from platevault.flows.generation import LAGS, marker
+from platevault.flows.lane import UploadLane
 from platevault.stores.database import Database
 from platevault.stores.migrations import schema_state
 from platevault.stores.nodes import seconds_since_a_worker_was_seen
@@ -31,10 +32,11 @@ class Readiness:
 
 async def readiness(*, database: Database, lane: UploadLane, reserve_bytes: int) -> Readiness:
     """Looks at database, spool, store and worker; the store and the worker may fail without a batch being refused."""
-    base, store = await asyncio.gather(_database(database), _store(lane))
+    base, store, marked = await asyncio.gather(_database(database), _store(lane), _restore_marker(database, lane))
     spool = _spool(lane, reserve_bytes)
     checks = {"database": base, "spool": spool, "object_store": store}
     if base["status"] == "ok":
+        checks["restore_marker"] = marked
         checks["worker"] = await _worker(database)
     return Readiness(can_acknowledge=base["status"] == "ok" and spool["status"] == "ok", checks=checks)
 
@@ -71,6 +73,16 @@ async def _store(lane: UploadLane) -> dict[str, Any]:
     except (VaultError, TimeoutError) as error:
         return {"status": "unavailable", "reason": str(error) or "no answer in time"}
     return {"status": "ok"}
+
+
+async def _restore_marker(database: Database, lane: UploadLane) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(STORE_CHECK_SECONDS):
+            found = await marker(database=database, objects=lane.objects)
+    except (VaultError, TimeoutError) as error:
+        return {"status": "unknown", "reason": str(error) or "no answer in time"}
+    numbers = {"database": found.database, "bucket": found.bucket}
+    return {"status": "lags", "reason": LAGS, **numbers} if found.lags else {"status": "ok", **numbers}
 
 
 async def _worker(database: Database) -> dict[str, Any]:

@@ -7,22 +7,29 @@ and it is ingested again. When it raises, nothing is left of the batch.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from platevault.adapters.multipart import BodyParser, PartEnded, PartStarted
+from platevault.domain.arrival import Arrival, nothing_to_end
 from platevault.domain.batch import MANIFEST_BYTES_MAX, MANIFEST_PART, Limits, Manifest
 from platevault.domain.crash_points import reached
-from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.domain.errors import BatchRefused, Busy, TooLarge
 from platevault.stores.spool_draft import Draft
 from platevault.stores.spool_file import Index
 
-# A sender that is silent, or drips, must not keep its room for ever.
-SILENCE_AT_MOST: Final = timedelta(seconds=20)
-BODY_WITHIN: Final = timedelta(seconds=120)
 # Parts of a batch beside the images that its detections declare: the manifest, and one to be told by name what is wrong.
 IMAGES_PER_DETECTION_MAX: Final = 16
 SPOOL_OVERHEAD_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The bytes of a batch as they come, and the account of how fast they do."""
+
+    chunks: AsyncIterator[bytes]
+    boundary: str
+    arrival: Arrival
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +41,23 @@ class Received:
     manifest: Manifest
 
 
-async def receive(
-    body: AsyncIterator[bytes],
-    *,
-    boundary: str,
-    draft: Draft,
-    limits: Limits,
-    received_at: datetime,
-    may_write: Callable[[str], None],
-) -> Received:
-    """Raises `BatchRefused` or `TooLarge` naming the part, `SpoolFull`, or what `may_write` says of the collector id."""
-    try:
-        await _read(body, boundary=boundary, draft=draft, limits=limits)
-        manifest = _check(draft, limits=limits)
-        may_write(manifest.collector_id)
-        reached("body-checked")
-        index = await draft.seal(received_at=received_at)
-        reached("file-ready")
-    except BaseException:
-        draft.discard()
-        raise
+async def receive(body: Body, *, draft: Draft, limits: Limits, may_write: Callable[[str], None]) -> Manifest:
+    """The checked manifest of a body that is whole in the draft; not durable yet.
+
+    Raises `BatchRefused` or `TooLarge` naming the part, `SpoolFull`, `Busy` when the body came too slowly, or what `may_write`
+    says of the collector id; the draft is to be discarded then.
+    """
+    await _read(body, draft=draft, limits=limits)
+    manifest = _check(draft, limits=limits)
+    may_write(manifest.collector_id)
+    reached("body-checked")
+    return manifest
+
+
+async def made_durable(draft: Draft, manifest: Manifest, *, received_at: datetime) -> Received:
+    """The batch, synced in `ready/`; raises `SpoolFull`."""
+    index = await draft.seal(received_at=received_at)
+    reached("file-ready")
     return Received(draft=draft, index=index, manifest=manifest)
 
 
@@ -64,34 +68,47 @@ def room_for(declared_bytes: int | None, *, limits: Limits) -> int:
     return (limits.max_batch_bytes if declared_bytes is None else declared_bytes) + SPOOL_OVERHEAD_BYTES
 
 
-async def _read(body: AsyncIterator[bytes], *, boundary: str, draft: Draft, limits: Limits) -> None:
-    parser = BodyParser(boundary, parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1)
+async def _read(body: Body, *, draft: Draft, limits: Limits) -> None:
+    parser = BodyParser(body.boundary, parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1)
     total = 0
-    try:
-        async with asyncio.timeout(BODY_WITHIN.total_seconds()):
-            async for chunk in _with_silence_bounded(body):
-                total += len(chunk)
-                if total > limits.max_batch_bytes:
-                    raise TooLarge(f"a batch has at most {limits.max_batch_bytes} bytes")
-                _take(parser, chunk, draft=draft, limits=limits)
-                if draft.wants_flush:
-                    await draft.flush()
-    except TimeoutError as error:
-        raise BatchRefused("the body did not arrive in time") from error
+    async for chunk in _in_time(body):
+        total += len(chunk)
+        if total > limits.max_batch_bytes:
+            raise TooLarge(f"a batch has at most {limits.max_batch_bytes} bytes")
+        _take(parser, chunk, draft=draft, limits=limits)
+        if draft.wants_flush:
+            await draft.flush()
     parser.finish()
     await draft.flush()
 
 
-async def _with_silence_bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    iterator = aiter(body)
+async def _in_time(body: Body) -> AsyncIterator[bytes]:
+    """The body's chunks; raises `Busy` when they come too slowly. Only the wait for the next one counts, not what is done with it."""
+    clock, arrival = asyncio.get_running_loop().time, body.arrival
+    iterator = aiter(body.chunks)
     while True:
         try:
-            async with asyncio.timeout(SILENCE_AT_MOST.total_seconds()):
-                chunk = await anext(iterator)
-        except StopAsyncIteration:
+            async with asyncio.timeout_at(arrival.deadline()) as limit:
+                arrival.end = _ends(limit)
+                chunk = await anext(iterator, None)
+        except TimeoutError as error:
+            raise Busy("the body came too slowly", retry_after=1 if arrival.gave_way else 5) from error
+        finally:
+            arrival.end = nothing_to_end
+        if chunk is None:
+            arrival.complete = True
             return
+        arrival.took(len(chunk), clock())
         if chunk:
             yield chunk
+            arrival.go_on(clock())
+
+
+def _ends(limit: asyncio.Timeout) -> Callable[[], None]:
+    def end() -> None:
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    return end
 
 
 def _take(parser: BodyParser, chunk: bytes, *, draft: Draft, limits: Limits) -> None:

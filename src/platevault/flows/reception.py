@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
+from platevault.domain.arrival import Arrival
 from platevault.domain.budget import ByteBudget
 from platevault.flows.ingest import Rules
-from platevault.flows.upload import UploadLane
+from platevault.flows.lane import UploadLane
 from platevault.stores.database import Database
+from platevault.stores.meters import Meters
+
+# Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
+TURNS_AT_ONCE: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +27,9 @@ class Reception:
     memory: ByteBudget
     now: Callable[[], datetime]
     new_file_name: Callable[[], str]
-    bodies: set[object] = field(default_factory=set)
+    meters: Meters = field(default_factory=Meters.none)
+    bodies: set[Arrival] = field(default_factory=set)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TURNS_AT_ONCE))
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)
 
 

@@ -10,7 +10,8 @@ from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Corrupted, Refusal, Unavailable
 from platevault.domain.receipt import Recorded
 from platevault.flows.ingest import Rules, ingest
-from platevault.flows.upload import UploadLane, release, upload
+from platevault.flows.lane import UploadLane
+from platevault.flows.upload import release, upload
 from platevault.stores.database import Database
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,7 @@ async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: 
                 database=database,
             )
         except (Refusal, Corrupted) as error:
-            log.error("ready file set aside", file=file, why=str(error))
+            log.error("ready file cannot be ingested", file=file, why=str(error), fix="platevault spool list")
             await asyncio.to_thread(lane.spool.set_aside, file, str(error))
             return 0
     if recorded.waiting:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import asyncpg
 import stamina
@@ -11,20 +11,22 @@ import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from platevault.domain.causes import names_of
 from platevault.domain.errors import DatabaseUnavailable, InvalidRequest
 
 log = structlog.get_logger(__name__)
 
-POOL_TIMEOUT_SECONDS: Final = 5.0
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
-STATEMENT_TIMEOUT_MILLISECONDS: Final = 15_000
+POOL_TIMEOUT_SECONDS: Final = 5.0  # for a connection that is in use, and for a new one
+STATEMENT_TIMEOUT_SECONDS: Final = 15.0
 LOCK_TIMEOUT_MILLISECONDS: Final = 5_000
 RETRIES: Final = 4
-# After a failure, callers are refused at once for this long: a database that is down must not hold every request for
-# the length of a connect timeout, nor let each of them leave a file in the spool.
-DOWN_FOR_SECONDS: Final = 1.0
+# After a failure callers are refused at once, but for one in so long, who finds out whether it is back: a database that is down
+# must not hold every request for the length of a connect timeout, nor let each of them leave a file in the spool.
+ASK_AGAIN_SECONDS: Final = 1.0
+# Who asks how the database is does not wait behind those who use it, nor as long as they do.
+ASIDE_TIMEOUT_SECONDS: Final = 2.0
 
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _WAITED_TOO_LONG = {"55P03", "57014"}  # lock not available, statement timeout
@@ -45,38 +47,36 @@ class Conflict(Exception):
 class Database:
     """The one door to PostgreSQL. `transaction` and `reading` are all that there is."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, aside: "Database | None" = None) -> None:
         self._engine = engine
-        self._down_until = 0.0
+        self._aside = aside
+        self._is_down = False
+        self._asked_at = 0.0
+        self._callers = 0
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
         """A pool of at most `pool_size` connections; nothing is connected yet."""
-        engine = create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
-            pool_use_lifo=True,
-            hide_parameters=True,  # an error must not quote a plate
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_SECONDS,
-                "command_timeout": STATEMENT_TIMEOUT_MILLISECONDS / 1000 + 5,
-                "server_settings": {
-                    "application_name": "platevault",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
-                    "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
-                    "idle_in_transaction_session_timeout": "30000",
-                    "timezone": "UTC",
-                },
-            },
+        aside = cls(
+            _engine(url, pool_size=1, wait_seconds=ASIDE_TIMEOUT_SECONDS, statement_seconds=ASIDE_TIMEOUT_SECONDS)
         )
-        return cls(engine)
+        engine = _engine(
+            url, pool_size=pool_size, wait_seconds=POOL_TIMEOUT_SECONDS, statement_seconds=STATEMENT_TIMEOUT_SECONDS
+        )
+        return cls(engine, aside=aside)
+
+    @property
+    def aside(self) -> "Database":
+        """The same database on one connection apart: it answers how things are while all others are in use."""
+        return self._aside or self
 
     def refuse_while_down(self) -> None:
-        """Raise `DatabaseUnavailable` when the last attempt of a moment ago failed; costs no round trip."""
-        if time.monotonic() < self._down_until:
+        """Raise `DatabaseUnavailable` while attempts fail, but let one caller in a second try; costs no round trip."""
+        if not self._is_down:
+            return
+        if time.monotonic() < self._asked_at + ASK_AGAIN_SECONDS:
             raise DatabaseUnavailable("the database did not answer a moment ago", retry_after=2)
+        self._asked_at = time.monotonic()
 
     async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `work` in one transaction and commit; on a deadlock or serialization failure run it again, whole.
@@ -104,7 +104,24 @@ class Database:
                 await connection.invalidate()
 
     async def close(self) -> None:
+        if self._aside is not None:
+            await self._aside.close()
         await self._engine.dispose()
+
+    @property
+    def pool_size(self) -> int:
+        """Connections that there may be."""
+        return cast(QueuePool, self._engine.pool).size()
+
+    @property
+    def in_use(self) -> int:
+        """Connections that somebody has now."""
+        return cast(QueuePool, self._engine.pool).checkedout()
+
+    @property
+    def waiting(self) -> int:
+        """Callers that have no connection yet."""
+        return max(0, self._callers - self.in_use)
 
     async def _until_no_conflict(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async for attempt in stamina.retry_context(
@@ -121,6 +138,7 @@ class Database:
 
     @asynccontextmanager
     async def _errors_translated(self) -> AsyncIterator[None]:
+        self._callers += 1
         try:
             yield
         except DBAPIError as error:
@@ -133,17 +151,23 @@ class Database:
             asyncpg.InterfaceError,
             asyncpg.PostgresError,
         ) as error:
-            self._down_until = time.monotonic() + DOWN_FOR_SECONDS
+            self._failed()
             raise DatabaseUnavailable("the database did not answer in time", retry_after=5) from error
         else:
-            self._down_until = 0.0
+            self._is_down = False
+        finally:
+            self._callers -= 1
+
+    def _failed(self) -> None:
+        self._is_down = True
+        self._asked_at = time.monotonic()
 
     def _raise_in_our_words(self, error: DBAPIError) -> None:
         state: str = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
         if state in _CONFLICTS:
             raise Conflict from error
         if error.connection_invalidated or not state or state.startswith(_UNAVAILABLE_CLASSES) or state in _READ_ONLY:
-            self._down_until = time.monotonic() + DOWN_FOR_SECONDS
+            self._failed()
             raise DatabaseUnavailable("the database is not there, or cannot be written", retry_after=5) from error
         if state in _WAITED_TOO_LONG:
             raise DatabaseUnavailable("the database took too long", retry_after=5) from error
@@ -153,3 +177,26 @@ class Database:
             log.error("database out of order", sqlstate=state, error=names_of(error))
             raise DatabaseUnavailable("the database is not as this version needs it", retry_after=30) from error
         raise error
+
+
+def _engine(url: str, *, pool_size: int, wait_seconds: float, statement_seconds: float) -> AsyncEngine:
+    """Nobody waits longer than `wait_seconds` for a connection, be it in use or not to be had."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=wait_seconds,
+        pool_use_lifo=True,
+        hide_parameters=True,  # an error must not quote a plate
+        connect_args={
+            "timeout": wait_seconds,
+            "command_timeout": statement_seconds * 4 / 3,
+            "server_settings": {
+                "application_name": "platevault",
+                "statement_timeout": str(int(1000 * statement_seconds)),
+                "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
+                "idle_in_transaction_session_timeout": "30000",
+                "timezone": "UTC",
+            },
+        },
+    )

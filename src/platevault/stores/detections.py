@@ -49,7 +49,7 @@ _INSERT_IMAGES: Final = text("""
 
 _REVIVE_IMAGES: Final = text("""
     UPDATE images AS i SET state = 'pending', key = r.key, content_type = r.content_type, size = r.size,
-        sha256 = decode(r.sha256, 'hex'), width = r.width, height = r.height, last_error = NULL, attempts = 0,
+        sha256 = decode(r.sha256, 'hex'), width = r.width, height = r.height, last_error = NULL, attempts = 0, refusals = 0, dead_at = NULL,
         spool_node = CAST(:node AS uuid), spool_file = :file, spool_offset = r.spool_offset,
         lease_owner = CAST(:owner AS uuid), lease_until = now() + :lease
     FROM

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from platevault.domain.waiting import WaitingImage
+from platevault.domain.waiting import DeadLetter, PutBack, WaitingImage
 from platevault.stores.database import Database
 
 # The lease is by the database's clock, and its rows are skipped by whoever comes second: two workers never take one image
@@ -15,20 +15,20 @@ from platevault.stores.database import Database
 _LEASE: Final = text("""
     WITH due AS (
         SELECT detection_id, kind FROM images
-        WHERE state = 'pending' AND spool_node = :node AND lease_until <= now()
+        WHERE state = 'pending' AND spool_node = :node AND lease_until <= now() AND dead_at IS NULL
         ORDER BY lease_until LIMIT :most FOR UPDATE SKIP LOCKED
     ), leased AS (
         UPDATE images SET lease_owner = :owner, lease_until = now() + :lease, attempts = attempts + 1
         FROM due WHERE images.detection_id = due.detection_id AND images.kind = due.kind
         RETURNING images.*
     )
-    SELECT i.detection_id, i.kind, i.key, i.content_type, i.size, i.sha256, i.spool_file, i.spool_offset, i.attempts,
+    SELECT i.detection_id, i.kind, i.key, i.content_type, i.size, i.sha256, i.spool_file, i.spool_offset, i.attempts, i.refusals,
     d.collector_id, d.camera_id, d.batch_id, d.captured_at, d.retain_until
     FROM leased i JOIN detections d USING (detection_id) ORDER BY i.spool_file, i.spool_offset
 """)
 _MARK_STORED: Final = text("""
     UPDATE images AS i SET state = 'stored', stored_at = now(), spool_node = NULL, spool_file = NULL, spool_offset = NULL,
-        lease_owner = NULL, lease_until = NULL, last_error = NULL
+        lease_owner = NULL, lease_until = NULL, last_error = NULL, dead_at = NULL
     FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind)
           ORDER BY detection_id, kind) AS u
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending'
@@ -39,10 +39,33 @@ _STATES: Final = text("""
     JOIN unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind) USING (detection_id, kind)
 """)
 _PUT_BACK: Final = text("""
-    UPDATE images AS i SET lease_owner = NULL, lease_until = now() + u.delay, last_error = u.error
-    FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:delays AS interval[]), CAST(:errors AS text[]))
-        AS u(detection_id, kind, delay, error)
+    UPDATE images AS i SET lease_owner = NULL, lease_until = now() + u.delay, last_error = u.error, refusals = refusals + u.refused
+    FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:delays AS interval[]), CAST(:errors AS text[]),
+                CAST(:refused AS integer[])) AS u(detection_id, kind, delay, error, refused)
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending' AND i.lease_owner = :owner
+""")
+_BURY: Final = text("""
+    UPDATE images SET dead_at = now(), spool_file = :dead, spool_offset = 0, last_error = :error, refusals = refusals + 1,
+        lease_owner = NULL, lease_until = now()
+    WHERE detection_id = :detection_id AND kind = :kind AND state = 'pending' AND spool_node = :node AND spool_file = :file
+    RETURNING detection_id
+""")
+_DEAD: Final = text("""
+    SELECT detection_id, kind, key, size, dead_at, refusals, last_error AS why FROM images
+    WHERE spool_node = :node AND dead_at IS NOT NULL ORDER BY dead_at, detection_id, kind LIMIT :most
+""")
+_REVIVE_DEAD: Final = text("""
+    UPDATE images SET dead_at = NULL, refusals = 0, lease_owner = NULL, lease_until = now()
+    WHERE spool_node = :node AND dead_at IS NOT NULL AND (CAST(:ids AS text[]) IS NULL OR detection_id = ANY(CAST(:ids AS text[])))
+    RETURNING detection_id, kind
+""")
+_DUE_NOW: Final = text("""
+    UPDATE images SET lease_until = now()
+    WHERE state = 'pending' AND spool_node = :node AND lease_owner IS NULL AND lease_until > now()
+""")
+_COUNT_WAITING: Final = text("""
+    SELECT count(*) FILTER (WHERE dead_at IS NULL) AS waiting, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
+    FROM images WHERE state = 'pending' AND spool_node = :node
 """)
 _RELEASE: Final = text("""
     UPDATE images SET lease_owner = NULL, lease_until = now()
@@ -50,7 +73,7 @@ _RELEASE: Final = text("""
 """)
 _MARK_MISSING: Final = text("""
     UPDATE images SET state = 'missing', last_error = :error, spool_node = NULL, spool_file = NULL, spool_offset = NULL,
-        lease_owner = NULL, lease_until = NULL
+        lease_owner = NULL, lease_until = NULL, dead_at = NULL
     WHERE detection_id = :detection_id AND kind = :kind AND state = 'pending' AND spool_file = :file
 """)
 _FILES_WAITING: Final = text("SELECT DISTINCT spool_file FROM images WHERE state = 'pending' AND spool_node = :node")
@@ -84,18 +107,52 @@ class ImageLedger:
             rows = await _all(connection, _STATES, _pairs(images))
         return {(row["detection_id"], row["kind"]): row["state"] for row in rows}
 
-    async def put_back(self, failed: Sequence[tuple[WaitingImage, timedelta, str]]) -> None:
-        """Let go of the leases, in one statement: (image, due again after, why)."""
+    async def put_back(self, failed: Sequence[PutBack]) -> None:
+        """Let go of the leases, in one statement."""
         if not failed:
             return
-        ordered = sorted(failed, key=lambda one: (one[0].detection_id, one[0].kind))
+        ordered = sorted(failed, key=lambda one: (one.image.detection_id, one.image.kind))
         parameters = {
-            **_pairs([image for image, _, _ in ordered]),
-            "delays": [delay for _, delay, _ in ordered],
-            "errors": [error for _, _, error in ordered],
+            **_pairs([one.image for one in ordered]),
+            "delays": [one.after for one in ordered],
+            "errors": [one.why for one in ordered],
+            "refused": [int(one.refused) for one in ordered],
             "owner": self._owner,
         }
         await self._database.transaction(lambda connection: connection.execute(_PUT_BACK, parameters))
+
+    async def bury(self, image: WaitingImage, *, dead: str, error: str) -> bool:
+        """The row names the dead letter from now on; False when the image is not waiting there any more."""
+        parameters = {
+            "detection_id": image.detection_id,
+            "kind": image.kind,
+            "node": self._node,
+            "file": image.spool_file,
+            "dead": dead,
+            "error": error,
+        }
+        return bool(await self._database.transaction(lambda connection: _all(connection, _BURY, parameters)))
+
+    async def dead_letters(self, *, most: int) -> list[DeadLetter]:
+        """The images of this node that wait in `dead/`, the oldest first."""
+        async with self._database.reading() as connection:
+            return [DeadLetter(**row) for row in await _all(connection, _DEAD, {"node": self._node, "most": most})]
+
+    async def retry_dead(self, detection_ids: Sequence[str] | None) -> list[tuple[str, str]]:
+        """(detection id, kind) of those that are due again now; None means all of this node."""
+        parameters = {"node": self._node, "ids": None if detection_ids is None else list(detection_ids)}
+        rows = await self._database.transaction(lambda connection: _all(connection, _REVIVE_DEAD, parameters))
+        return [(row["detection_id"], row["kind"]) for row in rows]
+
+    async def all_due_now(self) -> None:
+        """Nobody waits for a pause to end: what nobody has leased is due."""
+        await self._database.transaction(lambda connection: connection.execute(_DUE_NOW, {"node": self._node}))
+
+    async def waiting(self) -> tuple[int, int]:
+        """How many images of this node wait for the store, and how many in `dead/`."""
+        async with self._database.reading() as connection:
+            [row] = await _all(connection, _COUNT_WAITING, {"node": self._node})
+        return row["waiting"], row["dead"]
 
     async def release_leases(self, owners: Sequence[UUID]) -> None:
         """What these processes of this node had leased is due now."""

@@ -9,11 +9,11 @@ from platevault.stores.database import Database
 
 _BEAT_API: Final = text("""
     INSERT INTO nodes (node_id, host, api_seen_at) VALUES (:node, :host, now())
-    ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, api_seen_at = now()
+    ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, api_seen_at = now(), lost_at = NULL
 """)
 _BEAT_WORKER: Final = text("""
     INSERT INTO nodes (node_id, host, worker_seen_at) VALUES (:node, :host, now())
-    ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, worker_seen_at = now()
+    ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, worker_seen_at = now(), lost_at = NULL
 """)
 _WORKER_AGE: Final = text(
     "SELECT extract(epoch FROM now() - max(worker_seen_at))::float AS age FROM nodes WHERE lost_at IS NULL"
@@ -21,7 +21,7 @@ _WORKER_AGE: Final = text(
 
 
 async def beat(database: Database, *, node_id: UUID, host: str, as_worker: bool) -> None:
-    """This node is alive, by the database's clock; makes its row the first time."""
+    """This node is alive, by the database's clock; makes its row the first time. One that was declared lost and beats is found."""
     statement = _BEAT_WORKER if as_worker else _BEAT_API
     await database.transaction(lambda connection: connection.execute(statement, {"node": node_id, "host": host}))
 

@@ -3,7 +3,7 @@
 SPOOL_DIR/node-id   who this node is
           tmp/      being received; swept when nobody holds its lock
           ready/    complete and synced, one file a batch
-          dead/     set aside with a reason
+          dead/     set aside with a reason, under a cap of its own
           owners/   a locked file for each process that uploads from here; the kernel drops the lock of a dead one
           usage     bytes held or promised, shared by all processes of the node
 """
@@ -14,38 +14,47 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull
+from platevault.stores.dead_letters import FOLDER, DeadLetters
 from platevault.stores.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
 from platevault.stores.spool_draft import Draft, begin_draft
 from platevault.stores.spool_file import Index, read_index
 from platevault.stores.spool_usage import SpoolUsage
 
+DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
+
 
 class Spool:
-    """Begin a draft, read what is ready, release what is settled."""
+    """Begin a draft, read what is ready, release what is settled.
 
-    def __init__(self, folder: Path, *, max_bytes: int, node_id: UUID) -> None:
+    A file is named as rows name it: `NAME` lies in `ready/`, `dead/NAME` is a dead letter.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int, dead_max_bytes: int, node_id: UUID) -> None:
         self.node_id = node_id
         self.max_bytes = max_bytes
+        self.dead = DeadLetters(folder / FOLDER, max_bytes=dead_max_bytes)
+        self._folder = folder
         self._tmp = folder / "tmp"
         self._ready = folder / "ready"
-        self._dead = folder / "dead"
         self._owners = folder / "owners"
         self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes)
 
     @classmethod
-    def open(cls, folder: Path, *, max_bytes: int, new_node_id: UUID) -> "Spool":
+    def open(cls, folder: Path, *, max_bytes: int, new_node_id: UUID, dead_max_bytes: int = DEAD_MAX_BYTES) -> "Spool":
         """The spool in this folder, made where it is missing; `new_node_id` is taken when the folder has none yet.
 
         Raises `SettingsInvalid` when the folder is on a network file system.
         """
         make_folder(folder)
         refuse_network_file_system(folder, variable="SPOOL_DIR")
-        for name in ("tmp", "ready", "dead", "owners"):
+        for name in ("tmp", "ready", FOLDER, "owners"):
             make_folder(folder / name)
-        return cls(folder, max_bytes=max_bytes, node_id=_node_id(folder, new_node_id))
+        node_id = _node_id(folder, new_node_id)
+        return cls(folder, max_bytes=max_bytes, dead_max_bytes=dead_max_bytes, node_id=node_id)
 
     def begin(self, name: str, *, reserve: int, keep: bool) -> Draft:
         """A locked draft with `reserve` bytes promised to it; raises `SpoolFull` when the cap or the disk has no room."""
@@ -64,7 +73,7 @@ class Spool:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
 
     async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
-        """Bytes of a ready file; None when this node has no such file or it is shorter."""
+        """Bytes of a file; None when this node has no such file or it is shorter."""
         return await asyncio.to_thread(self._read, file, offset, size)
 
     def ready_files(self) -> list[str]:
@@ -78,8 +87,8 @@ class Spool:
 
     @contextlib.contextmanager
     def claimed(self, file: str) -> Iterator[int | None]:
-        """The ready file, open and locked for the length of the block; None when somebody else has it or it is gone."""
-        descriptor = _lock(self._ready / file)
+        """The file, open and locked for the length of the block; None when somebody else has it or it is gone."""
+        descriptor = _lock(self._path(file))
         try:
             yield descriptor
         finally:
@@ -98,26 +107,26 @@ class Spool:
         """The claimed file is gone and its room given back. Its name may come back after a power cut; that is harmless:
         a ready file is ingested again, and finds its images stored.
         """
-        path = self._ready / file
+        path = self._path(file)
         try:
             size = path.stat().st_size
             path.unlink()
         except FileNotFoundError:
             return
-        self._usage.add(-size)
+        if path.parent == self._ready:
+            self._usage.add(-size)
 
     def set_aside(self, file: str, reason: str) -> None:
-        """Move the claimed file to `dead/` with its reason beside it: the reason is synced first, then the name."""
-        note = self._dead / f"{file}.reason"
-        with note.open("w", encoding="utf-8") as out:
-            out.write(reason + "\n")
-            out.flush()
-            os.fsync(out.fileno())
+        """Move the claimed ready file to `dead/` with its reason beside it; raises `SpoolFull` where that has no room."""
         size = (self._ready / file).stat().st_size
-        (self._ready / file).rename(self._dead / file)
-        sync_folder(self._dead)
-        sync_folder(self._ready)
+        self.dead.set_aside(self._ready / file, reason)
         self._usage.add(-size)
+
+    def take_back(self, file: str) -> bool:
+        """A file that was set aside stands in `ready/` again, to be ingested; False when there is none of that name."""
+        size = self.dead.take_back(file, into=self._ready)
+        self._usage.add(size or 0)
+        return size is not None
 
     def sweep(self) -> int:
         """Remove drafts that nobody holds (their process died) and recount; returns how many were removed."""
@@ -163,9 +172,12 @@ class Spool:
         """Bytes held or promised on this node now."""
         return self._usage.used()
 
+    def _path(self, file: str) -> Path:
+        return (self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file
+
     def _read(self, file: str, offset: int, size: int) -> bytes | None:
         try:
-            descriptor = os.open(self._ready / file, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path(file), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:

@@ -154,12 +154,14 @@ class Draft:
             self._drop()
 
     def _drop(self) -> None:
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a draft is swept, a ready file is ingested again
+            self._path.unlink(missing_ok=True)
         self._give_back(0)
         self.close()
 
     def _give_back(self, kept: int) -> None:
-        self._usage.add(kept - self._reserved)
+        with contextlib.suppress(OSError):  # a recount puts it right
+            self._usage.add(kept - self._reserved)
         self._reserved = kept
 
     def _flush(self) -> None:

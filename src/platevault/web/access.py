@@ -1,13 +1,13 @@
 """Who asks: one function makes an `Actor` from a bearer token or the pages' cookie, one more a `Look` that says why."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from platevault.domain.access import COLLECTOR_SCOPES, VIEWER_SCOPES, Actor, Look, Scope
+from platevault.domain.access import COLLECTOR_SCOPES, METRICS_SCOPES, VIEWER_SCOPES, Actor, Look, Scope
 from platevault.domain.errors import Forbidden, InvalidRequest, NotSignedIn, PurposeMissing
 from platevault.vault import AccessRules, Vault
 from platevault.web.session import is_token, session_of
@@ -20,10 +20,13 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _EVERYTHING: Final = frozenset(Scope)
 
-_bearer = HTTPBearer(auto_error=False, description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading.")
+_bearer = HTTPBearer(
+    auto_error=False, description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading, METRICS_TOKEN for /metrics."
+)
 
 
-def signed_in(
+# Here and in `wired`, dependencies are coroutines because FastAPI runs plain functions in threads: a trip each, for nothing.
+async def signed_in(
     request: Request,
     vault: Wired,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
@@ -43,7 +46,7 @@ def signed_in(
 SignedIn = Annotated[Actor, Depends(signed_in)]
 
 
-def look_of(
+async def look_of(
     request: Request,
     vault: Wired,
     actor: SignedIn,
@@ -73,10 +76,10 @@ def look_of(
 Looking = Annotated[Look, Depends(look_of)]
 
 
-def needs(scope: Scope) -> Callable[[Actor], Actor]:
+def needs(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
     """A dependency: the actor, who has this scope; raises `Forbidden` naming it."""
 
-    def actor_with_scope(actor: SignedIn) -> Actor:
+    async def actor_with_scope(actor: SignedIn) -> Actor:
         actor.must(scope)
         return actor
 
@@ -124,6 +127,8 @@ def _bearer_of(token: str | None, *, rules: AccessRules) -> Actor:
         return Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)
     if token is not None and is_token(token, rules.collector_token):
         return Actor(subject="collector", kind="token", scopes=COLLECTOR_SCOPES)
+    if token is not None and is_token(token, rules.metrics_token):
+        return Actor(subject="metrics", kind="token", scopes=METRICS_SCOPES)
     raise NotSignedIn("this is no bearer token that opens the vault")
 
 

@@ -15,6 +15,7 @@ from platevault.web import problems
 from platevault.web.middleware import SmallBodies, Surroundings
 from platevault.web.routes import ROUTERS
 from platevault.web.schemas import ProblemAnswered
+from platevault.web.wired import VAULT
 
 STATIC: Final = Path(__file__).parent / "static"
 DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look
@@ -38,7 +39,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
     )
     app.state.vault = vault
     app.add_middleware(SmallBodies)
-    app.add_middleware(Surroundings, image_origin=vault.image_origin)
+    app.add_middleware(Surroundings, vault=vault)
     if vault.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -57,11 +58,11 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
 
 
 @asynccontextmanager
-async def _while_running(app: FastAPI) -> AsyncIterator[None]:
+async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault]]:
     vault: Vault = app.state.vault
     await vault.start()
     try:
-        yield
+        yield {VAULT: vault}  # for the server's connections, which no request is around
     finally:
         await vault.stop()
 

@@ -12,13 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platevault.domain.causes import frames_of, names_of
+from platevault.vault import Vault
 from platevault.web import problems
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-UNLOGGED: Final = frozenset({"/healthz", "/readyz"})
+UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # A thousand images by name fit. Batches have limits of their own, which their route keeps while it reads.
 SMALL_BODY_BYTES_MAX: Final = 512 * 1024
 SMALL_BODY_WITHIN_SECONDS: Final = 20.0
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LARGE_BODIES: Final = frozenset({"/v1/detections"})
 
 _log = structlog.get_logger("platevault.web")
@@ -27,9 +29,10 @@ _log = structlog.get_logger("platevault.web")
 class Surroundings:
     """Wraps the app. Bodies pass through untouched and unbuffered."""
 
-    def __init__(self, app: ASGIApp, *, image_origin: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, vault: Vault) -> None:
         self._app = app
-        self._page_policy = page_policy(image_origin)
+        self._meters = vault.meters
+        self._page_policy = page_policy(vault.image_origin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +60,9 @@ class Surroundings:
                 if status == 0:
                     await problems.unexpected(request_id).response()(scope, receive, send_with_headers)
             finally:
-                _log_line(scope, status, seconds=time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                self._meters.request(route=_route(scope), method=_method(scope), status=status, seconds=seconds)
+                _log_line(scope, status, seconds=seconds)
 
     def _complete(self, headers: MutableHeaders, request_id: str, *, must_close: bool) -> None:
         if must_close:  # what is left of a refused body would be taken off the wire for as long as it comes
@@ -123,6 +128,11 @@ def _request_id(given: str | None) -> str:
 
 def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _method(scope: Scope) -> str:
+    method = str(scope["method"])
+    return method if method in METHODS else "other"
 
 
 def _log_line(scope: Scope, status: int, *, seconds: float) -> None:

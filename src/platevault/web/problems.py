@@ -47,6 +47,8 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.SpoolFull: Kind(503, "spool-full", "No room to keep more"),
     errors.DatabaseUnavailable: Kind(503, "database-unavailable", "The database is not available"),
     errors.StoreUnavailable: Kind(503, "store-unavailable", "The object store is not available"),
+    errors.StoreBusy: Kind(503, "store-busy", "The object store is busy"),
+    errors.ObjectRefused: Kind(503, "object-refused", "The object store refuses this object"),
     errors.StoreMisconfigured: Kind(503, "store-misconfigured", "The object store refuses"),
     errors.HeldElsewhere: Kind(503, "held-elsewhere", "Another node has the bytes for now"),
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),

@@ -1,4 +1,4 @@
-"""What uvicorn leaves out: a connection must make a whole request head in time, of limited size, and there is a cap on them."""
+"""What uvicorn leaves out: deadlines and limits of connections, and a close that does not cost the client its answer."""
 
 import asyncio
 import resource
@@ -6,26 +6,42 @@ from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from platevault.vault import Vault
+from platevault.web.wired import DISCARD_BYTES_MAX, VAULT
+
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 4096
 # Of the process's file descriptors: for the database, the object store, spool files and logs.
 DESCRIPTORS_KEPT: Final = 160
+# At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
+MAKE_WAY_AT_ONCE: Final = 32
+DISCARD_WITHIN_SECONDS: Final = 2.0
 
 
 class ImpatientProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the deadlines and limits that it has no setting for.
 
-    A silent connection, a dripping head and an endless one are closed (408, 431); past the cap a connection gets 503 with
-    Retry-After at once. Bodies have deadlines of their own, kept by those who read them.
+    A silent connection, a dripping head and an endless one are closed (408, 431). At the cap the connections that have waited
+    longest without a request make way; where none waits, a new one gets 503 with Retry-After at once. Bodies have deadlines of
+    their own, kept by those who read them. What follows of a body after its answer is thrown away, up to a limit: a
+    connection closed with bytes unread would be reset, and the answer lost.
     """
 
     _head_bytes: int | None = None
     _timer: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
+    _rest_bytes: int = 0
+    _body_ended: bool = True
+    _leaves: bool = False
+    _waits_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        if len(self.connections) > connections_max():
+        self._count()
+        if len(self.connections) > connections_max() and not self._others_make_way():
+            if self._vault is not None:
+                self._vault.meters.connection_refused()
             self._refuse(b"503 Service Unavailable", b"Retry-After: 5\r\n")
             return
         self._await_head()
@@ -35,25 +51,99 @@ class ImpatientProtocol(HttpToolsProtocol):
             return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
+        if self._rest is not None:
+            self._rest_bytes += len(data)
+            if self._rest_bytes > DISCARD_BYTES_MAX:
+                self.transport.close()
+                return
+        if self._leaves:
+            return
         super().data_received(data)
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._body_ended = False
         if self._head_bytes is None:
             self._await_head()
 
     def on_headers_complete(self) -> None:
         self._have_head()
+        self._waits_since = None
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
+
+    def on_message_complete(self) -> None:
+        self._body_ended = True
+        self._have_rest()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._leaves:
+            return
+        super().on_response_complete()
+        if not self.pipeline:
+            self._waits_since = self.loop.time()
+        if not self._body_ended and not self.pipeline:
+            self._await_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
+        self._have_rest()
         super().connection_lost(exc)
+        self._count()
+
+    def leave(self) -> None:
+        """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""
+        if self._body_ended or self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._leaves = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._await_rest()
+
+    @property
+    def waits_since(self) -> float | None:
+        """By the loop's clock: no request, or none any more, is under way; None while one is."""
+        return self._waits_since
+
+    def make_way(self) -> None:
+        """Close a connection on which no request is under way."""
+        if self._timer is not None:
+            self._refuse(b"408 Request Timeout")
+        else:
+            self.transport.close()
+
+    @property
+    def _vault(self) -> Vault | None:
+        vault: Vault | None = self.app_state.get(VAULT)
+        return vault
+
+    def _count(self) -> None:
+        if self._vault is not None:
+            self._vault.meters.connections(len(self.connections))
+
+    def _others_make_way(self) -> bool:
+        waiting = [
+            (since, connection)
+            for connection in self.connections
+            if connection is not self
+            and isinstance(connection, ImpatientProtocol)
+            and (since := connection.waits_since) is not None
+            and not connection.transport.is_closing()
+        ]
+        waiting.sort(key=lambda one: one[0])
+        for _, connection in waiting[:MAKE_WAY_AT_ONCE]:
+            connection.make_way()
+        return bool(waiting)
 
     def _await_head(self) -> None:
         self._head_bytes = 0
+        if self._waits_since is None:
+            self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")
 
     def _have_head(self) -> None:
@@ -62,6 +152,16 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _await_rest(self) -> None:
+        self._rest_bytes = 0
+        self._have_rest()
+        self._rest = self.loop.call_later(DISCARD_WITHIN_SECONDS, self.transport.close)
+
+    def _have_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
     def _refuse(self, status: bytes, header: bytes = b"") -> None:
         self._have_head()
         if not self.transport.is_closing():
@@ -69,6 +169,18 @@ class ImpatientProtocol(HttpToolsProtocol):
                 b"HTTP/1.1 " + status + b"\r\n" + header + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
             )
             self.transport.close()
+
+
+class _Unhurried:
+    """What a request's cycle sees of its connection: closing it waits for what the client still sends."""
+
+    def __init__(self, protocol: ImpatientProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.leave()
 
 
 def connections_max() -> int:

@@ -1,14 +1,20 @@
 """The vault that this app was built with, and the request's own id, as dependencies."""
 
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
 
 from platevault.flows.link import Links
 from platevault.vault import Vault
 
+VAULT: Final = "vault"
+"""Under this name the vault stands in the state of the app's lifespan, which connections are given."""
 
-def vault_of(request: Request) -> Vault:
+DISCARD_BYTES_MAX: Final = 1024 * 1024
+"""Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
+
+
+async def vault_of(request: Request) -> Vault:
     return cast(Vault, request.app.state.vault)
 
 

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.errors import ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
 
 SKEWED = "RequestTimeTooSkewed"
 NO_SUCH_BUCKET = "NoSuchBucket"
@@ -24,6 +24,21 @@ _HINTS = {
     SKEWED: "its clock and this machine's differ",
     "SignatureDoesNotMatch": "the secret key is wrong",
 }
+
+_BUSY_CODES = frozenset(
+    {"SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded"}
+)
+_BUSY_STATUS = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
+# A store without room, and what stands before a store: about all objects, not about this one.
+_ABOUT_ALL_CODES = frozenset({"XMinioStorageFull", "XMinioServerNotInitialized", "RequestTimeout"})
+_ABOUT_ALL_STATUS = frozenset(
+    {
+        http.HTTPStatus.REQUEST_TIMEOUT,
+        http.HTTPStatus.BAD_GATEWAY,
+        http.HTTPStatus.GATEWAY_TIMEOUT,
+        http.HTTPStatus.INSUFFICIENT_STORAGE,
+    },
+)
 
 _STATUS = re.compile(r"status code: (?P<status>\d{3})")
 _CODE = re.compile(r"<Code>(?P<code>[A-Za-z0-9.]{1,64})</Code>")
@@ -45,7 +60,8 @@ def code_of(text: str) -> str | None:
 def refused(doing: str, *, status: int | None, code: str | None, detail: str = "") -> StoreUnavailable:
     """The error for an answer of the store; its text names no key id, secret or URL.
 
-    `StoreMisconfigured` for credentials, bucket, region and clock, and for a port that does not speak S3.
+    `StoreMisconfigured` for credentials, bucket, region and clock, and for a port that does not speak S3; `StoreBusy` where it
+    asks for less (429, 503); `ObjectRefused` for an answer about this one request.
     """
     if code in _HINTS or status in _ASK_FOR_A_SETTING:
         said = code or f"status {status}"
@@ -53,7 +69,12 @@ def refused(doing: str, *, status: int | None, code: str | None, detail: str = "
         return StoreMisconfigured(f"could not {doing}: the object store says {said}: {hint}{detail}")
     if code is None and status == http.HTTPStatus.BAD_REQUEST:
         return StoreMisconfigured(f"could not {doing}: no S3 answer: check MINIO_ENDPOINT and MINIO_SECURE")
-    return StoreUnavailable(f"could not {doing}: the object store says {code or f'status {status}'}")
+    sentence = f"could not {doing}: the object store says {code or f'status {status}'}"
+    if code in _BUSY_CODES or status in _BUSY_STATUS:
+        return StoreBusy(sentence)
+    if status is None or code in _ABOUT_ALL_CODES or status in _ABOUT_ALL_STATUS:
+        return StoreUnavailable(sentence)
+    return ObjectRefused(sentence)
 
 
 def unreachable(doing: str, error: BaseException) -> StoreUnavailable:

@@ -1,7 +1,5 @@
 """`POST /v1/detections`: batches of detections with their images, and what became of a batch."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -16,14 +14,9 @@ from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
 from platevault.web.access import SignedIn
 from platevault.web.batch_examples import ANSWERS, BODY, STATUS
-from platevault.web.wired import Wired
+from platevault.web.wired import DISCARD_BYTES_MAX, Wired
 
 router = APIRouter(tags=["ingest"])
-
-# Of a body that is refused unread: this much is taken off the wire, so that a client which sends before it listens
-# still gets to see the answer.
-DISCARD_BYTES = 1024 * 1024
-DISCARD_WITHIN_SECONDS = 2.0
 
 
 @router.post(
@@ -51,12 +44,9 @@ async def post_batch(
     body = _Body(request)
     try:
         receipt = await accept(body.chunks(), delivery, reception=vault.reception)
-    except ClientDisconnect as error:
-        raise BatchRefused("the connection ended before the body did") from error
     except VaultError:
-        if not body.was_read:
-            await body.discard(DISCARD_BYTES)
-        request.state.must_close = True
+        # The answer goes out now; what is still on its way of a small body, the connection throws away (web/wire).
+        request.state.must_close = body.must_close(delivery.declared_bytes)
         raise
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
     return _json(receipt.body, status_code=receipt.status_code, headers=headers)
@@ -78,28 +68,28 @@ async def get_batch(
 
 
 class _Body:
-    """The request's body, and whether anybody began to read it."""
+    """The request's body, and how much of it was read."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self.was_read = False
+        self._begun = False
+        self._ended = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        self.was_read = True
-        async for chunk in self._request.stream():
-            yield chunk
+        self._begun = True
+        try:
+            async for chunk in self._request.stream():
+                yield chunk
+        except ClientDisconnect as error:
+            raise BatchRefused("the connection ended before the body did") from error
+        self._ended = True
 
-    async def discard(self, most: int) -> None:
-        """Not for a client that waits for a 100 Continue: it has sent nothing, and the final answer spares it the trouble."""
-        if self._request.headers.get("expect", "").lower() == "100-continue":
-            return
-        taken = 0
-        with contextlib.suppress(ClientDisconnect, TimeoutError):
-            async with asyncio.timeout(DISCARD_WITHIN_SECONDS):
-                async for chunk in self._request.stream():
-                    taken += len(chunk)
-                    if taken >= most:
-                        return
+    def must_close(self, declared: int | None) -> bool:
+        """Whether the connection is of no further use once the batch is refused."""
+        if self._ended:
+            return False
+        asks_first = "expect" in self._request.headers  # it may never send the body, or send it all the same
+        return self._begun or asks_first or declared is None or declared > DISCARD_BYTES_MAX
 
 
 def _declared_bytes(request: Request) -> int | None:

@@ -1,0 +1,12 @@
+"""What an operator does with what is stored: the bucket, the spool, and the jobs that keep rows and objects in agreement."""
+
+import typer
+
+from platevault.cli import bucket, spool, upkeep
+
+app = typer.Typer()
+app.command("reconcile")(upkeep.reconcile)
+app.command("scrub")(upkeep.scrub)
+app.command("rebuild")(upkeep.rebuild)
+app.add_typer(bucket.app, name="bucket")
+app.add_typer(spool.app, name="spool")

@@ -1,0 +1,76 @@
+"""The rows that an object's metadata is good for, after a database was lost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from platevault.domain.errors import InvalidRequest
+from platevault.domain.images import jpeg_dimensions
+from platevault.domain.keys import COLLECTOR_ID, generate_object_key, parse_object_key
+from platevault.domain.metadata import ImageMetadata, decode_metadata
+from platevault.domain.upkeep import HOLDS_PREFIX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuiltImage:
+    """One image as its object tells of it. `key` is where the bytes are; a hold copy's begins with holds/."""
+
+    key: str
+    kind: str
+    content_type: str
+    size: int
+    sha256: bytes
+    stored_at: datetime
+    width: int | None
+    height: int | None
+    metadata: ImageMetadata
+    retain_until: datetime
+
+    @property
+    def is_held(self) -> bool:
+        return self.key.startswith(HOLDS_PREFIX)
+
+    @property
+    def original_key(self) -> str:
+        return self.key.removeprefix(HOLDS_PREFIX)
+
+
+def rebuilt_image(
+    *, key: str, size: int, content_type: str, modified_at: datetime, values: Mapping[str, str]
+) -> RebuiltImage | str:
+    """The image of this object, or why it cannot be told: nothing is guessed."""
+    metadata = decode_metadata(values)
+    parts = parse_object_key(key.removeprefix(HOLDS_PREFIX))
+    if metadata is None or parts is None:
+        return "its metadata does not tell what it is"
+    if metadata.retain_until is None:
+        return "its metadata does not tell how long it is kept"
+    if metadata.captured_at.tzinfo is None or metadata.retain_until.tzinfo is None:
+        return "a time in its metadata has no zone"
+    if COLLECTOR_ID.fullmatch(metadata.collector_id) is None:
+        return "its metadata names a collector that cannot be one"
+    try:
+        digest = bytes.fromhex(metadata.sha256)
+        spelt = generate_object_key(metadata.detection_id, metadata.captured_at, parts.image_type, content_type)
+    except (InvalidRequest, ValueError):
+        return "its metadata does not tell what it is"
+    if spelt != key.removeprefix(HOLDS_PREFIX) or len(digest) != 32:
+        return "its key is not the one that its metadata spells"
+    return RebuiltImage(
+        key=key,
+        kind=parts.image_type,
+        content_type=content_type,
+        size=size,
+        sha256=digest,
+        stored_at=modified_at,
+        width=None,
+        height=None,
+        metadata=metadata,
+        retain_until=metadata.retain_until,
+    )
+
+
+def dimensions_of(content_type: str, data: bytes) -> tuple[int | None, int | None]:
+    """Width and height where the bytes tell them as cheaply as at receipt."""
+    found = jpeg_dimensions(data) if content_type == "image/jpeg" else None
+    return (None, None) if found is None else (found.width, found.height)

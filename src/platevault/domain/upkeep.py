@@ -1,0 +1,127 @@
+"""Keeping rows and objects in agreement: what a pair of them comes to, and what a run of a job has to tell."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from platevault.domain.images import ImageState
+from platevault.domain.keys import KeyParts, parse_object_key
+
+EXAMPLES_MOST: Final = 100
+ORPHANS_REFUGE: Final = "quarantine/orphans/"
+HOLDS_PREFIX: Final = "holds/"
+
+_GONE: Final = frozenset({ImageState.EXPIRED, ImageState.DELETED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """An object under an image's key, as the store lists it."""
+
+    key: str
+    size: int
+    modified_at: datetime
+    parts: KeyParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRow:
+    """What the database says of one image. `key`, `size` and `sha256` are None for one that never had bytes."""
+
+    detection_id: str
+    kind: str
+    state: ImageState
+    key: str | None
+    content_type: str | None
+    size: int | None
+    sha256: bytes | None
+    holds: int
+
+
+class Verdict(StrEnum):
+    """What an object and its row, or the lack of one, come to."""
+
+    IN_ORDER = "in order"
+    YOUNG = "young"
+    ORPHAN = "orphan"
+    LEFT_BEHIND = "left behind"
+    FOUND_AGAIN = "found again"
+    MISNAMED = "under another key than its row"
+    WRONG_SIZE = "of another size than its row"
+
+
+def judge(listed: ListedObject, row: ImageRow | None, *, now: datetime, older_than: timedelta) -> Verdict:
+    """The verdict on an object under an image's key.
+
+    Without a row it is an orphan, once it is old enough that no upload can be under way. A row that waits, or that names
+    the hold copy instead, still knows the object.
+    """
+    if row is None:
+        return Verdict.ORPHAN if now - listed.modified_at >= older_than else Verdict.YOUNG
+    if row.key not in (listed.key, HOLDS_PREFIX + listed.key):
+        return Verdict.MISNAMED
+    if row.state in _GONE:
+        return Verdict.LEFT_BEHIND if row.holds == 0 else Verdict.IN_ORDER
+    same_size = row.size == listed.size
+    if row.state is ImageState.MISSING and row.key == listed.key and same_size:
+        return Verdict.FOUND_AGAIN
+    return Verdict.IN_ORDER if same_size or row.state is not ImageState.STORED else Verdict.WRONG_SIZE
+
+
+def listed_object(key: str, size: int, modified_at: datetime) -> ListedObject | None:
+    """None for a key that no image of ours can have: temp/, derived/, holds/, quarantine/, meta/ and whatever is foreign."""
+    parts = parse_object_key(key)
+    return None if parts is None else ListedObject(key=key, size=size, modified_at=modified_at, parts=parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """The number that advances in the database first and in the bucket after; `bucket` is None where none was written yet."""
+
+    database: int
+    bucket: int | None
+
+    @property
+    def lags(self) -> bool:
+        """True when the bucket is ahead: the database is an older one than the bucket has seen, a restored dump."""
+        return self.bucket is not None and self.bucket > self.database
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a run finds and does: everything is counted, the first of each kind are named. Keys and ids, never plates."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, what: str, example: str | None = None) -> None:
+        self.counts[what] += 1
+        if example is not None:
+            named = self.examples.setdefault(what, [])
+            if len(named) < EXAMPLES_MOST:
+                named.append(example)
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        return {**self.facts, "examples": self.examples}
+
+
+class Stopped(Exception):
+    """A run ends before its end, for a reason that its operator should read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One run of a job as it is kept: `outcome` is `done`, `stopped` (`findings["reason"]` says why) or `failed`."""
+
+    job: str
+    started_at: datetime
+    ended_at: datetime
+    dry_run: bool
+    outcome: str
+    counts: Mapping[str, int]
+    findings: Mapping[str, Any]

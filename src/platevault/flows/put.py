@@ -1,0 +1,131 @@
+"""Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import stamina
+import structlog
+
+from platevault.domain.crash_points import reached
+from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
+from platevault.domain.metadata import encode_metadata
+from platevault.domain.waiting import Tried, WaitingImage
+from platevault.flows.lane import Kept, UploadLane
+from platevault.stores.objects import NewObject, ObjectStore
+from platevault.stores.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+PUT_ATTEMPTS: Final = 3
+PUT_WITHIN: Final = timedelta(seconds=20)
+# So long after a success a refusal is taken to be about the one object; else a small put asks.
+TAKES_OTHERS_SECONDS: Final = 60.0
+_KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}
+
+
+async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
+    """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
+    async with lane.slots:
+        if lane.breaker.is_open:
+            return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
+        try:
+            data = await bytes_of(image, kept=kept, spool=lane.spool)
+        except Corrupted as error:
+            log.error("spooled image lost", detection=image.detection_id, kind=image.kind, why=str(error))
+            await lane.ledger.mark_missing(image, error=str(error))
+            return Tried(image=image, why=str(error), lost=True)
+        began = asyncio.get_running_loop().time()
+        try:
+            attempts = await _put_with_retries(image, data, lane=lane)
+        except ObjectRefused as error:
+            lane.meters.put_failed("refused")
+            return Tried(image=image, why=str(error), refused=await _others_are_taken(image, lane=lane))
+        except StoreUnavailable as error:
+            lane.meters.put_failed(_KINDS.get(type(error), "unreachable"))
+            lane.refused_all(error)
+            return Tried(image=image, why=str(error))
+        lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
+    reached("object-put")
+    return Tried(image=image)
+
+
+async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
+    """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now."""
+    held = kept.get(f"{image.detection_id}_{image.kind}")
+    if held is not None:  # hashed when they came, and in memory since
+        return held
+    data = await spool.read(image.spool_file, offset=image.spool_offset, size=image.size)
+    if data is None:
+        raise Corrupted("its spool file is gone or cut")
+    if await asyncio.to_thread(lambda: hashlib.sha256(data).digest()) != image.sha256:
+        raise Corrupted("its bytes in the spool are not what they were")
+    return data
+
+
+async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> int:
+    """How many attempts it took."""
+
+    def is_worth_another_try(error: Exception) -> bool:
+        if isinstance(error, StoreBusy):
+            lane.wants_less()
+        # Once the breaker is open, the rest of a batch does not wait to find out by itself.
+        passing = isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
+        return passing and not lane.breaker.is_open
+
+    new = NewObject(data=data, content_type=image.content_type, metadata=encode_metadata(image.metadata))
+    async for attempt in stamina.retry_context(
+        on=is_worth_another_try,
+        attempts=PUT_ATTEMPTS,
+        timeout=PUT_WITHIN,
+        wait_initial=0.1,
+        wait_max=2.0,
+    ):
+        with attempt:
+            lane.meters.put_attempted()
+            if not await lane.objects.create(image.key, new):
+                await _settle_whose_key_it_is(image, new, objects=lane.objects)
+            return attempt.num
+    raise AssertionError("retry_context returns or raises")
+
+
+async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
+    """Something stands under our key: the same bytes are an earlier try of ours, others are foreign and make room."""
+    standing = await objects.stat(image.key)
+    data = await objects.get(image.key)
+    if standing is None or data is None:
+        raise StoreUnavailable(f"{image.key} was taken a moment ago and is gone now")
+    digest = hashlib.sha256(data).digest()
+    if digest == image.sha256:
+        return
+    refuge = f"quarantine/{digest.hex()}/{image.key}"
+    await objects.copy(image.key, refuge)
+    moved = await objects.get(refuge)
+    if moved is None or hashlib.sha256(moved).digest() != digest:
+        raise StoreUnavailable(f"foreign bytes under {image.key} could not be moved to quarantine")
+    if not await objects.replace(image.key, new, etag=standing.etag):
+        raise StoreUnavailable(f"{image.key} changed while it was being replaced")
+    log.error("foreign object moved to quarantine", key=image.key, refuge=refuge)
+
+
+async def _others_are_taken(image: WaitingImage, *, lane: UploadLane) -> bool:
+    """True when the store takes other objects, so that its refusal is about this one: the last put says so, or a small one now.
+
+    A full disk, say, answers each put by itself; were that held against the images, an outage would bury them all.
+    """
+    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):
+        return True
+    key = f"temp/probe/{image.detection_id}_{image.kind}"
+    probe = NewObject(data=b"probe", content_type="application/octet-stream", metadata={})
+    try:
+        await lane.objects.delete(key)
+        taken = await lane.objects.create(key, probe)
+        await lane.objects.delete(key)
+    except StoreUnavailable as error:
+        lane.refused_all(error)
+        return False
+    if taken:
+        lane.breaker.succeeded()
+    return taken

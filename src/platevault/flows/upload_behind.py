@@ -1,0 +1,69 @@
+"""The upload that goes on behind the answer to a batch."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from platevault.domain.errors import Missing, Unavailable
+from platevault.domain.receipt import Receipt, Recorded
+from platevault.flows.batch_status import batch_status
+from platevault.flows.lane import Kept, UploadLane
+from platevault.flows.reception import Reception
+from platevault.flows.upload import release, upload
+
+log = structlog.get_logger(__name__)
+
+UPLOADS_AT_ONCE: Final = 256
+STORED_WITHIN: Final = timedelta(seconds=20)
+
+
+def start_upload(
+    file: str,
+    recorded: Recorded,
+    *,
+    kept: Kept,
+    forget: Callable[[], None],
+    reception: Reception,
+) -> asyncio.Task[bool] | None:
+    """Upload from memory and disk, and `forget` at its end; None where as many are under way as this process takes."""
+    if len(reception.uploads) >= UPLOADS_AT_ONCE:  # the drain takes them when their first lease ends
+        forget()
+        return None
+    task = asyncio.create_task(_upload(file, recorded, kept=kept, lane=reception.lane))
+    reception.uploads.add(task)
+
+    def done(finished: asyncio.Task[bool]) -> None:
+        reception.uploads.discard(finished)
+        forget()
+
+    task.add_done_callback(done)
+    return task
+
+
+async def when_stored(receipt: Receipt, uploading: asyncio.Task[bool], *, reception: Reception) -> Receipt:
+    """The receipt with the states of then: when the bucket has all, or when it took too long."""
+    await asyncio.wait({uploading}, timeout=STORED_WITHIN.total_seconds())
+    try:
+        now = await batch_status(
+            reception.database,
+            collector_id=receipt.body["collector_id"],
+            batch_id=receipt.body["batch_id"],
+        )
+    except (Unavailable, Missing):  # it is committed, and that is what the receipt says
+        return receipt
+    return replace(receipt, body=now.body)
+
+
+async def _upload(file: str, recorded: Recorded, *, kept: Kept, lane: UploadLane) -> bool:
+    """True when all images of the batch are stored. What goes wrong is due again; nobody waits for this task."""
+    try:
+        if recorded.waiting:
+            return await upload(file, recorded.waiting, kept=kept, lane=lane)
+        return await release(file, lane=lane)
+    except (Unavailable, OSError) as error:
+        log.warning("upload postponed", file=file, why=str(error))
+        return False

@@ -1,0 +1,106 @@
+"""`dead/`: what could not go on by itself, kept with its reason until somebody looks, under a cap of its own.
+
+Two kinds lie there: a spool file that cannot be ingested, with FILE.reason beside it, and DETECTION_KIND.image, one image that the
+object store would not take, whose row names it.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from platevault.domain.errors import SpoolFull
+from platevault.stores.local_disk import sync_folder
+
+FOLDER: Final = "dead"
+LETTER: Final = ".image"
+_REASON: Final = ".reason"
+_DRAFT: Final = ".draft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A spool file in `dead/`."""
+
+    file: str
+    size: int
+    reason: str
+
+
+class DeadLetters:
+    """The folder `dead/` of one spool. Blocking, but short; errors of the disk are `SpoolFull`."""
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self._folder = folder
+        self.max_bytes = max_bytes
+
+    def used(self) -> int:
+        """Bytes that lie there."""
+        return sum(size for _, size in self._files())
+
+    def keep(self, name: str, data: bytes | bytearray) -> str:
+        """The data survives a power cut under the returned name, as rows spell it; the same name again replaces it."""
+        file = f"{name}{LETTER}"
+        draft = self._folder / f"{file}{_DRAFT}"
+        with self._refused():
+            self._make_room(len(data))
+            with draft.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            draft.rename(self._folder / file)
+            sync_folder(self._folder)
+        return f"{FOLDER}/{file}"
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Move the file here with its reason beside it: the reason is synced first, then the name."""
+        with self._refused():
+            self._make_room(path.stat().st_size)
+            with (self._folder / f"{path.name}{_REASON}").open("w", encoding="utf-8") as out:
+                out.write(reason + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            path.rename(self._folder / path.name)
+            sync_folder(self._folder)
+            sync_folder(path.parent)
+
+    def listed(self) -> list[SetAside]:
+        """The spool files that were set aside, by name."""
+        found = []
+        for name, size in sorted(self._files()):
+            if not name.endswith((LETTER, _REASON, _DRAFT)):
+                note = self._folder / f"{name}{_REASON}"
+                reason = note.read_text(encoding="utf-8", errors="replace").strip() if note.exists() else "unknown"
+                found.append(SetAside(file=name, size=size, reason=reason))
+        return found
+
+    def take_back(self, file: str, *, into: Path) -> int | None:
+        """Move a file that was set aside into that folder, to be tried again; its bytes, None when there is no such file."""
+        path = self._folder / file
+        if "/" in file or file.endswith((LETTER, _REASON, _DRAFT)) or not path.is_file():
+            return None
+        size = path.stat().st_size
+        path.rename(into / file)
+        sync_folder(into)
+        (self._folder / f"{file}{_REASON}").unlink(missing_ok=True)
+        sync_folder(self._folder)
+        return size
+
+    def _make_room(self, size: int) -> None:
+        if self.used() + size > self.max_bytes:
+            raise SpoolFull("dead/ holds as much as it may: see `platevault spool list`", retry_after=60)
+
+    def _files(self) -> Iterator[tuple[str, int]]:
+        for entry in os.scandir(self._folder):
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    yield entry.name, entry.stat().st_size
+
+    @contextlib.contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolFull(f"dead/ cannot be written: {error.strerror}", retry_after=60) from error

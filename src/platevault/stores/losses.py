@@ -1,0 +1,81 @@
+"""Images that a node took with it, and what its collectors should send again."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain.errors import InvalidRequest, Missing
+from platevault.domain.losses import LostImage, Node
+from platevault.stores.database import Database
+
+ALIVE_SECONDS: Final = 300
+AT_ONCE: Final = 1000
+
+_NODES: Final = text("""
+    SELECT n.node_id, n.host, n.lost_at, n.first_seen_at, greatest(n.api_seen_at, n.worker_seen_at) AS seen_at,
+        extract(epoch FROM now() - greatest(n.api_seen_at, n.worker_seen_at))::float AS silent_seconds,
+        (SELECT count(*) FROM images i WHERE i.state = 'pending' AND i.spool_node = n.node_id) AS pending
+    FROM nodes n WHERE CAST(:node AS uuid) IS NULL OR n.node_id = :node ORDER BY n.first_seen_at, n.node_id
+""")
+_DECLARE: Final = text("UPDATE nodes SET lost_at = coalesce(lost_at, now()) WHERE node_id = :node")
+# In id order, as everybody locks them, and some at a time, so that no batch waits for all of them.
+_LOSE: Final = text("""
+    WITH chosen AS (
+        SELECT detection_id, kind FROM images WHERE state = 'pending' AND spool_node = :node
+        ORDER BY detection_id, kind LIMIT :most FOR UPDATE
+    )
+    UPDATE images AS i SET state = 'missing', last_error = :error, spool_node = NULL, spool_file = NULL, spool_offset = NULL,
+        lease_owner = NULL, lease_until = NULL, dead_at = NULL
+    FROM chosen WHERE i.detection_id = chosen.detection_id AND i.kind = chosen.kind
+    RETURNING i.detection_id
+""")
+_RESEND: Final = text("""
+    SELECT d.batch_id, i.detection_id, i.kind, encode(i.sha256, 'hex') AS sha256, i.size, d.captured_at
+    FROM images i JOIN detections d USING (detection_id)
+    WHERE i.state = 'missing' AND d.collector_id = :collector_id AND d.erased_at IS NULL
+        AND (i.detection_id, i.kind) > (:after_id, :after_kind)
+    ORDER BY i.detection_id, i.kind LIMIT :most
+""")
+
+
+async def nodes(database: Database, *, node_id: UUID | None = None) -> list[Node]:
+    """Every node of this vault, or the one, with what waits in its spool."""
+    async with database.reading() as connection:
+        rows = (await connection.execute(_NODES, {"node": node_id})).mappings()
+        return [Node(**row) for row in rows]
+
+
+async def declare_lost(database: Database, *, node_id: UUID) -> int:
+    """The node is gone and its images are `missing`, from now on; returns how many. Repeating it goes on where it ended.
+
+    Raises `Missing` for a node that nobody knows and `InvalidRequest` for one that was seen in the last five minutes.
+    """
+    found = await nodes(database, node_id=node_id)
+    if not found:
+        raise Missing(f"no node {node_id}: `platevault spool list` shows those that there are")
+    silent = found[0].silent_seconds
+    if silent is not None and silent < ALIVE_SECONDS:
+        raise InvalidRequest(
+            f"node {node_id} was seen {silent:.0f} s ago: stop it first, and wait until it has been silent for 5 minutes"
+        )
+    await database.transaction(lambda connection: connection.execute(_DECLARE, {"node": node_id}))
+    lost = 0
+    while some := await database.transaction(lambda connection: _lose(connection, node_id)):
+        lost += some
+    return lost
+
+
+async def missing_images(
+    database: Database, *, collector_id: str, after: tuple[str, str], most: int
+) -> list[LostImage]:
+    """Images of this collector whose bytes are gone, in the order of (detection id, kind), behind `after`."""
+    parameters = {"collector_id": collector_id, "after_id": after[0], "after_kind": after[1], "most": most}
+    async with database.reading() as connection:
+        return [LostImage(**row) for row in (await connection.execute(_RESEND, parameters)).mappings()]
+
+
+async def _lose(connection: AsyncConnection, node_id: UUID) -> int:
+    parameters: dict[str, Any] = {"node": node_id, "most": AT_ONCE, "error": "its node was declared lost"}
+    return len((await connection.execute(_LOSE, parameters)).all())

@@ -1,0 +1,123 @@
+"""Who gets a place, room and a turn when there are not enough of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from platevault.domain.errors import Busy, SpoolFull
+from platevault.flows import admission
+from platevault.flows.accept import accept
+from platevault.flows.reception import Delivery
+from platevault.stores.database import Database
+from tests.deliveries import CONTENT_TYPE, a_batch
+from tests.receptions import MEBI, Node, a_node
+
+
+async def dripping(*, bytes_a_drip: int = 1) -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * bytes_a_drip
+        await asyncio.sleep(0.1)
+
+
+def drip(node: Node, *, declared: int = MEBI) -> asyncio.Task[object]:
+    delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=declared)
+    return asyncio.create_task(accept(dripping(), delivery, reception=node.reception))
+
+
+async def end(tasks: list[asyncio.Task[object]]) -> list[object]:
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_as_many_dripping_bodies_as_there_are_places_do_not_keep_an_honest_one_out(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    tasks = [drip(node) for _ in range(admission.BODIES_AT_ONCE)]
+    await asyncio.sleep(0.6)
+    assert (await node.send(a_batch())).status_code == 201
+    more = [drip(node) for _ in range(admission.BODIES_AT_ONCE)]
+    await asyncio.sleep(0.7)
+    assert (await node.send(a_batch())).status_code == 201, "and not when they come again and again either"
+    ended = await end(tasks + more)
+    assert any(isinstance(one, Busy) for one in ended), "who gave way may come again, and is told so"
+    await node.uploaded()
+    assert node.spool_files() == []
+    assert node.lane.spool.used() == 0
+    assert node.reception.memory.taken == 0
+
+
+async def test_dripping_bodies_do_not_hold_the_spool_against_an_honest_one_for_long(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", spool_bytes=4 * MEBI)
+    tasks = [drip(node, declared=MEBI) for _ in range(3)]
+    await asyncio.sleep(0.6)
+    with pytest.raises(SpoolFull) as refused:
+        await node.send(a_batch())
+    assert refused.value.retry_after == 1
+    await asyncio.sleep(0.2)
+    assert (await node.send(a_batch())).status_code == 201
+    await end(tasks)
+    await node.uploaded()
+
+
+async def test_a_body_below_the_least_rate_is_cut_and_may_come_again(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.domain.arrival.GRACE_SECONDS", 0.3)
+    node = await a_node(migrated, tmp_path / "spool")
+    with pytest.raises(Busy, match="too slowly"):
+        async with asyncio.timeout(3):
+            await drip(node)
+    assert node.spool_files() == []
+    assert node.lane.spool.used() == 0
+
+
+async def test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "TURN_WITHIN_SECONDS", 0.2)
+    node = await a_node(migrated, tmp_path / "spool")
+    taken = 0
+    while not node.reception.turns.locked():
+        await node.reception.turns.acquire()
+        taken += 1
+    with pytest.raises(Busy):
+        await asyncio.wait_for(node.send(a_batch()), 5)
+    assert node.spool_files() == []
+    for _ in range(taken):
+        node.reception.turns.release()
+    assert (await node.send(a_batch())).status_code == 201
+    await node.uploaded()
+
+
+async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_before_its_body_is_read(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "IN_TURN_AT_ONCE", 2)
+    node = await a_node(migrated, tmp_path / "spool")
+    taken = 0
+    while not node.reception.turns.locked():
+        await node.reception.turns.acquire()
+        taken += 1
+    waiting = [asyncio.create_task(node.send(a_batch())) for _ in range(2)]
+    await asyncio.sleep(0.3)
+    read = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b""
+
+    with pytest.raises(Busy):
+        await accept(body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), reception=node.reception)
+    assert not read
+    for _ in range(taken):
+        node.reception.turns.release()
+    assert {(await one).status_code for one in waiting} == {201}
+    assert (await node.send(a_batch())).status_code == 201
+    await node.uploaded()

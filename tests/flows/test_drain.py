@@ -1,0 +1,301 @@
+"""The drain: gentle with a busy store, not held up by one image, and what cannot go on is set aside with its reason."""
+
+import asyncio
+import contextlib
+import uuid
+from pathlib import Path
+
+import pytest
+
+from platevault.domain.errors import Missing, ObjectRefused, SpoolFull, StoreBusy, StoreMisconfigured, StoreUnavailable
+from platevault.flows.drain import drain
+from platevault.flows.empty_spool import empty_spool
+from platevault.flows.tend_spool import look_into_spool, try_again
+from platevault.flows.upload import REFUSALS_MAX
+from platevault.stores.database import Database
+from platevault.stores.objects import NewObject
+from platevault.stores.objects.memory import MemoryStore
+from platevault.stores.spool import Spool
+from tests.deliveries import a_batch
+from tests.receptions import DeadStore, Node, a_node
+
+
+class PickyStore(MemoryStore):
+    """Refuses keys that have `refused` in them, by an answer; everything, while `refuses_all`."""
+
+    def __init__(self, refused: str = "_crop") -> None:
+        super().__init__()
+        self.refused = refused
+        self.refuses_all = False
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        if self.refuses_all or self.refused in key:
+            raise ObjectRefused(f"could not put {key}: the object store says InternalError")
+        return await super().create(key, new)
+
+
+class BusyStore(MemoryStore):
+    """Takes `bears` puts at once, and answers SlowDown to those above."""
+
+    def __init__(self, bears: int) -> None:
+        super().__init__()
+        self.bears = bears
+        self.under_way = self.most_under_way = self.told = 0
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        if self.under_way >= self.bears:
+            self.told += 1
+            raise StoreBusy("SlowDown")
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0.005)
+            return await super().create(key, new)
+        finally:
+            self.under_way -= 1
+
+
+class StuckStore(MemoryStore):
+    """Never answers for one key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck = ""
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        if self.stuck and self.stuck in key:
+            await asyncio.sleep(3600)
+        return await super().create(key, new)
+
+
+@pytest.fixture
+async def node(migrated: Database, tmp_path: Path) -> Node:
+    return await a_node(migrated, tmp_path / "spool")
+
+
+async def drain_until_set_aside(node: Node) -> int:
+    """How many rounds it took until something lay in dead/."""
+    for number in range(1, 40):
+        await node.leases_end()
+        await node.drain()
+        if any(name.startswith("dead/") for name in node.spool_files()):
+            return number
+    raise AssertionError(await node.rows("SELECT * FROM images"))
+
+
+async def test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason(
+    migrated: Database, tmp_path: Path
+) -> None:
+    store = PickyStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    batch = a_batch()
+    await node.send(batch)
+    await node.uploaded()
+    assert await drain_until_set_aside(node) >= REFUSALS_MAX - 2
+    name = f"{batch.ids[0]}_crop"
+    assert node.spool_files() == [f"dead/{name}.image"], "the batch's file went: nothing in it waits any more"
+    assert (node.folder / "dead" / f"{name}.image").read_bytes() == batch.parts[name]
+    report = await look_into_spool(node.reception)
+    assert (report.waiting, report.dead) == (0, 1)
+    [letter] = report.dead_letters
+    assert (letter.detection_id, letter.kind, letter.refusals) == (batch.ids[0], "crop", REFUSALS_MAX)
+    assert "InternalError" in str(letter.why)
+    assert await node.drain() == 0, "nobody tries it again by himself"
+
+    store.refused = "nothing"
+    assert await try_again([batch.ids[0]], lane=node.lane) == 1
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+    assert node.spool_files() == []
+
+
+async def test_a_store_that_refuses_everything_buries_nothing(migrated: Database, tmp_path: Path) -> None:
+    store = PickyStore()
+    store.refuses_all = True
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.send(a_batch(3))
+    await node.uploaded()
+    for _ in range(REFUSALS_MAX + 5):
+        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await node.leases_end()
+        await node.drain()
+    assert {row["refusals"] for row in await node.rows("SELECT refusals FROM images")} == {0}
+    assert [name.split("/")[0] for name in node.spool_files()] == ["ready"]
+
+
+async def test_a_lone_image_that_is_refused_is_told_from_a_store_without_room_by_a_small_put(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=PickyStore(refused="/2"))  # each dated key
+    await node.send(a_batch())
+    await node.uploaded()
+    await drain_until_set_aside(node)
+    assert await node.keys() == [], "the small put is taken away again"
+
+
+async def test_a_dead_letter_is_still_shown_and_still_heals(migrated: Database, tmp_path: Path) -> None:
+    store = PickyStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    batch = a_batch()
+    await node.send(batch)
+    await node.uploaded()
+    await drain_until_set_aside(node)
+    [row] = await node.rows("SELECT * FROM images WHERE dead_at IS NOT NULL")
+    assert row["state"] == "pending"
+    data = await node.lane.spool.read(str(row["spool_file"]), offset=0, size=int(str(row["size"])))
+    assert data == batch.parts[f"{batch.ids[0]}_crop"]
+
+
+async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=PickyStore())
+    batch = a_batch()
+    await node.send(batch)
+    await node.uploaded()
+    name = f"{batch.ids[0]}_crop"
+    node.lane.spool.dead.keep(name, batch.parts[name])  # and here it died
+    await node.recover()
+    assert len(node.spool_files()) == 2, "the file in ready/ still has the only bytes that a row names"
+    for _ in range(REFUSALS_MAX + 1):
+        await node.leases_end()
+        await node.drain()
+    assert node.spool_files() == [f"dead/{name}.image"]
+
+
+async def test_where_dead_has_no_room_the_image_stays_where_it_is(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=PickyStore())
+    node.lane.spool.dead.max_bytes = 10
+    await node.send(a_batch())
+    await node.uploaded()
+    for _ in range(REFUSALS_MAX + 3):
+        await node.leases_end()
+        await node.drain()
+    assert [name.split("/")[0] for name in node.spool_files()] == ["ready"]
+    assert (await look_into_spool(node.reception)).waiting == 1
+
+
+async def test_a_file_that_was_set_aside_is_ingested_when_it_is_asked_for_again(node: Node) -> None:
+    batch = a_batch()
+    store = DeadStore()
+    other = await a_node(node.database, node.folder, objects=store)
+    await other.send(batch)
+    await other.uploaded()
+    [name] = [file.removeprefix("ready/") for file in node.spool_files()]
+    with node.lane.spool.claimed(name):
+        node.lane.spool.set_aside(name, "for a look")
+    [aside] = (await look_into_spool(node.reception)).set_aside
+    assert (aside.file, aside.reason) == (name, "for a look")
+    used = node.lane.spool.used()
+    assert await try_again([name], lane=node.lane) == 1
+    assert node.spool_files() == [f"ready/{name}"]
+    assert node.lane.spool.used() == used + aside.size
+    await node.leases_end()
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_a_name_that_is_not_in_dead_is_an_error(node: Node) -> None:
+    with pytest.raises(Missing, match="nobody"):
+        await try_again(["nobody"], lane=node.lane)
+    assert await try_again(None, lane=node.lane) == 0
+
+
+async def test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothing(
+    migrated: Database, tmp_path: Path
+) -> None:
+    store = BusyStore(bears=2)
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    assert node.lane.slots.total_tokens == 8
+    await node.send(a_batch(10))
+    await node.uploaded()
+    assert node.lane.slots.total_tokens < 8
+    for _ in range(100):
+        if set((await node.states()).values()) == {"stored"}:
+            break
+        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await node.leases_end()
+        await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+    assert store.told > 0
+    assert store.most_under_way <= 2
+    assert {row["refusals"] for row in await node.rows("SELECT refusals FROM images")} == {0}, (
+        "that is no image's fault"
+    )
+
+
+async def test_one_image_without_an_answer_does_not_hold_up_the_others(migrated: Database, tmp_path: Path) -> None:
+    store = StuckStore()
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    first = a_batch()
+    for batch in (first, *(a_batch(5) for _ in range(20))):
+        await dead.send(batch)
+        await dead.uploaded()
+    store.stuck = first.ids[0]
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.leases_end()
+    draining = asyncio.create_task(drain(lane=node.lane, jitter=lambda: 0.02))
+    try:
+        for _ in range(200):
+            states = [state for name, state in (await node.states()).items() if first.ids[0] not in name]
+            if set(states) == {"stored"}:
+                break
+            await asyncio.sleep(0.05)
+        assert states.count("stored") == len(states) == 200, "more than are leased at once"
+    finally:
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await draining
+
+
+@pytest.mark.parametrize("error", [StoreMisconfigured("403"), StoreUnavailable("no answer"), StoreBusy("503")])
+async def test_what_is_wrong_with_the_store_is_held_against_no_image_and_ends_its_wait_with_the_pause(
+    error: StoreUnavailable, migrated: Database, tmp_path: Path
+) -> None:
+    class WrongStore(MemoryStore):
+        wrong = True
+
+        async def create(self, key: str, new: NewObject) -> bool:
+            if self.wrong:
+                raise error
+            return await super().create(key, new)
+
+    store = WrongStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.send(a_batch(2))
+    await node.uploaded()
+    for _ in range(7):
+        await node.run("UPDATE images SET attempts = attempts + 1")
+        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await node.leases_end()
+        await node.drain()
+    longest = await node.rows("SELECT max(lease_until - now()) AS wait, max(refusals) AS refusals FROM images")
+    assert longest[0]["refusals"] == 0
+    assert longest[0]["wait"].total_seconds() < 2, "as long as the breaker is open, not as often as it was tried"  # type: ignore[attr-defined]
+    store.wrong = False
+    await asyncio.sleep(node.lane.breaker.seconds_left)
+    await node.leases_end()
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_a_spool_is_emptied_before_its_node_is_retired(migrated: Database, tmp_path: Path) -> None:
+    store = DeadStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.send(a_batch(3))
+    await node.uploaded()
+    shown: list[int] = []
+    assert await empty_spool(node.reception, wait=False, show=shown.append) == 6
+    store.dead = False
+    node.lane.breaker.succeeded()
+    assert await empty_spool(node.reception, wait=True, show=shown.append) == 0
+    assert shown[-1] == 0
+    assert node.spool_files() == []
+    assert set((await node.states()).values()) == {"stored"}
+
+
+def test_dead_letters_have_a_cap_of_their_own(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path, max_bytes=1 << 20, dead_max_bytes=10, new_node_id=uuid.uuid4())
+    spool.dead.keep("a_full", b"x" * 10)
+    with pytest.raises(SpoolFull, match="as much as it may"):
+        spool.dead.keep("b_full", b"x")
+    assert spool.used() == 0
+    assert spool.dead.used() == 10

@@ -1,0 +1,124 @@
+"""A node that is gone: its images are missing, its collectors are told, and what they send again heals all of it."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from platevault.domain.errors import InvalidRequest, Missing
+from platevault.flows.lose_node import lose_node
+from platevault.flows.resend import resend
+from platevault.stores.database import Database
+from platevault.stores.losses import nodes
+from platevault.stores.nodes import beat
+from tests.deliveries import Batch, a_batch
+from tests.receptions import DeadStore, Node, a_node
+
+SILENT = "UPDATE nodes SET api_seen_at = now() - interval '301 s' WHERE node_id = :node"
+
+
+@pytest.fixture
+async def gone(migrated: Database, tmp_path: Path) -> Node:
+    """A node that could not upload before its disk went."""
+    return await a_node(migrated, tmp_path / "gone", objects=DeadStore())
+
+
+async def taken_away(gone: Node, batches: list[Batch]) -> None:
+    for batch in batches:
+        await gone.send(batch)
+    await gone.uploaded()
+    shutil.rmtree(gone.folder)
+    await gone.run(SILENT, node=gone.lane.spool.node_id)
+
+
+async def all_of(database: Database, collector_id: str, *, limit: int = 3) -> list[tuple[str, str]]:
+    found, cursor = [], None
+    while True:
+        page = await resend(database, collector_id=collector_id, cursor=cursor, limit=limit)
+        assert len(page.images) <= limit
+        found += [(image.detection_id, image.kind) for image in page.images]
+        if (cursor := page.next_cursor) is None:
+            return found
+
+
+async def test_all_images_of_a_lost_node_are_listed_to_their_collector_and_healed_by_a_resend(
+    gone: Node, migrated: Database, tmp_path: Path
+) -> None:
+    mine, others = [a_batch(3, collector_id="gate-1") for _ in range(2)], a_batch(2, collector_id="gate-2")
+    await taken_away(gone, [*mine, others])
+    other = await a_node(migrated, tmp_path / "other")
+    node_id = gone.lane.spool.node_id
+    assert await lose_node(other.reception, node_id=node_id, really=False) == 16
+    assert set((await other.states()).values()) == {"pending"}, "counted, not done"
+    assert await lose_node(other.reception, node_id=node_id, really=True) == 16
+    listed = await all_of(migrated, "gate-1")
+    assert listed == sorted((name.rpartition("_")[0], name.rpartition("_")[2]) for b in mine for name in b.parts)
+    assert len(await all_of(migrated, "gate-2")) == 4
+    assert await all_of(migrated, "gate-3") == []
+
+    for batch in (mine[0], mine[1].renamed(), others):  # under the same batch id, and under another
+        receipt = await other.send(batch)
+        assert {one["status"] for one in receipt.body["detections"]} <= {"created", "duplicate"}
+        assert {image["state"] for one in receipt.body["detections"] for image in one["images"].values()} == {"pending"}
+    await other.uploaded()
+    await other.drain()
+    assert set((await other.states()).values()) == {"stored"}
+    assert await all_of(migrated, "gate-1") == []
+    for batch in (*mine, others):
+        for name, data in batch.parts.items():
+            [row] = await other.rows("SELECT key FROM images WHERE detection_id || '_' || kind = :name", name=name)
+            assert await other.objects.get(str(row["key"])) == data
+
+
+async def test_a_node_that_was_seen_lately_is_not_declared_lost(gone: Node, migrated: Database, tmp_path: Path) -> None:
+    await gone.send(a_batch())
+    await gone.uploaded()
+    node_id = gone.lane.spool.node_id
+    with pytest.raises(InvalidRequest, match="seen"):
+        await lose_node(gone.reception, node_id=node_id, really=True)
+    assert set((await gone.states()).values()) == {"pending"}
+    await gone.run(SILENT, node=node_id)
+    assert await lose_node(gone.reception, node_id=node_id, really=True) == 2
+
+
+async def test_a_node_that_nobody_knows_is_an_error(gone: Node) -> None:
+    for really in (True, False):
+        with pytest.raises(Missing):
+            await lose_node(gone.reception, node_id=uuid.uuid4(), really=really)
+
+
+async def test_a_lost_node_that_comes_back_brings_its_images_itself(gone: Node, migrated: Database) -> None:
+    await gone.send(a_batch(2))
+    await gone.uploaded()
+    node_id = gone.lane.spool.node_id
+    await gone.run(SILENT, node=node_id)
+    await lose_node(gone.reception, node_id=node_id, really=True)
+    assert set((await gone.states()).values()) == {"missing"}
+
+    await beat(migrated, node_id=node_id, host="back", as_worker=False)
+    [node] = await nodes(migrated, node_id=node_id)
+    assert node.lost_at is None
+    assert await gone.recover() == 1
+    assert set((await gone.states()).values()) == {"pending"}
+    assert isinstance(gone.objects, DeadStore)
+    gone.objects.dead = False
+    gone.lane.breaker.succeeded()
+    await gone.leases_end()
+    await gone.drain()
+    assert set((await gone.states()).values()) == {"stored"}
+    assert gone.spool_files() == []
+
+
+async def test_dead_letters_of_a_lost_node_are_lost_too(gone: Node, migrated: Database) -> None:
+    await gone.send(a_batch())
+    await gone.uploaded()
+    await gone.run("UPDATE images SET dead_at = now() WHERE kind = 'crop'")
+    await gone.run(SILENT, node=gone.lane.spool.node_id)
+    assert await lose_node(gone.reception, node_id=gone.lane.spool.node_id, really=True) == 2
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "~full", "../x~full", "a~B"])
+async def test_a_cursor_that_is_not_ours_is_refused(cursor: str, migrated: Database) -> None:
+    with pytest.raises(InvalidRequest):
+        await resend(migrated, collector_id="gate-1", cursor=cursor, limit=10)

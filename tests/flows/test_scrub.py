@@ -1,0 +1,107 @@
+"""Rot in the store is found within a round, and healed only where an operator said so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platevault.domain.upkeep import JobRun
+from platevault.flows.generation import advance
+from platevault.flows.scrub import scrub
+from platevault.stores.database import Database
+from tests.flows.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.receptions import Node, a_node
+
+
+@pytest.fixture
+async def node(migrated: Database, tmp_path: Path) -> Node:
+    return await a_node(migrated, tmp_path / "spool", objects=Unreliable())
+
+
+async def rot(node: Node, key: str) -> bytes:
+    """Other bytes of the same length stand under the key from now on; returns them."""
+    data = await node.objects.get(key)
+    assert data is not None
+    await node.objects.delete(key)
+    await an_object(node, key, data[:-1] + b"\x00")
+    return data[:-1] + b"\x00"
+
+
+async def whole(node: Node, **options: Any) -> JobRun:
+    return await scrub(upkeep_of(node), runs_a_round=1, **options)
+
+
+async def test_a_round_of_runs_reads_every_image_once_and_then_begins_again(node: Node) -> None:
+    await stored(node, 5)
+    runs = [await scrub(upkeep_of(node), runs_a_round=5) for _ in range(5)]
+    assert [run.counts["hashed"] for run in runs] == [2] * 5
+    assert len({tuple(run.findings["cursor"]) for run in runs}) == 5
+    ended = await scrub(upkeep_of(node), runs_a_round=5)
+    assert (ended.counts, ended.findings["cursor"]) == ({"rounds": 1}, ["", ""])
+    assert (await whole(node)).counts["hashed"] == 10
+
+
+async def test_a_run_reads_no_more_bytes_than_it_may(node: Node) -> None:
+    await stored(node, 8)
+    run = await whole(node, bytes_most=1)
+    assert run.counts["hashed"] == 4, "those that are read at once"
+    assert (await whole(node)).counts["hashed"] == 12
+
+
+async def test_a_report_names_rot_and_changes_nothing_and_an_operator_acts_on_it(node: Node) -> None:
+    batch = await stored(node, 3)
+    key = key_of(batch)
+    await rot(node, key)
+    before = await bytes_of(node)
+    report = await whole(node)
+    assert report.findings["examples"] == {"wrong": [key]}
+    assert set((await node.states()).values()) == {"stored"}
+    assert await bytes_of(node) == before
+    run = await scrub(upkeep_of(node), act=True, runs_a_round=30)
+    assert run.counts["marked missing"] == 1, "although its share is another one"
+    found = await bytes_of(node)
+    assert found[f"quarantine/scrub/{key}"] == before[key]
+    assert found[key] == before[key], "what stands under the key stays until a re-sent batch replaces it"
+    assert (await node.states())[f"{batch.ids[0]}_full"] == "missing"
+
+
+async def test_a_resent_batch_heals_what_had_rotted(node: Node) -> None:
+    batch = await stored(node)
+    key = key_of(batch)
+    await rot(node, key)
+    await whole(node, act=True)
+    await node.send(batch.renamed())
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+    assert await node.objects.get(key) == batch.parts[f"{batch.ids[0]}_full"]
+    assert (await whole(node)).findings["examples"] == {}
+
+
+async def test_a_held_image_is_an_alarm_and_stays_as_it_is(node: Node) -> None:
+    batch = await stored(node)
+    key = key_of(batch)
+    await rot(node, key)
+    await node.run("UPDATE images SET holds = 1 WHERE key = :key", key=key)
+    run = await whole(node, act=True)
+    assert run.findings["examples"] == {"wrong and held": [key]}
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_nothing_is_marked_while_the_database_lags_behind_the_bucket(node: Node) -> None:
+    batch = await stored(node)
+    await rot(node, key_of(batch))
+    await advance(upkeep_of(node))
+    await node.run("UPDATE generation SET number = 0")
+    assert (await whole(node, act=True)).outcome == "stopped"
+    assert (await whole(node)).counts["wrong"] == 1, "a report is still made"
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_a_store_that_does_not_answer_says_nothing_about_its_images(node: Node) -> None:
+    await stored(node)
+    assert isinstance(node.objects, Unreliable)
+    node.objects.silent = True
+    run = await whole(node)
+    assert (run.outcome, run.findings["examples"]) == ("failed", {})
+    node.objects.silent = False
+    assert (await whole(node)).counts["hashed"] == 2, "the next run begins where this one did"

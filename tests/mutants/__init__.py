@@ -1,0 +1,1 @@
+"""`make mutants`: each guard is removed once, and the suite has to notice."""

@@ -1,0 +1,105 @@
+"""Guards of what cannot go on by itself: dead letters, a busy store, nodes that are gone."""
+
+from typing import Final
+
+from tests.mutants.guard import Guard
+
+GUARDS: Final = (
+    Guard(
+        name="no-drain-of-the-dead",
+        protects="a dead letter is not tried again by itself",
+        file="src/platevault/stores/images.py",
+        old=" AND dead_at IS NULL\n",
+        new="\n",
+        tests=(
+            "flows/test_drain.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+        ),
+    ),
+    Guard(
+        name="refusals-counted",
+        protects="what the store refuses for good is given up at last",
+        file="src/platevault/stores/images.py",
+        old=", refusals = refusals + u.refused",
+        new="",
+        tests=(
+            "flows/test_drain.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+        ),
+    ),
+    Guard(
+        name="refusals-of-one",
+        protects="a store that refuses everything buries nothing",
+        file="src/platevault/flows/put.py",
+        old="    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):\n        return True\n",
+        new="    return True\n",
+        tests=("flows/test_drain.py::test_a_store_that_refuses_everything_buries_nothing",),
+        short=True,
+    ),
+    Guard(
+        name="dead-letters-capped",
+        protects="dead/ has a cap of its own",
+        file="src/platevault/stores/dead_letters.py",
+        old="if self.used() + size > self.max_bytes:",
+        new="if False:",
+        tests=("flows/test_drain.py::test_dead_letters_have_a_cap_of_their_own",),
+    ),
+    Guard(
+        name="dead-letters-are-read",
+        protects="a dead letter is found where its row says",
+        file="src/platevault/stores/spool.py",
+        old='(self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file',
+        new="self._ready / file",
+        tests=("flows/test_drain.py::test_a_dead_letter_is_still_shown_and_still_heals",),
+    ),
+    Guard(
+        name="less-when-busy",
+        protects="a busy store is asked for less",
+        file="src/platevault/flows/put.py",
+        old="            lane.wants_less()\n",
+        new="            pass\n",
+        tests=("flows/test_drain.py::test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothing",),
+    ),
+    Guard(
+        name="store-faults-hold-no-image-back",
+        protects="an outage is held against no image",
+        file="src/platevault/flows/upload.py",
+        old="        after = max(RETRY_BASE, timedelta(seconds=lane.breaker.seconds_left))\n",
+        new="        after = RETRY_CAP\n",
+        tests=(
+            "flows/test_drain.py::test_what_is_wrong_with_the_store_is_held_against_no_image_and_ends_its_wait_with_the_pause",
+        ),
+    ),
+    Guard(
+        name="slow-ones-hold-nobody-up",
+        protects="one image without an answer holds up no other",
+        file="src/platevault/flows/drain.py",
+        old="return_when=asyncio.FIRST_COMPLETED",
+        new="return_when=asyncio.ALL_COMPLETED",
+        tests=("flows/test_drain.py::test_one_image_without_an_answer_does_not_hold_up_the_others",),
+    ),
+    Guard(
+        name="living-node-is-not-lost",
+        protects="a node that was seen lately is not declared lost",
+        file="src/platevault/stores/losses.py",
+        old="if silent is not None and silent < ALIVE_SECONDS:",
+        new="if False:",
+        tests=("flows/test_resend.py::test_a_node_that_was_seen_lately_is_not_declared_lost",),
+    ),
+    Guard(
+        name="lost-node-comes-back",
+        protects="a node that comes back is found",
+        file="src/platevault/stores/nodes.py",
+        old="api_seen_at = now(), lost_at = NULL",
+        new="api_seen_at = now()",
+        tests=("flows/test_resend.py::test_a_lost_node_that_comes_back_brings_its_images_itself",),
+    ),
+    Guard(
+        name="resend-by-collector",
+        protects="a collector is told of its own images only",
+        file="src/platevault/stores/losses.py",
+        old=" AND d.collector_id = :collector_id",
+        new=" AND (true OR d.collector_id = :collector_id)",
+        tests=(
+            "flows/test_resend.py::test_all_images_of_a_lost_node_are_listed_to_their_collector_and_healed_by_a_resend",
+        ),
+    ),
+)

@@ -1,0 +1,79 @@
+"""A vault of real processes on real servers with nothing in between, for what is measured rather than broken."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from platevault.stores.database import Database
+from platevault.stores.migrations import migrate
+from tests.outage.site import Kept, free_port, until_ready
+from tests.processes import environment_for
+from tests.servers import embedded_servers, s3_of, server_folder
+
+
+@dataclass(kw_only=True)
+class DirectSite:
+    """The processes, where they listen, and what they cost."""
+
+    address: str
+    api: Kept
+    worker: Kept
+    database: Database
+    spool: Path
+    postgres_url: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def resident_bytes(self) -> int:
+        """Memory of the api's processes, all of them."""
+        api = psutil.Process(self.api.pid)
+        return sum(process.memory_info().rss for process in (api, *api.children(recursive=True)))
+
+    def descriptors(self) -> int:
+        return psutil.Process(self.api.pid).num_fds()
+
+    def spool_bytes(self) -> int:
+        """What the spool holds or has promised."""
+        return int.from_bytes((self.spool / "usage").read_bytes(), "big")
+
+
+@asynccontextmanager
+async def direct_site(**settings: str) -> AsyncIterator[DirectSite]:
+    """PostgreSQL, an S3 server, the api and a worker; `settings` are variables of the service."""
+    with server_folder() as folder, embedded_servers() as servers:
+        assert servers.seaweed is not None
+        database = Database.open(servers.postgres.url, pool_size=2)
+        await migrate(database)
+        port = free_port()
+        environment = {**environment_for(servers.postgres.url, s3_of(servers.seaweed), folder), **settings}
+        with (folder / "api.log").open("ab") as api_log, (folder / "worker.log").open("ab") as worker_log:
+            python = [sys.executable, "-m", "platevault"]
+            serve = [*python, "serve", "--port", str(port)]
+            api = Kept(name="api", command=serve, environment=environment, folder=folder, log=api_log)
+            worker = Kept(
+                name="worker", command=[*python, "worker"], environment=environment, folder=folder, log=worker_log
+            )
+            try:
+                api.start()
+                worker.start()
+                site = DirectSite(
+                    address=f"127.0.0.1:{port}",
+                    api=api,
+                    worker=worker,
+                    database=database,
+                    spool=folder / "spool",
+                    postgres_url=servers.postgres.url,
+                )
+                await until_ready(site.url)
+                yield site
+            finally:
+                await asyncio.to_thread(api.stop)
+                await asyncio.to_thread(worker.stop)
+                await database.close()

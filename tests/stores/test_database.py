@@ -1,0 +1,155 @@
+"""What callers see of a PostgreSQL that is down, full, locked or in somebody else's way."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain.errors import DatabaseUnavailable
+from platevault.stores import database as module
+from platevault.stores.database import Database
+
+ASKS = text("SELECT 1")
+
+
+@pytest.fixture
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(empty_database_url, pool_size=2)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[Database]:
+    """A server that takes connections and says nothing."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        port = silent.getsockname()[1]
+        yield Database.open(f"postgresql+asyncpg://nobody:x@127.0.0.1:{port}/none", pool_size=2)
+
+
+async def ask(connection: AsyncConnection) -> int:
+    return int((await connection.execute(ASKS)).scalar_one())
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+async def test_a_transaction_that_lost_to_another_is_run_again_whole(database: Database, sqlstate: str) -> None:
+    tries = 0
+
+    async def loses_twice(connection: AsyncConnection) -> int:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            await connection.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '{sqlstate}'; END $$"))
+        return await ask(connection)
+
+    assert await database.transaction(loses_twice) == 1
+    assert tries == 3
+
+
+async def test_of_two_transactions_in_each_others_way_the_loser_tries_again(database: Database) -> None:
+    async with database.migrating() as connection:
+        await connection.execute(text("CREATE TABLE pair (id int PRIMARY KEY, n int)"))
+        await connection.execute(text("INSERT INTO pair VALUES (1, 0), (2, 0)"))
+        await connection.commit()
+    both = asyncio.Barrier(2)
+    tries = 0
+
+    async def add(connection: AsyncConnection, first: int, second: int) -> None:
+        nonlocal tries
+        tries += 1
+        await connection.execute(text("UPDATE pair SET n = n + 1 WHERE id = :id"), {"id": first})
+        if tries <= 2:
+            await both.wait()
+        await connection.execute(text("UPDATE pair SET n = n + 1 WHERE id = :id"), {"id": second})
+
+    await asyncio.gather(
+        database.transaction(lambda connection: add(connection, 1, 2)),
+        database.transaction(lambda connection: add(connection, 2, 1)),
+    )
+    async with database.reading() as connection:
+        assert list((await connection.execute(text("SELECT n FROM pair"))).scalars()) == [2, 2]
+    assert tries == 3
+
+
+async def test_who_always_loses_is_told_to_come_again(database: Database) -> None:
+    async def loses(connection: AsyncConnection) -> None:
+        await connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$"))
+
+    with pytest.raises(DatabaseUnavailable):
+        await database.transaction(loses)
+    database.refuse_while_down()  # it is not down for that
+
+
+async def test_while_it_is_down_one_caller_a_second_finds_out_and_the_others_are_refused_at_once(
+    black_hole: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trying = asyncio.create_task(black_hole.transaction(ask))
+    with pytest.raises(DatabaseUnavailable):
+        await trying
+    refused = 0
+    monkeypatch.setattr(module, "ASK_AGAIN_SECONDS", 0.3)
+    for _ in range(20):
+        try:
+            black_hole.refuse_while_down()
+        except DatabaseUnavailable:
+            refused += 1
+        await asyncio.sleep(0.02)
+    assert refused in (18, 19), "of 0.4 seconds one or two may try"
+    await black_hole.close()
+
+
+async def test_one_success_and_everybody_may_ask_again(database: Database) -> None:
+    async def breaks(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(DatabaseUnavailable):
+        await database.transaction(breaks)
+    with pytest.raises(DatabaseUnavailable):
+        database.refuse_while_down()
+    assert await database.transaction(ask) == 1
+    for _ in range(3):
+        database.refuse_while_down()
+
+
+async def test_how_it_is_can_be_asked_while_all_connections_are_in_use(database: Database) -> None:
+    go_on = asyncio.Event()
+
+    async def holds(connection: AsyncConnection) -> None:
+        await ask(connection)
+        await go_on.wait()
+
+    holding = [asyncio.create_task(database.transaction(holds)) for _ in range(5)]
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    async with database.aside.reading() as connection:
+        assert await ask(connection) == 1
+    assert time.monotonic() - began < 1
+    go_on.set()
+    await asyncio.gather(*holding)
+
+
+async def test_a_black_hole_answers_how_it_is_in_bounded_time(black_hole: Database) -> None:
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        async with black_hole.aside.reading():
+            pass
+    assert time.monotonic() - began < module.ASIDE_TIMEOUT_SECONDS + 1.5
+    await black_hole.close()
+
+
+async def test_without_a_free_connection_on_the_server_callers_are_told_to_come_again(empty_database_url: str) -> None:
+    name = empty_database_url.rpartition("/")[2].partition("?")[0]
+    few = Database.open(empty_database_url, pool_size=3)
+    async with few.migrating() as connection:
+        await connection.execute(text(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0'))
+        await connection.commit()
+    with pytest.raises(DatabaseUnavailable) as refused:
+        await few.transaction(ask)
+    assert refused.value.retry_after > 0
+    await few.close()
