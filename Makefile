@@ -16,7 +16,7 @@ run: setup ## start PostgreSQL, an S3 server and Platevault here, feed it drawn 
 	$(RUN) platevault demo
 
 test: setup ## the whole suite on real servers
-	$(RUN) pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(TESTS)
+	$(RUN) pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(TESTS)
 
 check: setup ## lint, format, types, import contracts
 	$(RUN) ruff check .
@@ -38,6 +38,9 @@ mutants: setup ## remove each guard once, in a copy: the tests must notice (MUTA
 
 clean: ## remove what setup made (never data)
 	rm -rf .venv $(UV_DIR)
+
+# A session of tests for each core, with servers of its own; `make test IN_PARALLEL=` runs one after the other.
+IN_PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
 # Branch coverage without a MinIO server (91 %); it may rise.
 COVERAGE_FLOOR := 90

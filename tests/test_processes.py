@@ -176,12 +176,16 @@ async def test_kill_9_in_the_middle_of_many_sends_loses_nothing_that_was_acknowl
         async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=20) as client:
 
             async def send(batch: Batch) -> None:
-                try:
-                    answer = await client.post(f"{at.url}/v1/detections", content=batch.body())
-                except httpx.TransportError:
-                    return
-                if answer.status_code in (200, 201):
-                    acknowledged.append(batch)
+                for _ in range(50):
+                    try:
+                        answer = await client.post(f"{at.url}/v1/detections", content=batch.body())
+                    except httpx.TransportError:
+                        return
+                    if answer.status_code in (200, 201):
+                        acknowledged.append(batch)
+                        return
+                    assert answer.status_code in (429, 503), "and it says when to come back"
+                    await asyncio.sleep(0.1)
 
             await asyncio.gather(*(send(batch) for batch in some))
 

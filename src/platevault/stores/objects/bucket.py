@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from platevault.domain.errors import SettingsInvalid, StoreMisconfigured, StoreUnavailable
 from platevault.domain.lifecycle import Rule
 from platevault.stores.objects.bucket_xml import CorsRule, format_cors, format_lifecycle, parse_cors, parse_lifecycle
-from platevault.stores.objects.faults import refused, unreachable
+from platevault.stores.objects.faults import NO_SUCH_BUCKET, refused, unreachable
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
@@ -80,16 +80,18 @@ class BucketAdmin:
     async def create(self) -> bool:
         """Make the bucket, private; False when it was there by now."""
 
-        def make() -> bool:
+        def make(*, again: bool) -> bool:
             try:
                 self._client.make_bucket(self.bucket, self.region)
             except S3Error as error:
                 if error.code in _OUR_OWN:
                     return False
+                if error.code == NO_SUCH_BUCKET and again:  # SeaweedFS, now and then, to one of two who make it at once
+                    return make(again=False)
                 raise
             return True
 
-        return await self._ask("create", make)
+        return await self._ask("create", lambda: make(again=True))
 
     async def read_lifecycle(self) -> tuple[Rule, ...]:
         """All rules that the server holds, its own spelling included."""
