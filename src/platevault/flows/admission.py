@@ -39,10 +39,9 @@ def admitted(chunks: AsyncIterator[bytes], delivery: Delivery, *, reception: Rec
 def _a_place(delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room, Arrival]]:
     """When all places are taken, the slowest body leaves its own to this one."""
     reserve = room_for(delivery.declared_bytes, limits=reception.rules.limits)
+    refuse_if_crowded(reception)
     if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):
         raise Busy("as many batches are being received as this process takes at once", retry_after=1)
-    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:
-        raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=1)
     reception.database.refuse_while_down()
     arrival = Arrival(began=asyncio.get_running_loop().time(), declared=delivery.declared_bytes)
     reception.bodies.add(arrival)
@@ -50,6 +49,12 @@ def _a_place(delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room
         yield Room(reserve=reserve, keep=reception.memory.take(reserve)), arrival
     finally:
         reception.bodies.discard(arrival)
+
+
+def refuse_if_crowded(reception: Reception) -> None:
+    """Raise `Busy` when as many whole batches wait as may; costs next to nothing."""
+    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:
+        raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=1)
 
 
 @contextmanager

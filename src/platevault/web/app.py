@@ -1,5 +1,6 @@
 """The web app around one vault: its routes, what goes around them, and its start and stop."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from platevault.vault import Vault, vault_from_environment
 from platevault.web import problems
+from platevault.web.crowd import Crowd
 from platevault.web.middleware import SmallBodies, Surroundings
 from platevault.web.routes import ROUTERS
 from platevault.web.schemas import ProblemAnswered
@@ -39,6 +41,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
     )
     app.state.vault = vault
     app.add_middleware(SmallBodies)
+    app.add_middleware(Crowd, vault=vault)
     app.add_middleware(Surroundings, vault=vault)
     if vault.cors_origins:
         app.add_middleware(
@@ -61,6 +64,9 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
 async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault]]:
     vault: Vault = app.state.vault
     await vault.start()
+    # What was made up to here stays for good: to look through it again and again would stop all requests for a tenth of a second.
+    gc.collect()
+    gc.freeze()
     try:
         yield {VAULT: vault}  # for the server's connections, which no request is around
     finally:

@@ -3,6 +3,7 @@
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 
 from platevault.flows.link import Links
 from platevault.vault import Vault
@@ -12,6 +13,13 @@ VAULT: Final = "vault"
 
 DISCARD_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
+
+
+def must_close_unread(headers: Headers) -> bool:
+    """Whether a connection is of no further use once its request was refused without reading the body."""
+    declared = headers.get("content-length", "")
+    of_known_size = declared.isascii() and declared.isdigit() and int(declared[:20]) <= DISCARD_BYTES_MAX
+    return "expect" in headers or not of_known_size  # who asks first may never send the body, or send it all the same
 
 
 async def vault_of(request: Request) -> Vault:

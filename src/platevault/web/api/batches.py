@@ -14,7 +14,7 @@ from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
 from platevault.web.access import SignedIn
 from platevault.web.batch_examples import ANSWERS, BODY, STATUS
-from platevault.web.wired import DISCARD_BYTES_MAX, Wired
+from platevault.web.wired import Wired, must_close_unread
 
 router = APIRouter(tags=["ingest"])
 
@@ -46,7 +46,7 @@ async def post_batch(
         receipt = await accept(body.chunks(), delivery, reception=vault.reception)
     except VaultError:
         # The answer goes out now; what is still on its way of a small body, the connection throws away (web/wire).
-        request.state.must_close = body.must_close(delivery.declared_bytes)
+        request.state.must_close = body.must_close
         raise
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
     return _json(receipt.body, status_code=receipt.status_code, headers=headers)
@@ -84,12 +84,10 @@ class _Body:
             raise BatchRefused("the connection ended before the body did") from error
         self._ended = True
 
-    def must_close(self, declared: int | None) -> bool:
+    @property
+    def must_close(self) -> bool:
         """Whether the connection is of no further use once the batch is refused."""
-        if self._ended:
-            return False
-        asks_first = "expect" in self._request.headers  # it may never send the body, or send it all the same
-        return self._begun or asks_first or declared is None or declared > DISCARD_BYTES_MAX
+        return not self._ended and (self._begun or must_close_unread(self._request.headers))
 
 
 def _declared_bytes(request: Request) -> int | None:
