@@ -1,11 +1,18 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, doors.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, doors.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
 
 from typing import Final
 
-from tests.mutants import guards_of_disk, guards_of_doors, guards_of_rows, guards_of_the_stuck, guards_of_uploads
+from tests.mutants import (
+    guards_of_disk,
+    guards_of_doors,
+    guards_of_rows,
+    guards_of_the_stuck,
+    guards_of_upkeep,
+    guards_of_uploads,
+)
 from tests.mutants.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -13,5 +20,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_rows.GUARDS,
     *guards_of_uploads.GUARDS,
     *guards_of_the_stuck.GUARDS,
+    *guards_of_upkeep.GUARDS,
     *guards_of_doors.GUARDS,
 )
