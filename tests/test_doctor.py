@@ -1,5 +1,6 @@
 """`platevault doctor`: each thing that operators get wrong, provoked once."""
 
+import io
 import json
 import os
 from dataclasses import replace
@@ -14,6 +15,7 @@ from platevault.flows.doctor import examine
 from platevault.settings import read_settings, variables
 from platevault.stores.database import Database
 from platevault.vault import open_patient
+from tests.makers import a_detection, an_image, put
 from tests.processes import environment_for, run_platevault
 from tests.servers import S3Server
 
@@ -71,6 +73,9 @@ async def test_a_site_as_it_should_be_has_nothing_to_mend(with_worker: dict[str,
         "bucket",
         "image URLs",
         "presign identity",
+        "missing images",
+        "dead letters",
+        "restore marker",
         "worker",
     } == set(found)
 
@@ -120,6 +125,24 @@ def test_a_worker_that_was_never_seen_is_a_problem(site: dict[str, str], tmp_pat
     assert code == 1
     assert found["worker"]["repair"].startswith("start `platevault worker`")
     assert [name for name, finding in found.items() if finding["status"] != "ok"] == ["worker"]
+
+
+async def test_images_that_need_an_operator_are_told_of(
+    site: dict[str, str], migrated: Database, minio: S3Server
+) -> None:
+    async with migrated.reading() as connection:
+        await put(connection, a_detection(images=[an_image(state="missing"), an_image("crop", state="pending")]))
+        await connection.execute(text("UPDATE images SET dead_at = now() WHERE state = 'pending'"))
+        await connection.commit()
+    minio.client().put_object(minio.bucket, "meta/generation", io.BytesIO(b'{"number": 7}'), 13)
+    try:
+        found = await findings(site)
+    finally:
+        minio.client().remove_object(minio.bucket, "meta/generation")
+    assert (found["missing images"]["status"], found["dead letters"]["status"]) == ("warning", "warning")
+    assert "/v1/resend" in found["missing images"]["repair"]
+    assert found["restore marker"]["status"] == "problem"
+    assert "--confirm-restore" in found["restore marker"]["repair"]
 
 
 async def test_a_schema_that_is_missing_is_a_problem(empty_database_url: str, site: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from platevault.domain.errors import Unavailable
 from platevault.domain.finding import Finding, fine, problem, warning
+from platevault.flows.examine_images import examine_images
 from platevault.flows.examine_store import examine_store
 from platevault.flows.patient import Patient
 from platevault.stores.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, file_system_of
@@ -21,7 +22,7 @@ async def examine(patient: Patient) -> list[Finding]:
     base = await _database(patient)
     found = [*base, *_spool(patient), *await examine_store(patient)]
     if all(finding.status == "ok" for finding in base):
-        found += await _worker(patient)
+        found += [*await examine_images(patient), *await _worker(patient)]
     return found
 
 

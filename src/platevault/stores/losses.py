@@ -12,12 +12,17 @@ from platevault.stores.database import Database
 
 ALIVE_SECONDS: Final = 300
 AT_ONCE: Final = 1000
+COUNTED_MAX: Final = 100_000
 
 _NODES: Final = text("""
     SELECT n.node_id, n.host, n.lost_at, n.first_seen_at, greatest(n.api_seen_at, n.worker_seen_at) AS seen_at,
         extract(epoch FROM now() - greatest(n.api_seen_at, n.worker_seen_at))::float AS silent_seconds,
         (SELECT count(*) FROM images i WHERE i.state = 'pending' AND i.spool_node = n.node_id) AS pending
     FROM nodes n WHERE CAST(:node AS uuid) IS NULL OR n.node_id = :node ORDER BY n.first_seen_at, n.node_id
+""")
+_IN_TROUBLE: Final = text("""
+    SELECT (SELECT count(*) FROM (SELECT FROM images WHERE state = 'missing' LIMIT :most) AS them) AS missing,
+           (SELECT count(*) FROM (SELECT FROM images WHERE dead_at IS NOT NULL LIMIT :most) AS them) AS dead
 """)
 _DECLARE: Final = text("UPDATE nodes SET lost_at = coalesce(lost_at, now()) WHERE node_id = :node")
 # In id order, as everybody locks them, and some at a time, so that no batch waits for all of them.
@@ -38,6 +43,13 @@ _RESEND: Final = text("""
         AND (i.detection_id, i.kind) > (:after_id, :after_kind)
     ORDER BY i.detection_id, i.kind LIMIT :most
 """)
+
+
+async def in_trouble(database: Database) -> tuple[int, int]:
+    """How many images are missing, and how many are dead letters, of the whole vault; both cut at 100,000."""
+    async with database.reading() as connection:
+        row = (await connection.execute(_IN_TROUBLE, {"most": COUNTED_MAX})).one()
+    return row.missing, row.dead
 
 
 async def nodes(database: Database, *, node_id: UUID | None = None) -> list[Node]:
