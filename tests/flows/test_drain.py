@@ -10,6 +10,7 @@ import pytest
 from platevault.domain.errors import Missing, ObjectRefused, SpoolFull, StoreBusy, StoreMisconfigured, StoreUnavailable
 from platevault.flows.drain import drain
 from platevault.flows.empty_spool import empty_spool
+from platevault.flows.lose_node import lose_node
 from platevault.flows.tend_spool import look_into_spool, try_again
 from platevault.flows.upload import REFUSALS_MAX
 from platevault.stores.database import Database
@@ -133,9 +134,8 @@ async def test_a_lone_image_that_is_refused_is_told_from_a_store_without_room_by
     assert await node.keys() == [], "the small put is taken away again"
 
 
-async def test_a_dead_letter_is_still_shown_and_still_heals(migrated: Database, tmp_path: Path) -> None:
-    store = PickyStore()
-    node = await a_node(migrated, tmp_path / "spool", objects=store)
+async def test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=PickyStore())
     batch = a_batch()
     await node.send(batch)
     await node.uploaded()
@@ -145,6 +145,36 @@ async def test_a_dead_letter_is_still_shown_and_still_heals(migrated: Database, 
     data = await node.lane.spool.read(str(row["spool_file"]), offset=0, size=int(str(row["size"])))
     assert data == batch.parts[f"{batch.ids[0]}_crop"]
 
+    node_id = node.lane.spool.node_id
+    await node.run("UPDATE nodes SET api_seen_at = now() - interval '1 h' WHERE node_id = :node", node=node_id)
+    other = await a_node(migrated, tmp_path / "other")
+    assert await lose_node(other.reception, node_id=node_id, really=True) == 1
+    await other.send(batch.renamed())
+    await other.uploaded()
+    await other.drain()
+    assert set((await other.states()).values()) == {"stored"}
+    await node.recover()
+    assert node.spool_files() == [], "and the letter that no row names any more is gone"
+
+
+async def test_a_letter_that_rotted_is_never_stored(migrated: Database, tmp_path: Path) -> None:
+    store = PickyStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    batch = a_batch()
+    await node.send(batch)
+    await node.uploaded()
+    await drain_until_set_aside(node)
+    [letter] = (node.folder / "dead").iterdir()
+    letter.write_bytes(b"\x00" + letter.read_bytes()[1:])
+    store.refused = "nothing"
+    await try_again(None, lane=node.lane)
+    await node.drain()
+    assert (await node.states())[f"{batch.ids[0]}_crop"] == "missing"
+    await node.recover()
+    [rotten] = (await look_into_spool(node.reception)).set_aside
+    assert "digest" in rotten.reason
+    assert node.lane.spool.used() == 0
+
 
 async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrated: Database, tmp_path: Path) -> None:
     node = await a_node(migrated, tmp_path / "spool", objects=PickyStore())
@@ -152,9 +182,14 @@ async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrate
     await node.send(batch)
     await node.uploaded()
     name = f"{batch.ids[0]}_crop"
-    node.lane.spool.dead.keep(name, batch.parts[name])  # and here it died
+    with node.lane.spool.dead.keep(name, batch.parts[name]):
+        await node.recover()
+        assert len(node.spool_files()) == 2, "nobody takes it away while its row is being written"
+    # and here it died
     await node.recover()
-    assert len(node.spool_files()) == 2, "the file in ready/ still has the only bytes that a row names"
+    assert [file.split("/")[0] for file in node.spool_files()] == ["ready"], (
+        "no row names the letter, and one names the file"
+    )
     for _ in range(REFUSALS_MAX + 1):
         await node.leases_end()
         await node.drain()
@@ -294,8 +329,9 @@ async def test_a_spool_is_emptied_before_its_node_is_retired(migrated: Database,
 
 def test_dead_letters_have_a_cap_of_their_own(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path, max_bytes=1 << 20, dead_max_bytes=10, new_node_id=uuid.uuid4())
-    spool.dead.keep("a_full", b"x" * 10)
-    with pytest.raises(SpoolFull, match="as much as it may"):
-        spool.dead.keep("b_full", b"x")
+    with spool.dead.keep("a_full", b"x" * 10) as file:
+        assert file == "dead/a_full.image"
+    with pytest.raises(SpoolFull, match="as much as it may"), spool.dead.keep("b_full", b"x"):
+        pass
     assert spool.used() == 0
     assert spool.dead.used() == 10

@@ -287,6 +287,17 @@ async def test_a_ready_file_that_cannot_be_read_is_set_aside_with_its_reason(nod
     assert node.spool_files() == [f"dead/{name}", f"dead/{name}.reason"]
 
 
+async def test_where_dead_has_no_room_a_bad_file_stays_and_keeps_no_other_waiting(node: Node) -> None:
+    node.lane.spool.dead.max_bytes = 0
+    bad = node.folder / "ready" / "0-bad.batch"
+    bad.write_bytes(a_jpeg())
+    os.utime(bad, (0, 0))
+    await a_file_without_rows(node, a_batch())
+    assert await node.recover() == 1
+    assert set((await node.states()).values()) == {"stored"}
+    assert node.spool_files() == ["ready/0-bad.batch"]
+
+
 async def test_what_is_no_batch_in_the_spool_keeps_nobody_waiting(node: Node) -> None:
     for folder in ("ready", "tmp"):
         (node.folder / folder / "a folder").mkdir()

@@ -1,7 +1,6 @@
 """Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -14,6 +13,7 @@ from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreM
 from platevault.domain.metadata import encode_metadata
 from platevault.domain.waiting import Tried, WaitingImage
 from platevault.flows.lane import Kept, UploadLane
+from platevault.flows.quarantine import digest_of, quarantine
 from platevault.stores.objects import NewObject, ObjectStore
 from platevault.stores.spool import Spool
 
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 PUT_ATTEMPTS: Final = 3
 PUT_WITHIN: Final = timedelta(seconds=20)
+FOREIGN_UNDER: Final = "quarantine/foreign/"
 # So long after a success a refusal is taken to be about the one object; else a small put asks.
 TAKES_OTHERS_SECONDS: Final = 60.0
 _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}
@@ -60,7 +61,7 @@ async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | 
     data = await spool.read(image.spool_file, offset=image.spool_offset, size=image.size)
     if data is None:
         raise Corrupted("its spool file is gone or cut")
-    if await asyncio.to_thread(lambda: hashlib.sha256(data).digest()) != image.sha256:
+    if await digest_of(data) != image.sha256:
         raise Corrupted("its bytes in the spool are not what they were")
     return data
 
@@ -93,21 +94,16 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
 
 async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
     """Something stands under our key: the same bytes are an earlier try of ours, others are foreign and make room."""
-    standing = await objects.stat(image.key)
-    data = await objects.get(image.key)
-    if standing is None or data is None:
-        raise StoreUnavailable(f"{image.key} was taken a moment ago and is gone now")
-    digest = hashlib.sha256(data).digest()
-    if digest == image.sha256:
+    standing = await objects.get(image.key)
+    if standing is not None and await digest_of(standing) == image.sha256:
         return
-    refuge = f"quarantine/{digest.hex()}/{image.key}"
-    await objects.copy(image.key, refuge)
-    moved = await objects.get(refuge)
-    if moved is None or hashlib.sha256(moved).digest() != digest:
-        raise StoreUnavailable(f"foreign bytes under {image.key} could not be moved to quarantine")
-    if not await objects.replace(image.key, new, etag=standing.etag):
+    copy = await quarantine(image.key, under=FOREIGN_UNDER, objects=objects)
+    if copy is None:
+        raise StoreUnavailable(f"{image.key} was taken a moment ago and is gone now")
+    await objects.settle()
+    if not await objects.replace(image.key, new, etag=copy.original.etag):
         raise StoreUnavailable(f"{image.key} changed while it was being replaced")
-    log.error("foreign object moved to quarantine", key=image.key, refuge=refuge)
+    log.error("foreign object moved to quarantine", key=image.key, refuge=copy.refuge)
 
 
 async def _others_are_taken(image: WaitingImage, *, lane: UploadLane) -> bool:

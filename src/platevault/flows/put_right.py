@@ -13,7 +13,7 @@ import structlog
 from platevault.domain.images import ImageState
 from platevault.domain.upkeep import ORPHANS_REFUGE, ImageRow, ListedObject, Notes, Stopped
 from platevault.flows.generation import refuse_while_it_lags
-from platevault.flows.set_aside import SetAside, digest_of, set_aside
+from platevault.flows.quarantine import Quarantined, digest_of, quarantine
 from platevault.flows.upkeep import Upkeep
 from platevault.stores.inventory import while_nobody_has, with_row
 
@@ -109,11 +109,11 @@ class Hand:
 
     async def _quarantine_some(self, orphans: Sequence[ListedObject]) -> None:
         room = self.most - self.notes.counts["quarantined"]
-        copies: list[tuple[ListedObject, SetAside]] = []
+        copies: list[tuple[ListedObject, Quarantined]] = []
         for one in orphans[:room]:
             if not await self.look_at_marker():
                 break
-            copy = await set_aside(one.key, under=ORPHANS_REFUGE, objects=self.upkeep.objects)
+            copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.upkeep.objects)
             if copy is not None:
                 copies.append((one, copy))
         await self.upkeep.objects.settle()
@@ -122,7 +122,7 @@ class Hand:
         if len(orphans) > room:
             self._stop("quarantined")
 
-    async def _let_go(self, listed: ListedObject, copy: SetAside) -> None:
+    async def _let_go(self, listed: ListedObject, copy: Quarantined) -> None:
         objects = self.upkeep.objects
 
         async def act() -> bool:

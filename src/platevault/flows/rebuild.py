@@ -12,7 +12,7 @@ from typing import Final
 from platevault.domain.keys import RESERVED_KINDS, parse_object_key
 from platevault.domain.rebuilt import RebuiltImage, dimensions_of, rebuilt_image
 from platevault.domain.upkeep import HOLDS_PREFIX, JobRun, Notes
-from platevault.flows.set_aside import digest_of
+from platevault.flows.quarantine import digest_of
 from platevault.flows.upkeep import Upkeep, keep_run
 from platevault.stores.rebuilding import insert_rebuilt, wanting
 

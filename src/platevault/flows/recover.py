@@ -7,7 +7,7 @@ import structlog
 
 from platevault.domain.batch import Manifest
 from platevault.domain.causes import frames_of, names_of
-from platevault.domain.errors import Corrupted, Refusal, Unavailable
+from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Unavailable
 from platevault.domain.receipt import Recorded
 from platevault.flows.ingest import Rules, ingest
 from platevault.flows.lane import UploadLane
@@ -42,6 +42,7 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
     with lane.spool.dead_owners() as dead:
         if dead:  # nobody waits for the lease of a process that is gone
             await lane.ledger.release_leases(dead)
+    await _sweep_dead(lane)
     ready = await asyncio.to_thread(
         lane.spool.ready_files
     )  # before the rows are read: a file committed in between has them
@@ -80,8 +81,7 @@ async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: 
                 database=database,
             )
         except (Refusal, Corrupted) as error:
-            log.error("ready file cannot be ingested", file=file, why=str(error), fix="platevault spool list")
-            await asyncio.to_thread(lane.spool.set_aside, file, str(error))
+            await _set_aside(file, str(error), lane=lane)
             return 0
     if recorded.waiting:
         log.info("ready file ingested again", file=file, images=len(recorded.waiting))
@@ -89,3 +89,18 @@ async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: 
     else:
         await release(file, lane=lane)
     return 1
+
+
+async def _set_aside(file: str, why: str, *, lane: UploadLane) -> None:
+    """Where dead/ has no room the file stays, and holds up no other."""
+    log.error("ready file cannot be ingested", file=file, why=why, fix="platevault spool list")
+    try:
+        await asyncio.to_thread(lane.spool.set_aside, file, why)
+    except SpoolFull as error:
+        log.error("ready file could not be set aside", file=file, why=str(error))
+
+
+async def _sweep_dead(lane: UploadLane) -> None:
+    """Letters that no row names any more go: their image is stored, healed from elsewhere, or was buried twice."""
+    for letter in await asyncio.to_thread(lane.spool.dead.letters):
+        await release(letter, lane=lane)

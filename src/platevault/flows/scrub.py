@@ -13,7 +13,7 @@ import structlog
 from platevault.domain.images import ImageState
 from platevault.domain.upkeep import ImageRow, JobRun, Notes, Stopped
 from platevault.flows.generation import refuse_while_it_lags
-from platevault.flows.set_aside import digest_of, set_aside
+from platevault.flows.quarantine import digest_of, quarantine
 from platevault.flows.upkeep import Upkeep, keep_run
 from platevault.stores import inventory
 from platevault.stores.job_runs import recent_runs
@@ -114,7 +114,7 @@ class _Scrubber:
         if self.notes.counts["marked missing"] >= self._most:
             raise Stopped(f"marked missing: {self._most} in this run, and more to do: look at the disks first")
         await refuse_while_it_lags(self.upkeep)
-        copy = await set_aside(key, under=WRONG_UNDER, objects=self.upkeep.objects)
+        copy = await quarantine(key, under=WRONG_UNDER, objects=self.upkeep.objects)
         if copy is None or copy.digest == row.sha256:
             return
         await self.upkeep.objects.settle()

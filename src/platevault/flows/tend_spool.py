@@ -10,7 +10,7 @@ from platevault.domain.losses import Node
 from platevault.domain.waiting import DeadLetter
 from platevault.flows.lane import UploadLane
 from platevault.flows.reception import Reception
-from platevault.stores.dead_letters import SetAside
+from platevault.stores.dead_letters import DeadFile
 from platevault.stores.losses import nodes
 
 LISTED_MOST: Final = 1000
@@ -29,7 +29,7 @@ class SpoolReport:
     waiting: int
     dead: int
     dead_letters: tuple[DeadLetter, ...]
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[DeadFile, ...]
     nodes: tuple[Node, ...]
 
 

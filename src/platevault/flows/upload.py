@@ -91,16 +91,17 @@ async def _bury(one: Tried, *, kept: Kept, lane: UploadLane) -> bool:
     image = one.image
     try:
         data = await bytes_of(image, kept=kept, spool=lane.spool)
-        dead = await asyncio.to_thread(lane.spool.dead.keep, f"{image.detection_id}_{image.kind}", data)
-        buried = await lane.ledger.bury(image, dead=dead, error=one.why or "")
+        with lane.spool.dead.keep(f"{image.detection_id}_{image.kind}", data) as dead:  # rare enough to block for
+            buried = await lane.ledger.bury(image, dead=dead, error=one.why or "")
     except (Corrupted, SpoolFull) as error:
         log.error("dead letter could not be kept", detection=image.detection_id, kind=image.kind, why=str(error))
         await lane.ledger.put_back([_put_back(one, lane=lane)])
         return False
-    lane.meters.dead_letter()
-    log.error(
-        "image set aside", detection=image.detection_id, kind=image.kind, why=one.why, fix="platevault spool list"
-    )
+    if buried:
+        lane.meters.dead_letter()
+        log.error(
+            "image given up", detection=image.detection_id, kind=image.kind, why=one.why, fix="platevault spool list"
+        )
     return buried
 
 

@@ -5,6 +5,7 @@ object store would not take, whose row names it.
 """
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ FOLDER: Final = "dead"
 LETTER: Final = ".image"
 _REASON: Final = ".reason"
 _DRAFT: Final = ".draft"
+_ROTTEN: Final = ".rotten"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class DeadFile:
     """A spool file in `dead/`."""
 
     file: str
@@ -30,7 +32,7 @@ class SetAside:
 
 
 class DeadLetters:
-    """The folder `dead/` of one spool. Blocking, but short; errors of the disk are `SpoolFull`."""
+    """The folder `dead/` of one spool. Blocking, but short; what cannot be written is `SpoolFull`."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder = folder
@@ -40,40 +42,52 @@ class DeadLetters:
         """Bytes that lie there."""
         return sum(size for _, size in self._files())
 
-    def keep(self, name: str, data: bytes | bytearray) -> str:
-        """The data survives a power cut under the returned name, as rows spell it; the same name again replaces it."""
+    @contextlib.contextmanager
+    def keep(self, name: str, data: bytes | bytearray) -> Iterator[str]:
+        """The data survives a power cut under the given name, as rows spell it; the same name again replaces it.
+
+        It is locked for the length of the block, in which the row must come to name it: nobody sweeps it away before.
+        """
         file = f"{name}{LETTER}"
         draft = self._folder / f"{file}{_DRAFT}"
         with self._refused():
             self._make_room(len(data))
-            with draft.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            draft.rename(self._folder / file)
-            sync_folder(self._folder)
-        return f"{FOLDER}/{file}"
+            descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with self._refused():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(descriptor, 0)
+                with os.fdopen(os.dup(descriptor), "wb") as out:
+                    out.write(data)
+                os.fsync(descriptor)
+                draft.rename(self._folder / file)
+                sync_folder(self._folder)
+            yield f"{FOLDER}/{file}"
+        finally:
+            os.close(descriptor)
 
     def set_aside(self, path: Path, reason: str) -> None:
-        """Move the file here with its reason beside it: the reason is synced first, then the name."""
+        """Move the file here with its reason beside it: the reason is synced first, then the name. A letter becomes a file."""
+        is_here = path.parent == self._folder
+        name = f"{path.name}{_ROTTEN}" if is_here else path.name
         with self._refused():
-            self._make_room(path.stat().st_size)
-            with (self._folder / f"{path.name}{_REASON}").open("w", encoding="utf-8") as out:
+            self._make_room(0 if is_here else path.stat().st_size)
+            with (self._folder / f"{name}{_REASON}").open("w", encoding="utf-8") as out:
                 out.write(reason + "\n")
                 out.flush()
                 os.fsync(out.fileno())
-            path.rename(self._folder / path.name)
+            path.rename(self._folder / name)
             sync_folder(self._folder)
             sync_folder(path.parent)
 
-    def listed(self) -> list[SetAside]:
+    def listed(self) -> list[DeadFile]:
         """The spool files that were set aside, by name."""
         found = []
         for name, size in sorted(self._files()):
             if not name.endswith((LETTER, _REASON, _DRAFT)):
                 note = self._folder / f"{name}{_REASON}"
                 reason = note.read_text(encoding="utf-8", errors="replace").strip() if note.exists() else "unknown"
-                found.append(SetAside(file=name, size=size, reason=reason))
+                found.append(DeadFile(file=name, size=size, reason=reason))
         return found
 
     def take_back(self, file: str, *, into: Path) -> int | None:
@@ -87,6 +101,14 @@ class DeadLetters:
         (self._folder / f"{file}{_REASON}").unlink(missing_ok=True)
         sync_folder(self._folder)
         return size
+
+    def letters(self) -> list[str]:
+        """Images that lie here, as rows spell them."""
+        return [f"{FOLDER}/{name}" for name, _ in self._files() if name.endswith(LETTER)]
+
+    def drafts(self) -> list[Path]:
+        """Letters that are being written, or were when their process died."""
+        return [self._folder / name for name, _ in self._files() if name.endswith(_DRAFT)]
 
     def _make_room(self, size: int) -> None:
         if self.used() + size > self.max_bytes:

@@ -117,10 +117,12 @@ class Spool:
             self._usage.add(-size)
 
     def set_aside(self, file: str, reason: str) -> None:
-        """Move the claimed ready file to `dead/` with its reason beside it; raises `SpoolFull` where that has no room."""
-        size = (self._ready / file).stat().st_size
-        self.dead.set_aside(self._ready / file, reason)
-        self._usage.add(-size)
+        """Move the claimed file to `dead/` with its reason beside it; raises `SpoolFull` where that has no room."""
+        path = self._path(file)
+        size = path.stat().st_size
+        self.dead.set_aside(path, reason)
+        if path.parent == self._ready:
+            self._usage.add(-size)
 
     def take_back(self, file: str) -> bool:
         """A file that was set aside stands in `ready/` again, to be ingested; False when there is none of that name."""
@@ -132,10 +134,10 @@ class Spool:
         """Remove drafts that nobody holds (their process died) and recount; returns how many were removed."""
         removed = 0
         try:
-            for entry in os.scandir(self._tmp):
-                descriptor = _lock(Path(entry.path)) if entry.is_file(follow_symlinks=False) else None
+            for draft in (*self._tmp.iterdir(), *self.dead.drafts()):
+                descriptor = _lock(draft) if draft.is_file() and not draft.is_symlink() else None
                 if descriptor is not None:
-                    Path(entry.path).unlink(missing_ok=True)
+                    draft.unlink(missing_ok=True)
                     os.close(descriptor)
                     removed += 1
             self._usage.recount((self._tmp, self._ready))

@@ -9,7 +9,7 @@ from platevault.stores.objects import ObjectStore, StoredObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class Quarantined:
     """An object as it was when it was copied, and where the copy is."""
 
     original: StoredObject
@@ -18,7 +18,7 @@ class SetAside:
     is_new: bool
 
 
-async def set_aside(key: str, *, under: str, objects: ObjectStore) -> SetAside | None:
+async def quarantine(key: str, *, under: str, objects: ObjectStore) -> Quarantined | None:
     """The same bytes stand under `under`/key afterwards too; None when there is nothing to copy.
 
     Other bytes that stand there from an earlier time stay: the copy then goes below its digest. It survives a power cut
@@ -38,7 +38,7 @@ async def set_aside(key: str, *, under: str, objects: ObjectStore) -> SetAside |
     copied = await objects.get(refuge)
     if copied is None or await digest_of(copied) != digest:
         raise StoreUnavailable(f"the copy of {key} in quarantine is not what was copied")
-    return SetAside(original=original, digest=digest, refuge=refuge, is_new=standing is None)
+    return Quarantined(original=original, digest=digest, refuge=refuge, is_new=standing is None)
 
 
 async def digest_of(data: bytes) -> bytes:
