@@ -116,7 +116,7 @@ async def test_while_a_table_is_locked_batches_are_refused_in_bounded_time_and_h
             for path, least in (("/healthz", 200), ("/readyz", 200)):
                 asked = time.monotonic()
                 assert (await client.get(running.url + path)).status_code == least
-                assert time.monotonic() - asked < 1.5
+                assert time.monotonic() - asked < 4
             answers = await asyncio.gather(*sending)
             assert time.monotonic() - began < 20, "a turn, a lock timeout, and some"
         assert {answer.status_code for answer in answers} <= {429, 503}

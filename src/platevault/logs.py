@@ -62,6 +62,15 @@ def set_up_logs(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def log_to_standard_error() -> None:
+    """For commands: standard output is their answer's, and only warnings are worth a line beside it."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    stamina.instrumentation.set_on_retry_hooks([])
+
+
 class Lines(io.TextIOBase):
     """A text stream that never blocks: a thread writes what was printed, and what it cannot write in time is dropped.
 
@@ -70,9 +79,8 @@ class Lines(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._waiting: queue.Queue[str] = queue.Queue()
         self._dropped = 0
-        self._under_way = False
         threading.Thread(target=self._keep_writing, name="log", daemon=True).start()
 
     def write(self, text: str, /) -> int:
@@ -85,21 +93,22 @@ class Lines(io.TextIOBase):
     def wait(self, seconds: float) -> None:
         """Until all is written, or so long."""
         end = time.monotonic() + seconds
-        while (self._under_way or not self._waiting.empty()) and time.monotonic() < end:
+        while self._waiting.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.01)
 
     def _keep_writing(self) -> None:
         while True:
             texts = [self._waiting.get()]
-            self._under_way = True
             with contextlib.suppress(queue.Empty):
                 while len(texts) < LINES_AT_ONCE:
                     texts.append(self._waiting.get_nowait())
+            taken = len(texts)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 texts.append(json.dumps({"event": "log lines dropped", "level": "warning", "number": dropped}) + "\n")
             self._write("".join(texts).encode())
-            self._under_way = False
+            for _ in range(taken):
+                self._waiting.task_done()
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full; there is no place to say so

@@ -101,7 +101,11 @@ class Settings(BaseSettings):
     )
     spool_max_bytes: Annotated[int, Field(ge=MEBI)] = 5 * 1024 * MEBI
     spool_dead_max_bytes: Annotated[
-        int, Field(ge=0, description="of what the object store refuses for good, beside SPOOL_MAX_BYTES")
+        int,
+        Field(
+            ge=0,
+            description="of images that the object store refuses for good and batches that cannot be read, beside SPOOL_MAX_BYTES",
+        ),
     ] = 1024 * MEBI
     upload_memory_bytes: Annotated[int, Field(ge=0)] = 64 * MEBI
     max_batch_detections: Annotated[int, Field(ge=1, le=2000)] = 200

@@ -41,7 +41,7 @@ from platevault.flows.recover import keep_recovering
 from platevault.flows.schedule import keep_schedule
 from platevault.flows.set_up import Key
 from platevault.flows.upkeep import Upkeep
-from platevault.logs import set_up_logs
+from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.settings import Settings, read_settings
 from platevault.stores.database import Database
 from platevault.stores.embedded.syncfs import sync_folder_tree
@@ -417,6 +417,12 @@ def vault_from_environment() -> Vault:
     settings = read_settings(env_file=None if embedded else Path(".env"), platevault_embedded=embedded)
     set_up_logs(settings.log_level)
     return open_vault(settings)
+
+
+def upkeep_from_environment() -> Upkeep:
+    """What upkeep needs, of the environment and `.env`, for a command: its standard output is the answer's."""
+    log_to_standard_error()
+    return open_upkeep(read_settings())
 
 
 async def feed_demo(

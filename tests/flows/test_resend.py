@@ -10,8 +10,7 @@ from platevault.domain.errors import InvalidRequest, Missing
 from platevault.flows.lose_node import lose_node
 from platevault.flows.resend import resend
 from platevault.stores.database import Database
-from platevault.stores.losses import nodes
-from platevault.stores.nodes import beat
+from platevault.stores.nodes import beat, nodes
 from tests.deliveries import Batch, a_batch
 from tests.receptions import DeadStore, Node, a_node
 

@@ -146,27 +146,27 @@ GUARDS: Final = (
     Guard(
         name="head-deadline",
         protects="a connection that makes no request is closed",
-        file="src/platevault/web/wire.py",
+        file="src/platevault/web/connections.py",
         old='self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")',
         new="self._timer = None",
-        tests=("web/test_wire.py::test_a_silent_connection_and_half_a_head_are_closed",),
+        tests=("web/test_connections.py::test_a_silent_connection_and_half_a_head_are_closed",),
     ),
     Guard(
         name="head-bytes",
         protects="a head without end is refused",
-        file="src/platevault/web/wire.py",
+        file="src/platevault/web/connections.py",
         old="if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:",
         new="if False:",
-        tests=("web/test_wire.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",),
+        tests=("web/test_connections.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",),
     ),
     Guard(
         name="connections-max",
         protects="connections stay below their cap",
-        file="src/platevault/web/wire.py",
+        file="src/platevault/web/connections.py",
         old="if len(self.connections) > connections_max() and not self._others_make_way():",
         new="if False:",
         tests=(
-            "web/test_wire.py::test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room",
+            "web/test_connections.py::test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room",
         ),
     ),
     Guard(

@@ -48,7 +48,7 @@ GUARDS: Final = (
         file="src/platevault/stores/spool.py",
         old='(self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file',
         new="self._ready / file",
-        tests=("flows/test_drain.py::test_a_dead_letter_is_still_shown_and_still_heals",),
+        tests=("flows/test_drain.py::test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost",),
     ),
     Guard(
         name="less-when-busy",

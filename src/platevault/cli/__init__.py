@@ -45,7 +45,7 @@ app.add_typer(storage.app)
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for settings that are wrong, 1 for what did not work."""
+    """Run the command line; exit code 2 for what could not begin or was refused, 1 for what did not come to its end."""
     try:
         app()
     except VaultError as error:

@@ -16,6 +16,7 @@ from platevault.flows.empty_spool import empty_spool
 from platevault.flows.lose_node import lose_node
 from platevault.flows.reception import Reception
 from platevault.flows.tend_spool import SpoolReport, look_into_spool, try_again
+from platevault.logs import log_to_standard_error
 from platevault.settings import read_settings
 from platevault.vault import open_vault
 
@@ -97,6 +98,8 @@ def lost(
 
 
 def _with_reception(work: Callable[[Reception], Awaitable[Answer]]) -> Answer:
+    log_to_standard_error()
+
     async def run() -> Answer:
         vault = open_vault(read_settings())
         try:

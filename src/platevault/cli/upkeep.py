@@ -8,21 +8,18 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, TypeVar
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.domain.upkeep import JobRun
+from platevault.domain.upkeep import ACTIONS_MOST, JobRun
 from platevault.flows.generation import confirm_restore
 from platevault.flows.rebuild import rebuild as make_rows
-from platevault.flows.reconcile import ACTIONS_MOST
 from platevault.flows.reconcile import reconcile as hold_against
 from platevault.flows.scrub import BYTES_MOST, RUNS_A_ROUND
 from platevault.flows.scrub import scrub as read_again
 from platevault.flows.upkeep import Upkeep
-from platevault.settings import read_settings
-from platevault.vault import open_upkeep
+from platevault.vault import upkeep_from_environment
 
 T = TypeVar("T")
 
@@ -65,9 +62,14 @@ def scrub(
     yes: Yes = False,
     most: Most = ACTIONS_MOST,
     share: Annotated[
-        int, typer.Option("--share", metavar="N", min=1, help="Read one Nth of what is stored; 1 reads all of it.")
+        int,
+        typer.Option(
+            "--share", metavar="N", min=1, help="Read one Nth of the stored images; 1 reads on to the last one."
+        ),
     ] = RUNS_A_ROUND,
-    bytes_most: Annotated[int, typer.Option("--bytes", min=1, help="And no more than so many bytes.")] = BYTES_MOST,
+    bytes_most: Annotated[
+        int, typer.Option("--bytes", min=1, help="And no more than so many bytes in this run.")
+    ] = BYTES_MOST,
     as_json: AsJson = False,
 ) -> None:
     """Read stored images again and compare their digests, from where the run before ended. With --yes: wrong bytes are copied to
@@ -102,10 +104,8 @@ def rebuild(
 
 
 def _with_upkeep(work: Callable[[Upkeep], Awaitable[T]]) -> T:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the report's
-
     async def run() -> T:
-        upkeep = open_upkeep(read_settings())
+        upkeep = upkeep_from_environment()
         try:
             return await work(upkeep)
         finally:

@@ -11,6 +11,7 @@ VaultError
 │   ├── Busy, SpoolFull, DatabaseUnavailable
 │   ├── StoreUnavailable    ── StoreMisconfigured, StoreBusy, ObjectRefused (this one object)
 │   └── HeldElsewhere       the bytes wait on another node
+├── Stopped                 a job ends before its end, for a reason that its operator should read
 ├── SettingsInvalid         the operator's: names the variable and the fix
 └── Corrupted               bytes are not what their digest says
 """
@@ -110,6 +111,10 @@ class ObjectRefused(StoreUnavailable):
 
 class HeldElsewhere(Unavailable):
     """The bytes wait in the spool of another node."""
+
+
+class Stopped(VaultError):
+    """A job ends before its end, for a reason that its operator should read."""
 
 
 class SettingsInvalid(VaultError):

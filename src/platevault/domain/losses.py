@@ -1,4 +1,4 @@
-"""Nodes, and images whose bytes went with one."""
+"""Nodes, and images whose bytes are gone."""
 
 from dataclasses import dataclass
 from datetime import datetime

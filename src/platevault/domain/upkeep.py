@@ -11,6 +11,10 @@ from platevault.domain.images import ImageState
 from platevault.domain.keys import KeyParts, parse_object_key
 
 EXAMPLES_MOST: Final = 100
+ACTIONS_MOST: Final = 1000
+COUNT_IMAGES: Final = "count-images"
+RECONCILE: Final = "reconcile"
+SCRUB: Final = "scrub"
 ORPHANS_REFUGE: Final = "quarantine/orphans/"
 HOLDS_PREFIX: Final = "holds/"
 
@@ -108,10 +112,6 @@ class Notes:
     @property
     def findings(self) -> dict[str, Any]:
         return {**self.facts, "examples": self.examples}
-
-
-class Stopped(Exception):
-    """A run ends before its end, for a reason that its operator should read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

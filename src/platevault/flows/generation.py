@@ -10,8 +10,8 @@ from typing import Final
 
 import structlog
 
-from platevault.domain.errors import StoreUnavailable
-from platevault.domain.upkeep import Marker, Stopped
+from platevault.domain.errors import Stopped, StoreUnavailable
+from platevault.domain.upkeep import Marker
 from platevault.flows.upkeep import Upkeep
 from platevault.stores import generation
 from platevault.stores.database import Database

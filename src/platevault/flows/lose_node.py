@@ -4,7 +4,8 @@ from uuid import UUID
 
 from platevault.domain.errors import Missing
 from platevault.flows.reception import Reception
-from platevault.stores.losses import declare_lost, nodes
+from platevault.stores.losses import declare_lost
+from platevault.stores.nodes import nodes
 
 
 async def lose_node(reception: Reception, *, node_id: UUID, really: bool) -> int:

@@ -10,8 +10,9 @@ from typing import Final, NoReturn
 
 import structlog
 
+from platevault.domain.errors import Stopped
 from platevault.domain.images import ImageState
-from platevault.domain.upkeep import ORPHANS_REFUGE, ImageRow, ListedObject, Notes, Stopped
+from platevault.domain.upkeep import ORPHANS_REFUGE, ImageRow, ListedObject, Notes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.quarantine import Quarantined, digest_of, quarantine
 from platevault.flows.upkeep import Upkeep
@@ -83,6 +84,7 @@ class Hand:
             return (ImageState.STORED, "") if unchanged and fits else None
 
         if await self._may("marked stored") and await with_row(self.upkeep.database, row, decide):
+            log.info("missing image found again", key=listed.key)
             self.notes.add("marked stored", listed.key)
 
     async def delete_left_behind(self, listed: ListedObject, row: ImageRow) -> None:
@@ -96,6 +98,7 @@ class Hand:
             return now.state, ""
 
         if await self._may("deleted") and await with_row(self.upkeep.database, row, decide):
+            log.warning("object of a forgotten image deleted", key=listed.key)
             self.notes.add("deleted", listed.key)
 
     async def quarantine(self, orphans: Sequence[ListedObject]) -> None:

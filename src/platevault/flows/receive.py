@@ -1,7 +1,7 @@
 """Receive the body of a batch: one pass into a spool file, checked against its manifest, and durable.
 
-Nothing is acknowledged here. When `receive` returns, the file stands synced in `ready/`; a crash from now on leaves it there,
-and it is ingested again. When it raises, nothing is left of the batch.
+Nothing is acknowledged here. When `made_durable` returns, the file stands synced in `ready/`; a crash from now on leaves it
+there, and it is ingested again. When one of them raises, nothing is left of the batch.
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 One walk over the bucket's list, a page at a time. What a page shows is only ever a suspicion: `flows/put_right` looks at each
 row and each object again, the row under its lock, at the moment at which something is done about it. All of it waits while the
-restore marker says that the database is an older one than the bucket has seen; then a run only counts, and ends `stopped`.
+restore marker says that the database is an older one than the bucket has seen; then a run only counts, and one that was
+to act ends `stopped`.
 """
 
 import asyncio
@@ -13,13 +14,15 @@ from typing import Final
 
 import structlog
 
+from platevault.domain.errors import Stopped
 from platevault.domain.keys import RESERVED_KINDS
 from platevault.domain.upkeep import (
+    ACTIONS_MOST,
+    RECONCILE,
     ImageRow,
     JobRun,
     ListedObject,
     Notes,
-    Stopped,
     Verdict,
     judge,
     listed_object,
@@ -30,9 +33,7 @@ from platevault.stores import inventory
 
 log = structlog.get_logger(__name__)
 
-JOB: Final = "reconcile"
 ORPHAN_AGE: Final = timedelta(hours=24)
-ACTIONS_MOST: Final = 1000
 OBJECTS_A_PAGE: Final = 10_000
 LOOKS_AT_ONCE: Final = 16
 
@@ -61,7 +62,7 @@ async def reconcile(
         if hand.why_not is not None:
             raise Stopped(hand.why_not)
 
-    return await keep_run(JOB, work, upkeep=upkeep, dry_run=not act)
+    return await keep_run(RECONCILE, work, upkeep=upkeep, dry_run=not act)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

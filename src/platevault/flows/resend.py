@@ -1,4 +1,4 @@
-"""What a collector should send again: images whose bytes were lost before the object store had them."""
+"""What a collector should send again: images whose bytes were lost, with a node or from the bucket."""
 
 from dataclasses import dataclass
 from typing import Final

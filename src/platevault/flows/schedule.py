@@ -8,12 +8,11 @@ import structlog
 
 from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Unavailable
-from platevault.flows.count_images import JOB as COUNT_IMAGES
-from platevault.flows.count_images import count_images
+from platevault.domain.upkeep import COUNT_IMAGES, RECONCILE, SCRUB
 from platevault.flows.generation import advance
 from platevault.flows.reconcile import reconcile
 from platevault.flows.scrub import scrub
-from platevault.flows.upkeep import Upkeep, forget_old_runs
+from platevault.flows.upkeep import Upkeep, count_images, forget_old_runs
 from platevault.stores.jobs import Job, run_jobs
 
 log = structlog.get_logger(__name__)
@@ -53,8 +52,8 @@ def scheduled_jobs(upkeep: Upkeep) -> tuple[Job, ...]:
     return (
         Job(name="advance-generation", cron="*/10 * * * *", work=_in_words("advance-generation", mark)),
         Job(name=COUNT_IMAGES, cron="*/10 * * * *", work=_in_words(COUNT_IMAGES, count)),
-        Job(name="reconcile-report", cron="17 */6 * * *", work=_in_words("reconcile-report", report)),
-        Job(name="scrub", cron="41 3 * * *", work=_in_words("scrub", read_again)),
+        Job(name=RECONCILE, cron="17 */6 * * *", work=_in_words(RECONCILE, report)),
+        Job(name=SCRUB, cron="41 3 * * *", work=_in_words(SCRUB, read_again)),
         Job(name="prune-job-runs", cron="29 4 * * *", work=_in_words("prune-job-runs", prune)),
     )
 

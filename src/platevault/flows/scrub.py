@@ -1,4 +1,6 @@
-"""Read a share of the bucket again, byte for byte, so that each image is looked at within a month; rot never goes unseen.
+"""Read a share of the bucket again, byte for byte, so that rot does not go unseen: run daily, all of it within a month.
+
+Where a thirtieth is more than the bytes that one run may read, it takes longer.
 
 A wrong digest is an alarm. With `act` the wrong bytes are copied to quarantine and the row becomes `missing`, so that a
 re-sent batch heals it; what stands under the key stays until then. A held image is never touched.
@@ -10,8 +12,9 @@ from typing import Final
 
 import structlog
 
+from platevault.domain.errors import Stopped
 from platevault.domain.images import ImageState
-from platevault.domain.upkeep import ImageRow, JobRun, Notes, Stopped
+from platevault.domain.upkeep import ACTIONS_MOST, SCRUB, ImageRow, JobRun, Notes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.quarantine import digest_of, quarantine
 from platevault.flows.upkeep import Upkeep, keep_run
@@ -20,12 +23,10 @@ from platevault.stores.job_runs import recent_runs
 
 log = structlog.get_logger(__name__)
 
-JOB: Final = "scrub"
 RUNS_A_ROUND: Final = 30
 BYTES_MOST: Final = 50 * 1024**3
 WRONG_UNDER: Final = "quarantine/scrub/"
 READS_AT_ONCE: Final = 4
-ACTIONS_MOST: Final = 1000
 REPORTS_READ: Final = 100
 
 
@@ -43,7 +44,7 @@ async def scrub(
     """
 
     async def work(notes: Notes) -> None:
-        past = await recent_runs(upkeep.database, JOB, most=REPORTS_READ)
+        past = await recent_runs(upkeep.database, SCRUB, most=REPORTS_READ)
         scrubber = _Scrubber(upkeep, notes, act=act, most=most)
         place = next((run.findings["cursor"] for run in past if "cursor" in run.findings), ["", ""])
         notes.facts["cursor"] = place
@@ -52,7 +53,7 @@ async def scrub(
             await scrubber.check(await inventory.rows_by_key(upkeep.database, _reported(past)))
         await _share(scrubber, (place[0], place[1]), runs_a_round=runs_a_round, bytes_most=bytes_most)
 
-    return await keep_run(JOB, work, upkeep=upkeep, dry_run=not act)
+    return await keep_run(SCRUB, work, upkeep=upkeep, dry_run=not act)
 
 
 def _reported(past: Sequence[JobRun]) -> list[str]:
@@ -60,7 +61,7 @@ def _reported(past: Sequence[JobRun]) -> list[str]:
 
 
 async def _share(scrubber: "_Scrubber", place: tuple[str, str], *, runs_a_round: int, bytes_most: int) -> None:
-    """Once around at most, beginning at `place`; the next run goes on where this one ends."""
+    """From `place` to the share's size or the end of the table; the next run goes on where this one ends."""
     notes, database = scrubber.notes, scrubber.upkeep.database
     left = -(-await inventory.count_stored(database) // max(1, runs_a_round))
     while left > 0 and notes.counts["bytes"] < bytes_most:

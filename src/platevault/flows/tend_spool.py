@@ -11,7 +11,7 @@ from platevault.domain.waiting import DeadLetter
 from platevault.flows.lane import UploadLane
 from platevault.flows.reception import Reception
 from platevault.stores.dead_letters import DeadFile
-from platevault.stores.losses import nodes
+from platevault.stores.nodes import nodes
 
 LISTED_MOST: Final = 1000
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import structlog
 
-from platevault.domain.errors import DatabaseUnavailable, VaultError
-from platevault.domain.upkeep import JobRun, Notes, Stopped
+from platevault.domain.errors import DatabaseUnavailable, Stopped, VaultError
+from platevault.domain.upkeep import COUNT_IMAGES, JobRun, Notes
 from platevault.stores.database import Database
-from platevault.stores.job_runs import prune_runs, record_run
+from platevault.stores.job_runs import image_states, prune_runs, record_run
 from platevault.stores.objects import ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -28,9 +28,9 @@ class Upkeep:
 
 
 async def keep_run(job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool) -> JobRun:
-    """Run `work` and keep what it noted, however it ends: `done`, `stopped`, or `failed` where a neighbour did not answer.
+    """Run `work` and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
 
-    Raises `DatabaseUnavailable` when the run cannot be kept. What a run did before it ended stays done.
+    Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
     """
     notes, started_at = Notes(), upkeep.now()
     outcome = "done"
@@ -57,6 +57,15 @@ async def keep_run(job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep
     say = log.info if outcome == "done" else log.warning
     say("job ended", job=job, outcome=outcome, dry_run=dry_run, reason=notes.facts.get("reason"), **run.counts)
     return run
+
+
+async def count_images(upkeep: Upkeep) -> JobRun:
+    """How many images are in each state, counted one by one and kept in `counts` of the run, for whoever shows it."""
+
+    async def work(notes: Notes) -> None:
+        notes.counts.update(await image_states(upkeep.database))
+
+    return await keep_run(COUNT_IMAGES, work, upkeep=upkeep, dry_run=True)
 
 
 async def forget_old_runs(upkeep: Upkeep) -> int:

@@ -27,6 +27,8 @@ RETRIES: Final = 4
 ASK_AGAIN_SECONDS: Final = 1.0
 # Who asks how the database is does not wait behind those who use it, nor as long as they do.
 ASIDE_TIMEOUT_SECONDS: Final = 2.0
+# One for whoever asks whether it is there, one for whoever counts.
+ASIDE_CONNECTIONS: Final = 2
 
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _WAITED_TOO_LONG = {"55P03", "57014"}  # lock not available, statement timeout
@@ -45,7 +47,7 @@ class Conflict(Exception):
 
 
 class Database:
-    """The one door to PostgreSQL. `transaction` and `reading` are all that there is."""
+    """The one door to PostgreSQL: `transaction`, `reading`, and for whoever has a connection of his own for long, `migrating`."""
 
     def __init__(self, engine: AsyncEngine, *, aside: "Database | None" = None) -> None:
         self._engine = engine
@@ -58,7 +60,12 @@ class Database:
     def open(cls, url: str, *, pool_size: int) -> "Database":
         """A pool of at most `pool_size` connections; nothing is connected yet."""
         aside = cls(
-            _engine(url, pool_size=1, wait_seconds=ASIDE_TIMEOUT_SECONDS, statement_seconds=ASIDE_TIMEOUT_SECONDS)
+            _engine(
+                url,
+                pool_size=ASIDE_CONNECTIONS,
+                wait_seconds=ASIDE_TIMEOUT_SECONDS,
+                statement_seconds=ASIDE_TIMEOUT_SECONDS,
+            )
         )
         engine = _engine(
             url, pool_size=pool_size, wait_seconds=POOL_TIMEOUT_SECONDS, statement_seconds=STATEMENT_TIMEOUT_SECONDS
@@ -67,7 +74,7 @@ class Database:
 
     @property
     def aside(self) -> "Database":
-        """The same database on one connection apart: it answers how things are while all others are in use."""
+        """The same database on two connections apart: it answers how things are while all others are in use."""
         return self._aside or self
 
     def refuse_while_down(self) -> None:

@@ -1,4 +1,4 @@
-"""Images that a node took with it, and what its collectors should send again."""
+"""Images whose bytes are gone, with a node or from the bucket, and what their collectors should send again."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -7,19 +7,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.errors import InvalidRequest, Missing
-from platevault.domain.losses import LostImage, Node
+from platevault.domain.losses import LostImage
 from platevault.stores.database import Database
+from platevault.stores.nodes import nodes
 
 ALIVE_SECONDS: Final = 300
 AT_ONCE: Final = 1000
 COUNTED_MAX: Final = 100_000
 
-_NODES: Final = text("""
-    SELECT n.node_id, n.host, n.lost_at, n.first_seen_at, greatest(n.api_seen_at, n.worker_seen_at) AS seen_at,
-        extract(epoch FROM now() - greatest(n.api_seen_at, n.worker_seen_at))::float AS silent_seconds,
-        (SELECT count(*) FROM images i WHERE i.state = 'pending' AND i.spool_node = n.node_id) AS pending
-    FROM nodes n WHERE CAST(:node AS uuid) IS NULL OR n.node_id = :node ORDER BY n.first_seen_at, n.node_id
-""")
 _IN_TROUBLE: Final = text("""
     SELECT (SELECT count(*) FROM (SELECT FROM images WHERE state = 'missing' LIMIT :most) AS them) AS missing,
            (SELECT count(*) FROM (SELECT FROM images WHERE dead_at IS NOT NULL LIMIT :most) AS them) AS dead
@@ -50,13 +45,6 @@ async def in_trouble(database: Database) -> tuple[int, int]:
     async with database.reading() as connection:
         row = (await connection.execute(_IN_TROUBLE, {"most": COUNTED_MAX})).one()
     return row.missing, row.dead
-
-
-async def nodes(database: Database, *, node_id: UUID | None = None) -> list[Node]:
-    """Every node of this vault, or the one, with what waits in its spool."""
-    async with database.reading() as connection:
-        rows = (await connection.execute(_NODES, {"node": node_id})).mappings()
-        return [Node(**row) for row in rows]
 
 
 async def declare_lost(database: Database, *, node_id: UUID) -> int:

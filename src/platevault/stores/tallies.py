@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.measures import Series
+from platevault.domain.upkeep import COUNT_IMAGES
 from platevault.stores.database import Database
 
 # A number past this is cut: an index of millions takes too long to be counted every few seconds.
@@ -60,7 +61,6 @@ _NEWEST_RUNS: Final = text("""
     ) AS newest
 """)
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-COUNT_IMAGES: Final = "count-images"
 
 
 async def tally(database: Database, *, node_id: UUID, found: dict[Series, float]) -> None:
@@ -94,8 +94,8 @@ def _of_run(run: RowMapping) -> Iterator[tuple[Series, float]]:
         return
     yield ("job_ended_seconds", (job,)), float(run["ended"])
     yield ("job_outcome", (job, run["outcome"])), 1.0
-    counts = [(what, number) for what, number in run["counts"].items() if _is_count(what, number)][:COUNTS_MAX]
-    for what, number in counts:
+    worded = ((str(what).replace(" ", "_"), number) for what, number in run["counts"].items())
+    for what, number in [(what, number) for what, number in worded if _is_count(what, number)][:COUNTS_MAX]:
         if job == COUNT_IMAGES:
             yield ("images", (what,)), float(number)
         else:

@@ -45,7 +45,7 @@ async def post_batch(
     try:
         receipt = await accept(body.chunks(), delivery, reception=vault.reception)
     except VaultError:
-        # The answer goes out now; what is still on its way of a small body, the connection throws away (web/wire).
+        # The answer goes out now; what is still on its way of a small body, the connection throws away (web/connections).
         request.state.must_close = body.must_close
         raise
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from platevault.web import wire
-from platevault.web.wire import HEAD_BYTES_MAX, ImpatientProtocol
+from platevault.web import connections
+from platevault.web.connections import HEAD_BYTES_MAX, ImpatientProtocol
 from platevault.web.wired import DISCARD_BYTES_MAX
 
 
@@ -27,7 +27,7 @@ async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: AN
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(wire, "HEAD_WITHIN_SECONDS", 0.6)
+    monkeypatch.setattr(connections, "HEAD_WITHIN_SECONDS", 0.6)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = int(probe.getsockname()[1])
@@ -101,7 +101,7 @@ def test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken(po
 def test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "connections_max", lambda: 3)
+    monkeypatch.setattr(connections, "connections_max", lambda: 3)
     held = [connect(port) for _ in range(3)]
     for connection in held:
         connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -123,8 +123,8 @@ def test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_ther
 def test_at_the_cap_connections_without_a_request_make_way_for_one_that_has_one(
     port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(wire, "HEAD_WITHIN_SECONDS", 30)
-    monkeypatch.setattr(wire, "connections_max", lambda: 3)
+    monkeypatch.setattr(connections, "HEAD_WITHIN_SECONDS", 30)
+    monkeypatch.setattr(connections, "connections_max", lambda: 3)
     held = [connect(port) for _ in range(3)]
     for connection in held:
         connection.sendall(sent)
@@ -170,7 +170,7 @@ def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_siz
             while sent < 50 * DISCARD_BYTES_MAX:
                 sent += connection.send(b"x" * 65536)
         assert sent < 20 * DISCARD_BYTES_MAX
-    monkeypatch.setattr(wire, "DISCARD_WITHIN_SECONDS", 0.4)
+    monkeypatch.setattr(connections, "DISCARD_WITHIN_SECONDS", 0.4)
     with post(port, 1000, path=path) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         began = time.monotonic()
