@@ -36,6 +36,14 @@ def _no_settings_of_the_operator() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_marker_of_the_test_before(request: pytest.FixtureRequest) -> None:
+    """Tests share a bucket and have databases of their own: the restore marker of the one before would stop this one."""
+    for name in {"seaweed", "minio"} & set(request.fixturenames):
+        s3: S3Server = request.getfixturevalue(name)
+        s3.client().remove_object(s3.bucket, "meta/generation")
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Embedded]:
     """One PostgreSQL and one SeaweedFS for the session."""

@@ -32,12 +32,7 @@ def inherited_environment() -> dict[str, str]:
 
 
 def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) -> dict[str, str]:
-    """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port.
-
-    Tests share a bucket and have databases of their own: the restore marker of the one before would stop this one.
-    """
-    if ":" in s3.endpoint:  # a real one
-        s3.client().remove_object(s3.bucket, "meta/generation")
+    """What a service needs: these servers, a spool in `folder`, fixed tokens, any free port."""
     return {
         **inherited_environment(),
         "HOME": str(folder),

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -33,9 +34,9 @@ def connect(at: Service) -> socket.socket:
     return socket.create_connection((url.host, url.port), timeout=15)
 
 
-def head(length: int | None, **more: str) -> bytes:
+def head(length: int | None, *, path: str = "/v1/detections", **more: str) -> bytes:
     lines = [
-        "POST /v1/detections HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         f"Content-Type: {CONTENT_TYPE}",
         f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked",
@@ -88,6 +89,54 @@ def test_a_client_that_sends_before_it_listens_still_sees_why_it_is_refused(runn
         except OSError:
             pass
         assert answer_of(connection)[0] == (413 if length > 4 * MEBI else 401)
+
+
+NEXT = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def both_answers(connection: socket.socket, first: bytes) -> list[int]:
+    """The statuses of what is sent first and of the next request, for which the client waits for the first answer."""
+    connection.sendall(first)
+    _, data = answer_of(connection)
+    with contextlib.suppress(OSError):
+        connection.sendall(NEXT)
+        while data.count(b"HTTP/1.1 ") < 2 and (more := connection.recv(65536)):
+            data += more
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "more"),
+    [
+        ("/v1/detections", 1000, {"Expect": "100-continue"}),
+        ("/v1/detections", None, {}),
+        ("/v1/detections", 3 * MEBI, {}),
+        ("/v1/search", 1000, {"Expect": "100-continue"}),
+        ("/v1/nothing", None, {}),
+        ("/healthz", 1000, {"Expect": "100-continue"}),
+    ],
+)
+def test_after_an_answer_without_a_look_at_the_body_the_next_request_is_never_taken_for_the_body(
+    running: Service, path: str, length: int | None, more: dict[str, str]
+) -> None:
+    with connect(running) as connection:
+        assert len(both_answers(connection, head(length, path=path, **more))) == 1, "the connection ends"
+
+
+def test_a_refused_body_that_is_small_costs_no_connection(running: Service) -> None:
+    for first in (head(1000) + b"x" * 1000, head(0), head(1000, path="/v1/nothing") + b"x" * 1000):
+        with connect(running) as connection:
+            assert both_answers(connection, first)[1:] == [200]
+
+
+def test_a_client_that_sends_a_batch_and_closes_its_side_has_its_answer(running: Service) -> None:
+    body = a_batch().body()
+    with connect(running) as connection:
+        connection.sendall(head(len(body), Authorization=f"Bearer {COLLECTOR_TOKEN}") + body)
+        connection.shutdown(socket.SHUT_WR)
+        assert answer_of(connection)[0] == 201
+        while connection.recv(65536):
+            pass
 
 
 def test_a_connection_that_ends_in_the_middle_of_the_body_leaves_nothing(running: Service, tmp_path: Path) -> None:

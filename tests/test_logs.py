@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,73 @@ def test_what_was_logged_last_is_there_when_the_process_ends() -> None:
     program = "from platevault.logs import set_up_logs; import structlog; set_up_logs('info'); structlog.get_logger().info('bye')"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=20)
     assert json.loads(ended.stdout)["event"] == "bye"
+
+
+def test_a_pipe_that_refuses_for_now_is_waited_for() -> None:
+    """Somebody who shares the pipe has made it non-blocking."""
+    program = f"""
+import structlog
+from platevault.logs import LINES_WAITING_MAX, set_up_logs
+set_up_logs("info")
+log = structlog.get_logger()
+for number in range({LINES_WAITING_MAX // 3}):
+    log.info("line", number=number)
+"""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=writer)
+    os.close(writer)
+    time.sleep(1)
+    with os.fdopen(reader, "rb") as lines:
+        numbers = [json.loads(line)["number"] for line in lines]
+    assert process.wait(10) == 0
+    assert numbers == list(range(LINES_WAITING_MAX // 3))
+
+
+def test_a_reader_that_is_gone_stops_nothing() -> None:
+    program = """
+import sys, time
+import structlog
+from platevault.logs import set_up_logs
+set_up_logs("info")
+for number in range(5000):
+    structlog.get_logger().info("line", number=number)
+time.sleep(0.5)
+structlog.get_logger().info("and one more")
+sys.stderr.write("went on")
+"""
+    for is_blocking in (True, False):
+        reader, writer = os.pipe()
+        os.set_blocking(writer, is_blocking)
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        assert os.read(reader, 10)
+        os.close(reader)
+        _, said = process.communicate(timeout=20)
+        assert (process.returncode, said) == (0, b"went on")
+
+
+def test_lines_for_which_the_disk_has_no_room_are_counted(tmp_path: Path) -> None:
+    """A limit on the file's size stands for the full disk; it is lifted."""
+    program = """
+import resource, signal, time
+import structlog
+from platevault.logs import set_up_logs
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+set_up_logs("info")
+log = structlog.get_logger()
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+for _ in range(2):
+    for number in range(7):
+        log.info("line", number=number)
+    time.sleep(0.3)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.info("room again")
+"""
+    with (tmp_path / "log").open("wb") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=20)
+    events = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert [(event["event"], event.get("number")) for event in events] == [
+        ("room again", None),
+        ("log lines dropped", 14),
+    ]

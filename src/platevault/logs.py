@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import queue
+import select
 import sys
 import threading
 import time
@@ -106,14 +107,28 @@ class Lines(io.TextIOBase):
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 texts.append(json.dumps({"event": "log lines dropped", "level": "warning", "number": dropped}) + "\n")
-            self._write("".join(texts).encode())
+            lost = self._write("".join(texts).encode()).count(b"\n")
+            if lost:  # the line that says how many is the last of them
+                self._dropped += lost + dropped - bool(dropped)
             for _ in range(taken):
                 self._waiting.task_done()
 
-    def _write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full; there is no place to say so
+    def _write(self, data: bytes) -> bytes:
+        """What could not be written: nobody reads any more, or the disk is full; there is no place to say so now."""
+        with contextlib.suppress(OSError):
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                except BlockingIOError:  # whoever shares the pipe made it so
+                    _wait_for_room(self._descriptor)
+        return data
+
+
+def _wait_for_room(descriptor: int) -> None:
+    """Until something can be written, or nobody reads any more."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    poll.poll()
 
 
 def _stream() -> TextIO:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from platevault.domain.errors import StoreUnavailable
+from platevault.domain.errors import StoreBusy, StoreUnavailable
 from platevault.flows.upkeep import Upkeep
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.memory import MemoryStore
@@ -85,4 +85,21 @@ class Unreliable(MemoryStore):
     async def get(self, key: str) -> bytes | None:
         if self.silent:
             raise StoreUnavailable(f"could not get {key}")
+        return await super().get(key)
+
+    async def check(self) -> None:
+        if self.silent:
+            raise StoreUnavailable("could not check")
+
+
+class Rotten(MemoryStore):
+    """Takes puts, and gives no answer to who wants the bytes of one of the `rotten`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rotten: set[str] = set()
+
+    async def get(self, key: str) -> bytes | None:
+        if key in self.rotten:
+            raise StoreBusy(f"could not get {key}")
         return await super().get(key)

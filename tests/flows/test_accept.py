@@ -27,6 +27,8 @@ from platevault.flows.accept import accept
 from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
 from platevault.stores.database import Database
+from platevault.stores.objects import NewObject
+from platevault.stores.objects.memory import MemoryStore
 from tests.deliveries import (
     CONTENT_TYPE,
     Batch,
@@ -514,3 +516,23 @@ async def test_a_sending_time_outside_the_calendar_refuses_the_batch(node: Node,
     with pytest.raises(BatchRefused):
         await node.send(batch)
     assert node.spool_files() == []
+
+
+async def test_who_waits_for_the_store_holds_no_place(migrated: Database, tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    class SlowStore(MemoryStore):
+        async def create(self, key: str, new: NewObject) -> bool:
+            await go_on.wait()
+            return await super().create(key, new)
+
+    node = await a_node(migrated, tmp_path / "spool", objects=SlowStore())
+    waiting = [asyncio.create_task(node.send(a_batch(), stored=True)) for _ in range(3)]
+    for _ in range(200):
+        if len(node.reception.uploads) == 3 and not node.reception.bodies:
+            break
+        await asyncio.sleep(0.02)
+    assert not node.reception.bodies, "others may send meanwhile"
+    assert not any(task.done() for task in waiting)
+    go_on.set()
+    assert {receipt.body["durability"] for receipt in await asyncio.gather(*waiting)} == {"stored"}

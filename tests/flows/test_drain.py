@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import uuid
 from pathlib import Path
 
@@ -187,9 +188,7 @@ async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrate
         assert len(node.spool_files()) == 2, "nobody takes it away while its row is being written"
     # and here it died
     await node.recover()
-    assert [file.split("/")[0] for file in node.spool_files()] == ["ready"], (
-        "no row names the letter, and one names the file"
-    )
+    assert len(node.spool_files()) == 2, "its image waits, and nobody knows which copy will be needed"
     for _ in range(REFUSALS_MAX + 1):
         await node.leases_end()
         await node.drain()
@@ -335,3 +334,108 @@ def test_dead_letters_have_a_cap_of_their_own(tmp_path: Path) -> None:
         pass
     assert spool.used() == 0
     assert spool.dead.used() == 10
+
+
+async def test_a_row_that_a_restored_dump_made_forget_its_dead_letter_finds_it(
+    migrated: Database, tmp_path: Path
+) -> None:
+    store = PickyStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    batches = [a_batch(), a_batch()]
+    for batch in batches:
+        await node.send(batch)
+        await node.uploaded()
+    for _ in range(REFUSALS_MAX + 1):
+        await node.leases_end()
+        await node.drain()
+    assert len(node.spool_files()) == 2
+    waits = "UPDATE images SET dead_at = NULL, refusals = 0, spool_file = 'gone.batch', spool_offset = 7"
+    await node.run(f"{waits} WHERE state = 'pending' AND detection_id = :id", id=batches[0].ids[0])
+    missing = (
+        "UPDATE images SET state = 'missing', dead_at = NULL, spool_node = NULL, spool_file = NULL, spool_offset = NULL"
+    )
+    await node.run(f"{missing} WHERE state = 'pending' AND detection_id = :id", id=batches[1].ids[0])
+    store.refused = "nothing"
+    await node.recover()
+    await node.leases_end()
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+    await node.recover()
+    assert node.spool_files() == []
+
+
+async def test_a_letter_without_a_row_stays(node: Node) -> None:
+    with node.lane.spool.dead.keep("evt-nobody_full", b"the only copy"):
+        pass
+    await node.recover()
+    assert node.spool_files() == ["dead/evt-nobody_full.image"]
+
+
+async def test_what_the_store_has_is_stored_although_its_spool_file_is_gone(migrated: Database, tmp_path: Path) -> None:
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    batch = a_batch()
+    receipt = await dead.send(batch)
+    await dead.uploaded()
+    node = await a_node(migrated, tmp_path / "spool")
+    images = receipt.body["detections"][0]["images"]
+    new = {"content_type": "image/jpeg", "metadata": {}}
+    await node.objects.create(images["full"]["key"], NewObject(data=batch.parts[f"{batch.ids[0]}_full"], **new))
+    await node.objects.create(images["crop"]["key"], NewObject(data=b"other bytes", **new))
+    for file in (node.folder / "ready").iterdir():
+        file.unlink()
+    await node.leases_end()
+    await node.drain()
+    states = await node.states()
+    assert states[f"{batch.ids[0]}_full"] == "stored"
+    assert states[f"{batch.ids[0]}_crop"] == "missing"
+
+
+async def test_one_image_that_the_disk_does_not_give_keeps_no_other_waiting(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    await dead.send(a_batch(3))
+    await dead.uploaded()
+    node = await a_node(migrated, tmp_path / "spool")
+    [row] = await node.rows("SELECT spool_offset FROM images ORDER BY spool_offset LIMIT 1")
+    read, broken = os.pread, True
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if broken and offset == row["spool_offset"]:
+            raise OSError(5, "Input/output error")
+        return read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    await node.leases_end()
+    await node.drain()
+    assert sorted((await node.states()).values()) == ["pending"] + ["stored"] * 5
+    broken = False
+    await node.leases_end()
+    await node.drain()
+    assert set((await node.states()).values()) == {"stored"}
+
+
+async def test_an_object_that_cannot_be_read_under_the_key_of_one_image_is_no_trouble_of_the_others(
+    migrated: Database, tmp_path: Path
+) -> None:
+    class RottenStore(MemoryStore):
+        async def get(self, key: str) -> bytes | None:
+            if "_crop" in key:
+                raise StoreBusy("SlowDownRead")
+            return await super().get(key)
+
+    store = RottenStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    receipt = await dead.send(a_batch(3))
+    await dead.uploaded()
+    key = receipt.body["detections"][0]["images"]["crop"]["key"]
+    await store.create(key, NewObject(data=b"rotten", content_type="image/jpeg", metadata={}))
+    for _ in range(3):
+        await node.leases_end()
+        await node.drain()
+        assert not node.lane.breaker.is_open
+    assert sorted((await node.states()).values()) == ["pending"] + ["stored"] * 5
+    [row] = await node.rows("SELECT refusals, last_error FROM images WHERE state = 'pending'")
+    assert row["refusals"] == 3
+    assert "cannot be read" in str(row["last_error"])

@@ -13,9 +13,10 @@ from platevault.flows.rebuild import rebuild
 from platevault.flows.reconcile import reconcile
 from platevault.stores.database import Database
 from platevault.stores.objects import NewObject
+from platevault.stores.objects.memory import MemoryStore
 from platevault.stores.objects.s3 import S3Store
 from tests.deliveries import Batch, a_jpeg
-from tests.flows.keeping import AT_ONCE, ORPHAN, an_object, an_old_dump, bytes_of, key_of, stored, upkeep_of
+from tests.flows.keeping import AT_ONCE, ORPHAN, Rotten, an_object, an_old_dump, bytes_of, key_of, stored, upkeep_of
 from tests.receptions import Node, a_node
 from tests.servers import Databases, S3Server
 
@@ -111,7 +112,7 @@ async def test_an_old_dump_costs_no_object_and_rebuild_brings_back_what_metadata
             receipt = await node.send(batch)
             assert receipt.status_code == 200
             for entry in receipt.body["detections"]:
-                assert (entry["status"], entry["differs"]) == ("duplicate", ["plate", "confidence"])
+                assert (entry["status"], "differs" in entry) == ("duplicate", False)
             assert (await node.send(batch)).replayed
         assert await all_of(node) == wanted
         assert await bytes_of(node) == objects
@@ -261,3 +262,161 @@ async def _rename_collector(node: Node, key: str) -> None:
 
 def _with(metadata: Any, **changes: Any) -> Any:
     return type(metadata)(**{name: getattr(metadata, name) for name in metadata.__slots__} | changes)
+
+
+READ: dict[str, Any] = {
+    "candidates": [{"plate": "QX417Z8", "confidence": 0.5}],
+    "region": "de-by",
+    "box": {"x": 1, "y": 2, "width": 30, "height": 10},
+    "vehicle": {"type": "van", "color": "white"},
+    "direction": "in",
+    "heading_degrees": 271.5,
+    "data": {"lane": {"speed": 31.25}, "of": [1, None]},
+}
+WHOLE = """
+    SELECT detection_id, collector_id, batch_id, camera_id, captured_at, plate, plate_searchable, confidence, candidates, region,
+        box, vehicle, direction, heading_degrees, data, retain_until, clock_suspect, erased_at, rebuilt FROM detections ORDER BY 1
+"""
+
+
+async def test_a_batch_that_is_repeated_after_a_rebuild_brings_back_what_the_camera_read_once(
+    node: Node, empty: Database, tmp_path: Path
+) -> None:
+    batch = await stored(node, 2, **READ)
+    other = await a_node(empty, tmp_path / "other", objects=node.objects)
+    await rebuild(upkeep_of(other), act=True)
+    assert await other.rows("SELECT * FROM batches") == []
+
+    receipt = await other.send(batch)
+    assert (receipt.status_code, receipt.replayed) == (200, False)
+    assert [(entry["status"], "differs" in entry) for entry in receipt.body["detections"]] == [("duplicate", False)] * 2
+    assert await other.rows(WHOLE) == await node.rows(WHOLE)
+    again = await other.send(batch)
+    assert (again.status_code, again.body, again.replayed) == (200, receipt.body, True)
+    assert len(await other.rows("SELECT * FROM batches")) == 1
+
+    changed = batch.renamed()
+    changed.manifest["detections"] = [{**one, "plate": "FORGED"} for one in batch.manifest["detections"]]
+    receipt = await other.send(changed)
+    assert [entry["differs"] for entry in receipt.body["detections"]] == [["plate"]] * 2
+    assert await other.rows(WHOLE) == await node.rows(WHOLE)
+
+
+async def test_a_batch_that_says_something_else_than_the_objects_fills_no_rebuilt_row(
+    node: Node, empty: Database, tmp_path: Path
+) -> None:
+    batch = await stored(node)
+    other = await a_node(empty, tmp_path / "other", objects=node.objects)
+    await rebuild(upkeep_of(other), act=True)
+    before = await other.rows(WHOLE)
+    (one,) = batch.manifest["detections"]
+    bare = {**one, "images": {}}
+    for status, differs, manifest in (
+        ("duplicate", ["camera_id", "plate", "confidence"], {"detections": [{**one, "camera_id": "lane-2"}]}),
+        (
+            "duplicate",
+            ["captured_at", "plate", "confidence"],
+            {"detections": [{**one, "captured_at": "2026-01-01T00:00:00Z"}]},
+        ),
+        ("conflict", ["collector_id"], {"collector_id": "gate-2"}),
+    ):
+        changed = batch.renamed()
+        changed.manifest |= manifest
+        (entry,) = (await other.send(changed)).body["detections"]
+        assert (entry["status"], entry["differs"]) == (status, differs)
+    changed = Batch(manifest={**batch.renamed().manifest, "detections": [bare]})
+    changed.parts[f"{batch.ids[0]}_full"] = a_jpeg("red")
+    bare["images"] = {"full": {}}
+    (entry,) = (await other.send(changed)).body["detections"]
+    assert (entry["status"], entry["differs"]) == ("conflict", ["images.full"])
+    assert await other.rows(WHOLE) == before
+    assert "differs" not in (await other.send(batch)).body["detections"][0]
+    assert await other.rows(WHOLE) == await node.rows(WHOLE)
+
+
+async def test_a_rebuilt_row_that_was_erased_is_not_filled(node: Node, empty: Database, tmp_path: Path) -> None:
+    batch = await stored(node)
+    other = await a_node(empty, tmp_path / "other", objects=node.objects)
+    await rebuild(upkeep_of(other), act=True)
+    await other.run("UPDATE detections SET erased_at = now()")
+    before = await other.rows(WHOLE)
+    assert (await other.send(batch)).body["detections"][0]["status"] == "duplicate"
+    assert await other.rows(WHOLE) == before
+
+
+async def test_objects_that_cannot_be_read_are_named_and_the_others_come_back(
+    migrated: Database, empty: Database, tmp_path: Path
+) -> None:
+    store = Rotten()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await stored(node, 8)
+    other = await a_node(empty, tmp_path / "other", objects=store)
+    keys = sorted(await bytes_of(node))
+    store.rotten.update(keys[::2])
+    for images in (8, 0):
+        run = await rebuild(upkeep_of(other), act=True)
+        assert (run.outcome, run.counts.get("images rebuilt", 0)) == ("done", images)
+        assert run.findings["examples"]["unreadable"] == keys[::2]
+    store.rotten = set(keys)
+    assert (await rebuild(upkeep_of(node), act=True)).outcome == "done", "nothing is read that has its row"
+    await node.run("DELETE FROM images")
+    assert (await rebuild(upkeep_of(node), act=True)).outcome == "failed"
+
+
+FORGED = {
+    "a camera with a NUL": {"camera-id": "a%00b"},
+    "a camera that is longer than any": {"camera-id": "y" * 1000},
+    "a batch that is longer than any": {"batch-id": "x" * 300},
+    "a batch with a NUL": {"batch-id": "a%00b"},
+    "a time before the calendar": {"captured-at": "0001-01-01T00:00:00+14:00"},
+    "a time past the calendar": {"captured-at": "9999-12-31T23:59:59-14:00"},
+    "an end before the calendar": {"retain-until": "0001-01-01T00:00:00+14:00"},
+    "an end past the calendar": {"retain-until": "9999-12-31T23:59:59-14:00"},
+    "a digest with spaces": {"sha256": "+".join(["ab"] * 32)},
+}
+
+
+@pytest.mark.parametrize("changes", FORGED.values(), ids=FORGED)
+async def test_an_object_that_says_what_no_receipt_would_take_is_listed_and_the_others_come_back(
+    node: Node, empty: Database, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    batch = await stored(node, 2)
+    key = key_of(batch)
+    odd = key
+    if "captured-at" in changes:
+        odd = f"full/{changes['captured-at'][:10].replace('-', '/')}/{batch.ids[0]}_full.jpg"
+    standing = await node.objects.stat(key)
+    assert standing is not None
+    await node.objects.copy(key, odd, metadata={**standing.metadata, **changes})
+    if odd != key:
+        await node.objects.delete(key)
+    other = await a_node(empty, tmp_path / "other", objects=node.objects)
+    run = await rebuild(upkeep_of(other), act=True)
+    assert (run.outcome, run.counts["images rebuilt"]) == ("done", 3)
+    listed = {what: keys for what, keys in run.findings["examples"].items() if what != "without row"}
+    assert list(listed.values()) == [[odd]]
+
+
+async def test_a_foreign_key_that_the_database_cannot_store_is_named_by_its_escape(node: Node) -> None:
+    class Odd(MemoryStore):
+        async def list(self, prefix: str) -> AsyncIterator[tuple[str, int, datetime]]:
+            async for one in super().list(prefix):
+                yield one
+            yield "notes/a\x00b", 1, datetime.now(UTC)
+
+    node.objects = Odd()
+    run = await rebuild(upkeep_of(node))
+    assert run.findings["examples"] == {"foreign": ["notes/a\\x00b"]}
+
+
+async def test_rows_are_made_from_an_unknown_bucket_only_by_a_database_that_is_new(node: Node) -> None:
+    await stored(node)
+    await advance(upkeep_of(node))
+    await node.run("DELETE FROM images")
+    await node.run("UPDATE generation SET vault_id = gen_random_uuid()")
+    run = await rebuild(upkeep_of(node), act=True)
+    assert run.outcome == "stopped"
+    assert "another vault's" in run.findings["reason"]
+    assert (await rebuild(upkeep_of(node))).counts["without row"] == 2, "a report is still made"
+    await node.run("UPDATE generation SET number = 0")
+    assert (await rebuild(upkeep_of(node), act=True)).counts["images rebuilt"] == 2

@@ -8,14 +8,30 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import StoreUnavailable
-from platevault.domain.upkeep import JobRun
+from platevault.domain.upkeep import UNMARKED_MOST, JobRun
 from platevault.flows.generation import KEY, advance, confirm_restore, marker
+from platevault.flows.rebuild import rebuild
 from platevault.flows.reconcile import reconcile
+from platevault.flows.scrub import scrub
+from platevault.flows.upkeep import Upkeep
+from platevault.stores.acting import acting_alone
 from platevault.stores.database import Database
 from platevault.stores.job_runs import latest_run
+from platevault.stores.objects import NewObject
 from platevault.stores.objects.memory import MemoryStore
 from tests.deliveries import a_batch, a_jpeg
-from tests.flows.keeping import AT_ONCE, ORPHAN, Eventful, Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.flows.keeping import (
+    AT_ONCE,
+    ORPHAN,
+    Eventful,
+    Rotten,
+    Unreliable,
+    an_object,
+    bytes_of,
+    key_of,
+    stored,
+    upkeep_of,
+)
 from tests.receptions import DeadStore, Node, a_node
 
 
@@ -455,7 +471,12 @@ async def test_a_store_that_does_not_answer_ends_the_run_before_anything_is_done
 
 
 async def test_a_marker_that_cannot_be_read_stops_everything_too(node: Node) -> None:
-    contents = (b"", b"not json", b'{"number": "7"}', b'{"number": true}', b'{"number": -1}', b"[]")
+    contents = (
+        *(b"", b"not json", b'{"number": "7"}', b'{"number": true}', b'{"number": -1}', b"[]", b"null", b"\xff\xfe"),
+        *(b'{"number": 4611686018427387904}', b'{"number": 1e999}', b'{"number": ' + b"9" * 900 + b"}"),
+        *(b'{"number": 1, "vault": 7}', b'{"number": 1, "vault": "x"}', b'{"number": 1}' + b" " * 1024),
+        *(b"[" * 1000, b"[" * 100_000),
+    )
     upkeep = upkeep_of(node)
     for times, content in enumerate(contents, start=1):
         await node.objects.delete(KEY)
@@ -471,6 +492,152 @@ async def test_a_marker_that_cannot_be_read_stops_everything_too(node: Node) -> 
 
 async def test_two_that_advance_at_once_leave_the_higher_number(node: Node) -> None:
     upkeep = upkeep_of(node)
+    await advance(upkeep)
     await asyncio.gather(*(advance(upkeep) for _ in range(5)))
     found = await marker(database=node.database, objects=node.objects)
-    assert (found.database, found.bucket) == (5, 5)
+    assert (found.database, found.bucket) == (6, 6)
+
+
+async def test_an_unlikely_number_is_not_gone_past(node: Node) -> None:
+    """Or no number would be left."""
+    await an_object(node, KEY, b'{"number": 4611686018427387903}')
+    assert (await acted(node)).outcome == "stopped"
+    assert (await confirm_restore(upkeep_of(node))).bucket == 1
+    assert (await advance(upkeep_of(node))).bucket == 2
+
+
+async def test_another_vaults_bucket_stops_everything_until_an_operator_confirms(node: Node) -> None:
+    """Although its number is the lower one."""
+    upkeep = upkeep_of(node)
+    await advance(upkeep)
+    await node.run("UPDATE generation SET vault_id = gen_random_uuid(), number = 7")
+    await an_object(node)
+    before = await node.objects.get(KEY)
+    for _ in range(2):
+        found = await advance(upkeep)
+        assert (found.database, found.bucket, found.is_of_another_vault) == (7, 1, True)
+        run = await acted(node)
+        assert run.outcome == "stopped"
+        assert "another vault's" in run.findings["reason"]
+        assert (await scrub(upkeep, act=True)).outcome == "stopped"
+    assert await node.objects.get(KEY) == before
+    assert set(await bytes_of(node)) == {ORPHAN}
+    assert (await confirm_restore(upkeep)).bucket == 8
+    assert (await acted(node)).counts["quarantined"] == 1
+    assert (await advance(upkeep)).bucket == 9
+
+
+async def test_a_marker_that_another_vault_writes_at_the_same_moment_is_never_overwritten(node: Node) -> None:
+    other = b'{"number": 0, "vault": "00000000-0000-0000-0000-000000000001"}'
+    store = node.objects
+
+    class Late(MemoryStore):
+        async def stat(self, key: str) -> Any:
+            found = await store.stat(key)
+            looks.append(key)
+            if len(looks) == 2 and found is None:
+                await an_object(node, KEY, other)
+            return found
+
+        async def get(self, key: str) -> bytes | None:
+            return await store.get(key)
+
+        async def create(self, key: str, new: NewObject) -> bool:
+            return await store.create(key, new)
+
+    looks: list[str] = []
+    upkeep = Upkeep(database=node.database, objects=Late(), now=lambda: datetime.now(UTC))
+    assert (await advance(upkeep)).is_of_another_vault
+    assert await store.get(KEY) == other
+
+
+async def test_a_bucket_without_marker_stops_a_database_that_has_counted(node: Node) -> None:
+    upkeep = upkeep_of(node)
+    for _ in range(UNMARKED_MOST + 1):
+        await advance(upkeep)
+    await node.objects.delete(KEY)
+    await an_object(node)
+    assert (await advance(upkeep)).lags
+    assert await node.objects.get(KEY) is None
+    run = await acted(node)
+    assert run.outcome == "stopped"
+    assert "no restore marker" in run.findings["reason"]
+    assert (await confirm_restore(upkeep)).bucket == UNMARKED_MOST + 2
+    assert (await acted(node)).counts["quarantined"] == 1
+
+
+async def test_a_bucket_that_took_no_marker_is_no_strangers_when_it_takes_one_again(node: Node) -> None:
+    class Full(MemoryStore):
+        async def create(self, key: str, new: NewObject) -> bool:
+            raise StoreUnavailable(f"could not put {key}")
+
+    for _ in range(UNMARKED_MOST + 3):
+        with pytest.raises(StoreUnavailable):
+            await advance(Upkeep(database=node.database, objects=Full(), now=lambda: datetime.now(UTC)))
+    found = await advance(upkeep_of(node))
+    assert (found.database, found.bucket) == (UNMARKED_MOST, UNMARKED_MOST)
+    assert (await advance(upkeep_of(node))).bucket == UNMARKED_MOST + 1
+
+
+async def test_a_marker_of_an_older_version_is_taken_over(node: Node) -> None:
+    await an_object(node, KEY, b'{"number": 1}')
+    await node.run("UPDATE generation SET number = 1")
+    assert (await acted(node)).outcome == "done"
+    assert (await advance(upkeep_of(node))).bucket == 2
+    assert b'"vault"' in (await node.objects.get(KEY) or b"")
+
+
+class Slow(MemoryStore):
+    """Lets others in between."""
+
+    async def get(self, key: str) -> bytes | None:
+        await asyncio.sleep(0.005)
+        return await super().get(key)
+
+
+async def test_of_two_that_act_at_once_one_stops_and_nothing_is_lost(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=Slow())
+    for number in range(5):
+        await an_object(node, ORPHAN.replace("nobody", f"nobody{number}"), f"orphan {number}".encode())
+    before = set((await bytes_of(node)).values())
+    runs = await asyncio.gather(acted(node), acted(node))
+    assert set((await bytes_of(node)).values()) == before
+    assert sorted(run.outcome for run in runs) == ["done", "stopped"]
+    assert (await acted(node)).outcome == "done", "the lock is free again"
+
+
+async def test_while_one_acts_no_other_does_and_reports_are_made(node: Node) -> None:
+    async with acting_alone(node.database):
+        for job in (reconcile, scrub, rebuild):
+            run = await job(upkeep_of(node), act=True)
+            assert run.outcome == "stopped"
+            assert "runs at this moment" in run.findings["reason"]
+            assert (await job(upkeep_of(node))).outcome == "done"
+    with pytest.raises(ZeroDivisionError):
+        async with acting_alone(node.database):
+            raise ZeroDivisionError
+    assert (await acted(node)).outcome == "done"
+
+
+async def test_the_copy_of_an_orphan_that_is_gone_meanwhile_stays(node: Node) -> None:
+    """It may be the only one: somebody else moved the orphan to the same place."""
+    data = a_jpeg("red")
+    await an_object(node, ORPHAN, data)
+    events(node).before["after copy"] = node.objects.delete
+    assert (await acted(node)).counts["changed meanwhile"] == 1
+    assert await bytes_of(node) == {f"quarantine/orphans/{ORPHAN}": data}
+
+
+async def test_an_orphan_that_cannot_be_read_is_named_and_stays_and_the_others_go(
+    migrated: Database, tmp_path: Path
+) -> None:
+    store = Rotten()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    keys = [await an_object(node, ORPHAN.replace("nobody", f"nobody{number}")) for number in range(8)]
+    batch = await stored(node)
+    await node.run("UPDATE images SET state = 'missing' WHERE key = :key", key=key_of(batch))
+    store.rotten = {*keys[:6], key_of(batch)}
+    run = await acted(node)
+    assert (run.outcome, run.counts["quarantined"]) == ("done", 2)
+    assert sorted(run.findings["examples"]["unreadable"]) == sorted(store.rotten)
+    assert store.rotten < set(await node.keys())

@@ -5,12 +5,17 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.errors import InvalidRequest, Missing
 from platevault.flows.lose_node import lose_node
 from platevault.flows.resend import resend
+from platevault.stores import losses
 from platevault.stores.database import Database
 from platevault.stores.nodes import beat, nodes
+from platevault.stores.objects import NewObject
+from platevault.stores.objects.memory import MemoryStore
 from tests.deliveries import Batch, a_batch
 from tests.receptions import DeadStore, Node, a_node
 
@@ -98,7 +103,7 @@ async def test_a_lost_node_that_comes_back_brings_its_images_itself(gone: Node, 
     await beat(migrated, node_id=node_id, host="back", as_worker=False)
     [node] = await nodes(migrated, node_id=node_id)
     assert node.lost_at is None
-    assert await gone.recover() == 1
+    await gone.recover()
     assert set((await gone.states()).values()) == {"pending"}
     assert isinstance(gone.objects, DeadStore)
     gone.objects.dead = False
@@ -121,3 +126,59 @@ async def test_dead_letters_of_a_lost_node_are_lost_too(gone: Node, migrated: Da
 async def test_a_cursor_that_is_not_ours_is_refused(cursor: str, migrated: Database) -> None:
     with pytest.raises(InvalidRequest):
         await resend(migrated, collector_id="gate-1", cursor=cursor, limit=10)
+
+
+async def test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_in_the_store(
+    migrated: Database, tmp_path: Path
+) -> None:
+    class LosingStore(MemoryStore):
+        """Its first put takes so long that the node is declared lost meanwhile."""
+
+        declared = 0
+
+        async def create(self, key: str, new: NewObject) -> bool:
+            if not self.declared:
+                self.declared = 1
+                await node.run(SILENT, node=node.lane.spool.node_id)
+                self.declared = await lose_node(node.reception, node_id=node.lane.spool.node_id, really=True)
+            return await super().create(key, new)
+
+    before = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    batch = a_batch(50)
+    await before.send(batch)
+    await before.uploaded()
+    await before.leases_end()
+    store = LosingStore()
+    node = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.run(SILENT, node=node.lane.spool.node_id)
+    assert await node.drain() == 64, "and 36 others wait in the same file"
+    assert store.declared == 100
+    assert len(node.spool_files()) == 1
+    await beat(migrated, node_id=node.lane.spool.node_id, host="back", as_worker=False)
+    await node.recover()
+    while await node.drain():
+        pass
+    assert set((await node.states()).values()) == {"stored"}
+    assert node.spool_files() == []
+
+
+async def test_a_node_that_beats_in_the_middle_is_not_lost_any_further(
+    gone: Node, migrated: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "AT_ONCE", 4)
+    await gone.send(a_batch(5))
+    await gone.uploaded()
+    node_id = gone.lane.spool.node_id
+    await gone.run(SILENT, node=node_id)
+    lose = losses._lose
+
+    async def lose_and_beat(connection: AsyncConnection, node: uuid.UUID) -> int:
+        lost = await lose(connection, node)
+        await connection.execute(text("UPDATE nodes SET api_seen_at = now(), lost_at = NULL"))
+        return lost
+
+    monkeypatch.setattr(losses, "_lose", lose_and_beat)
+    assert await lose_node(gone.reception, node_id=node_id, really=True) == 4
+    assert sorted((await gone.states()).values()) == ["missing"] * 4 + ["pending"] * 6
+    await gone.recover()
+    assert set((await gone.states()).values()) == {"pending"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ async def test_nothing_that_runs_by_the_clock_destroys(node: Node) -> None:
     counted = await latest_run(node.database, "count-images")
     assert counted is not None
     assert counted.counts == {"stored": 3, "deleted": 1}
-    assert await node.objects.get(KEY) == b'{"number": 1}'
+    (row,) = await node.rows("SELECT vault_id FROM generation")
+    assert json.loads(await node.objects.get(KEY) or b"") == {"number": 1, "vault": str(row["vault_id"])}
 
 
 async def test_a_job_that_fails_in_any_way_ends_alone(node: Node) -> None:
@@ -85,6 +87,12 @@ async def test_readyz_tells_of_a_restored_dump_and_of_a_marker_that_is_not_known
     assert found.can_acknowledge
     assert found.status == "degraded"
     assert found.checks["restore_marker"]["status"] == "lags"
+    assert "older than the bucket" in found.checks["restore_marker"]["reason"]
+    await node.run("UPDATE generation SET vault_id = gen_random_uuid()")
+    assert "another vault's" in (await marker_check(node))["reason"]
+    await node.objects.delete(KEY)
+    await node.run("UPDATE generation SET number = 3")
+    assert "no restore marker" in (await marker_check(node))["reason"]
     assert isinstance(node.objects, Unreliable)
     node.objects.silent = True
     assert (await marker_check(node))["status"] == "unknown"

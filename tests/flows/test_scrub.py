@@ -9,7 +9,7 @@ from platevault.domain.upkeep import JobRun
 from platevault.flows.generation import advance
 from platevault.flows.scrub import scrub
 from platevault.stores.database import Database
-from tests.flows.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.flows.keeping import Rotten, Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
 from tests.receptions import Node, a_node
 
 
@@ -105,3 +105,44 @@ async def test_a_store_that_does_not_answer_says_nothing_about_its_images(node: 
     assert (run.outcome, run.findings["examples"]) == ("failed", {})
     node.objects.silent = False
     assert (await whole(node)).counts["hashed"] == 2, "the next run begins where this one did"
+
+
+async def test_one_image_that_cannot_be_read_is_named_and_gone_past(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=Rotten())
+    batch = await stored(node, 5)
+    key = key_of(batch)
+    assert isinstance(node.objects, Rotten)
+    node.objects.rotten.add(key)
+    for act in (False, True):
+        run = await whole(node, act=act)
+        assert (run.outcome, run.counts["hashed"], run.findings["examples"]) == ("done", 9, {"unreadable": [key]})
+        assert (await whole(node)).counts == {"rounds": 1}, "its place is past them all"
+
+
+async def test_many_in_a_row_that_cannot_be_read_end_a_run_and_the_next_one_goes_on_after_them(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=Rotten())
+    await stored(node, 8)
+    keys = [row["key"] for row in await node.rows("SELECT key FROM images ORDER BY detection_id, kind")]
+    assert isinstance(node.objects, Rotten)
+    node.objects.rotten.update(str(key) for key in keys[:8])
+    run = await whole(node)
+    assert (run.outcome, run.counts["unreadable"], "hashed" in run.counts) == ("failed", 8, False)
+    assert (await whole(node)).counts["hashed"] == 8
+
+
+async def test_what_was_reported_and_cannot_be_read_any_more_does_not_keep_a_run_from_its_share(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=Rotten())
+    batch = await stored(node, 6)
+    keys = [key_of(batch, "crop", number) for number in range(6)]
+    for key in keys:
+        await rot(node, key)
+    assert (await whole(node)).counts["wrong"] == 6
+    assert isinstance(node.objects, Rotten)
+    assert (await whole(node)).counts == {"rounds": 1}
+    node.objects.rotten.update(keys)
+    run = await scrub(upkeep_of(node), act=True, runs_a_round=12)
+    assert (run.outcome, run.counts["unreadable"]) == ("done", 7), "those, and the one of its share"

@@ -141,10 +141,56 @@ GUARDS: Final = (
     Guard(
         name="tombstones-stay",
         protects="a detection that was erased stays erased",
-        file="alembic/versions/0001_first.py",
+        file="alembic/versions/0002_upkeep.py",
         old="IF OLD.erased_at IS NOT NULL AND NEW.erased_at IS DISTINCT FROM OLD.erased_at",
         new="IF false",
         tests=("stores/test_guards.py::test_a_tombstone_erases_everything_at_once_and_stays",),
+    ),
+    Guard(
+        name="rebuilt-opens-once",
+        protects="a rebuilt row takes what a camera read only as it stops being one",
+        file="alembic/versions/0002_upkeep.py",
+        old="NOT (OLD.rebuilt AND NOT NEW.rebuilt AND num_nonnulls(",
+        new="NOT (OLD.rebuilt AND num_nonnulls(",
+        tests=(
+            "stores/test_guards.py::test_what_a_camera_read_comes_back_into_a_rebuilt_row_once_and_only_as_it_stops_being_one",
+        ),
+    ),
+    Guard(
+        name="rebuilt-from-its-start",
+        protects="no statement opens a row by calling it rebuilt",
+        file="alembic/versions/0002_upkeep.py",
+        old="IF NEW.rebuilt AND NOT OLD.rebuilt",
+        new="IF false",
+        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+    ),
+    Guard(
+        name="filled-from-a-batch",
+        protects="a collector does not drop the only copy of what a camera read",
+        file="src/platevault/domain/verdict.py",
+        old="fills = known.rebuilt and not known.erased and",
+        new="fills = False and",
+        tests=(
+            "flows/test_rebuild.py::test_a_batch_that_is_repeated_after_a_rebuild_brings_back_what_the_camera_read_once",
+        ),
+    ),
+    Guard(
+        name="filled-once",
+        protects="of two batches at once one fills a rebuilt row, and the other is told what differs",
+        file="src/platevault/domain/verdict.py",
+        old="fills = known.rebuilt and not known.erased and",
+        new="fills = not known.erased and",
+        tests=(
+            "stores/test_recording.py::test_of_two_batches_at_once_one_fills_a_rebuilt_row_and_the_other_meets_it_filled",
+        ),
+    ),
+    Guard(
+        name="filled-by-what-it-was-made-of",
+        protects="a batch with another camera or time than the objects tell fills no rebuilt row",
+        file="src/platevault/domain/verdict.py",
+        old=" and _TOLD_BY_OBJECTS.isdisjoint(differs)",
+        new="",
+        tests=("flows/test_rebuild.py::test_a_batch_that_says_something_else_than_the_objects_fills_no_rebuilt_row",),
     ),
     Guard(
         name="held-is-not-deleted",

@@ -80,8 +80,8 @@ GUARDS: Final = (
         name="living-node-is-not-lost",
         protects="a node that was seen lately is not declared lost",
         file="src/platevault/stores/losses.py",
-        old="if silent is not None and silent < ALIVE_SECONDS:",
-        new="if False:",
+        old=" AND coalesce(greatest(api_seen_at, worker_seen_at), first_seen_at) < now() - CAST(:silent AS interval)",
+        new=" AND now() > now() - CAST(:silent AS interval)",
         tests=("flows/test_resend.py::test_a_node_that_was_seen_lately_is_not_declared_lost",),
     ),
     Guard(
@@ -101,5 +101,31 @@ GUARDS: Final = (
         tests=(
             "flows/test_resend.py::test_all_images_of_a_lost_node_are_listed_to_their_collector_and_healed_by_a_resend",
         ),
+    ),
+    Guard(
+        name="a-lost-node-keeps-its-file",
+        protects="a spool file stays while a missing image may have its only bytes in it",
+        file="src/platevault/stores/images.py",
+        old="WHERE state = 'missing' AND spool_node = :node AND spool_file = :file) AS wanted",
+        new="WHERE false) AS wanted",
+        tests=(
+            "flows/test_resend.py::test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_in_the_store",
+        ),
+    ),
+    Guard(
+        name="who-beats-is-not-lost",
+        protects="a node that is seen while it is declared lost loses nothing more",
+        file="src/platevault/stores/losses.py",
+        old=" AND EXISTS (SELECT FROM nodes WHERE node_id = :node AND lost_at IS NOT NULL)",
+        new="",
+        tests=("flows/test_resend.py::test_a_node_that_beats_in_the_middle_is_not_lost_any_further",),
+    ),
+    Guard(
+        name="letters-without-a-row-stay",
+        protects="a dead letter that no row knows of is never deleted",
+        file="src/platevault/flows/find_own.py",
+        old="if state in DONE_WITH:",
+        new="if state is None or state in DONE_WITH:",
+        tests=("flows/test_drain.py::test_a_letter_without_a_row_stays",),
     ),
 )

@@ -51,5 +51,6 @@ async def _lose_and_retry(group: list[Batch], site: Site, *, sent: Sent, said: C
 
 
 def _judge(said: Counter[str], *, wrong: Wrong) -> None:
-    allowed = ("503 with Retry-After", "201")  # 201: the other copy of a batch that was sent twice at once
+    # 201: the other copy of a batch that was sent twice at once. 429: none was free to wait while the database was away.
+    allowed = ("503 with Retry-After", "429 with Retry-After", "201")
     wrong.add("other first answers", sum(times for what, times in said.items() if what not in allowed))

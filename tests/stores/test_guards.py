@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from platevault.stores.database import Database
+from platevault.stores.migrations import migrate
 from tests.makers import a_detection, an_image, put
 
 FORBIDDEN = [
@@ -15,6 +16,9 @@ FORBIDDEN = [
     "UPDATE detections SET plate = 'FORGED'",
     "UPDATE detections SET confidence = 0.1",
     "UPDATE detections SET erased_at = now()",
+    "UPDATE detections SET rebuilt = true",
+    "UPDATE detections SET rebuilt = true, plate = 'FORGED'",
+    "UPDATE detections SET rebuilt = false, plate = 'FORGED'",
     "DELETE FROM detections",
     "TRUNCATE detections CASCADE",
     "TRUNCATE images",
@@ -83,6 +87,68 @@ async def test_a_tombstone_erases_everything_at_once_and_stays(evidence: Databas
             await run(evidence, statement)
     await run(evidence, "DELETE FROM images")
     await run(evidence, "DELETE FROM detections")
+
+
+FILL = """
+    UPDATE detections SET rebuilt = false, plate = 'AB123', plate_searchable = 'AB123', confidence = 0.9, candidates = '[]',
+        region = 'de', box = '{}', vehicle = '{}', direction = 'in', heading_degrees = 90, data = '{}'
+"""
+
+
+@pytest.fixture
+async def rebuilt(migrated: Database) -> Database:
+    """A row that was made again from its objects."""
+    await migrated.transaction(
+        lambda connection: put(connection, a_detection("evt_1", plate=None, images=[an_image("full")], rebuilt=True))
+    )
+    return migrated
+
+
+async def test_what_a_camera_read_comes_back_into_a_rebuilt_row_once_and_only_as_it_stops_being_one(
+    rebuilt: Database,
+) -> None:
+    early = ["UPDATE detections SET plate = 'AB123'", FILL.replace("rebuilt = false, ", "")]
+    for statement in (*early, FILL.replace("SET", "SET camera_id = 'south',"), f"{FILL}, captured_at = now()"):
+        with pytest.raises(IntegrityError):
+            await run(rebuilt, statement)
+    await run(rebuilt, FILL)
+    again = [
+        "UPDATE detections SET plate = NULL",
+        FILL.replace("AB123", "FORGED"),
+        "UPDATE detections SET rebuilt = true",
+    ]
+    for statement in again:
+        with pytest.raises(IntegrityError):
+            await run(rebuilt, statement)
+
+
+async def test_a_rebuilt_row_that_has_something_keeps_it(rebuilt: Database) -> None:
+    """Who set the flag at the insert of a row with a plate has not made it a rebuilt one."""
+    await rebuilt.transaction(lambda connection: put(connection, a_detection("evt_2", plate="AB123", rebuilt=True)))
+    with pytest.raises(IntegrityError):
+        await run(rebuilt, f"{FILL} WHERE detection_id = 'evt_2'")
+
+
+async def test_a_rebuilt_row_that_was_erased_is_not_filled(rebuilt: Database) -> None:
+    await run(rebuilt, "UPDATE detections SET erased_at = now()")
+    for statement in (FILL, f"{FILL}, erased_at = NULL"):
+        with pytest.raises(IntegrityError):
+            await run(rebuilt, statement)
+
+
+async def test_a_schema_gone_down_guards_as_it_did_before(migrated: Database) -> None:
+    body = text("SELECT prosrc FROM pg_proc WHERE proname = 'platevault_detection_is_write_once'")
+
+    async def guard() -> str:
+        async with migrated.reading() as connection:
+            return str((await connection.execute(body)).scalar_one())
+
+    assert "rebuilt" in await guard()
+    await migrate(migrated, to="0001")
+    gone_down = await guard()
+    await migrate(migrated, to="base")
+    await migrate(migrated, to="0001")
+    assert gone_down == await guard()
 
 
 async def test_a_line_of_the_access_log_is_never_rewritten(evidence: Database) -> None:

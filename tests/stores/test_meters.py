@@ -1,11 +1,17 @@
 """Metrics: what several processes of a node count adds up, outlives them, and costs no batch anything."""
 
+import contextlib
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
+import tracemalloc
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from platevault.domain.errors import VaultError
 from platevault.domain.measures import BY_NAME, MEASURES, kind_of
-from platevault.stores.meter_files import MeterFile, read_others
+from platevault.stores.meter_files import HALF_BYTES, MeterFile, read_others
 from platevault.stores.meters import SERIES_MAX, Meters
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +190,102 @@ def test_a_process_that_is_stopped_with_the_lock_in_hand_holds_up_nobody_for_lon
     finally:
         held.kill()
         held.wait(10)
+
+
+def in_a_while(do: Callable[[], None]) -> None:
+    """Done within five seconds; what it raises is raised, and a hang fails instead of hanging the tests."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        with contextlib.ExitStack() as stack:
+            stack.push(lambda _kind, error, _trace: error is not None and (raised.append(error) or True))
+            do()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive(), "it hangs"
+    if raised:
+        raise raised[0]
+
+
+def count_one_and_show(folder: Path) -> None:
+    meters = a_process(folder)
+    meters.start()
+    meters.batch("accepted")
+    meters.write()
+    assert shown(meters, "batches_total", outcome="accepted") == 1
+    assert shown(a_process(folder), "batches_total", outcome="accepted") == 1, "the others see it"
+    meters.stop()
+
+
+FOREIGN = {
+    "no object": [],
+    "nothing": {},
+    "a number for numbers": {"merged": [], "numbers": [["batches_total", ["accepted"], 5]]},
+    "words for numbers": {"merged": [], "numbers": [["batches_total", ["accepted"], ["x"]]]},
+    "too few labels": {"merged": [], "numbers": [["batches_total", [], [1.0]]]},
+    "numbers for labels": {"merged": [], "numbers": [["batches_total", [1], [1.0]]]},
+    "half a letter for a label": {"merged": [], "numbers": [["batches_total", ["\ud800"], [1.0]]]},
+    "a list for the name": {"merged": [], "numbers": [[["a"], ["accepted"], [1.0]]]},
+    "no list of names": {"merged": 5, "numbers": []},
+    "no number": {"merged": [], "numbers": [["batches_total", ["accepted"], [float("nan")]]]},
+    "a number without end": {"merged": [], "numbers": [["batches_total", ["accepted"], [10**400]]]},
+}
+DEEP = b'{"merged": [], "numbers": [], "more": ' + b"[" * 150_000
+
+
+@pytest.mark.parametrize("name", ["past", str(uuid.uuid4())])
+@pytest.mark.parametrize(
+    "body", [*(json.dumps(one).encode() for one in FOREIGN.values()), DEEP], ids=[*FOREIGN, "deep"]
+)
+def test_a_whole_file_of_another_shape_costs_nothing_but_itself(folder: Path, name: str, body: bytes) -> None:
+    """Another version's, or somebody's: with a checksum that is right."""
+    folder.mkdir()
+    for _ in range(2):
+        (folder / name).write_bytes(struct.pack(">QQL", 1, len(body), zlib.crc32(body)) + body)
+        asked = a_process(folder)
+        assert b"platevault_batches_total{" not in asked.exposition({})
+    count_one_and_show(folder)
+
+
+@pytest.mark.parametrize("name", ["past", "past.draft", str(uuid.uuid4())])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "endless link"])
+def test_what_is_no_file_is_neither_waited_for_nor_read(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    dead = MeterFile(folder, uuid.uuid4())
+    dead.write({("batches_total", ("accepted",)): [3.0]})
+    dead.close()
+    before = a_process(folder)
+    make(folder / name)
+
+    def look() -> None:
+        assert shown(before, "batches_total", outcome="accepted") == 3
+        meters = a_process(folder)
+        meters.start()
+        meters.batch("accepted")
+        assert shown(meters, "batches_total", outcome="accepted") == 4
+        meters.stop()
+
+    in_a_while(look)
+
+
+def test_a_folder_with_the_name_of_a_process_is_left_alone(folder: Path) -> None:
+    (folder / str(uuid.uuid4())).mkdir(parents=True)
+    count_one_and_show(folder)
+
+
+def test_of_a_file_that_is_longer_than_ours_no_more_is_read_than_ours_has(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("past", str(uuid.uuid4())):
+        with (folder / name).open("wb") as file:
+            file.truncate(600 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        count_one_and_show(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * HALF_BYTES
 
 
 def test_labels_without_end_do_not_fill_the_memory() -> None:

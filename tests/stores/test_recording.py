@@ -1,6 +1,8 @@
 """Two batches with one detection at the same moment."""
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import text
@@ -33,4 +35,33 @@ async def test_a_detection_that_another_batch_commits_meanwhile_is_met(migrated:
     receipt = await node.send(batch, stored=True)
     await other
     assert receipt.body["detections"][0]["status"] == "duplicate"
+    await node.uploaded()
+
+
+async def test_of_two_batches_at_once_one_fills_a_rebuilt_row_and_the_other_meets_it_filled(
+    migrated: Database, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    await node.send(a_batch())
+    batch = a_batch()
+    (one,) = batch.manifest["detections"]
+    row = a_detection(batch.ids[0], plate=None, rebuilt=True, camera_id=one["camera_id"])
+    row = replace(row, detection={**row.detection, "captured_at": datetime.fromisoformat(one["captured_at"])})
+    await migrated.transaction(lambda connection: put(connection, row))
+    other = batch.renamed()
+    other.manifest["detections"] = [{**one, "plate": "AB123"}]
+    async with asyncio.timeout(30), migrated.reading() as holding, migrated.reading() as watching:
+        await holding.execute(text("SELECT FROM detections WHERE rebuilt FOR UPDATE"))
+        sending = asyncio.gather(node.send(batch), node.send(other))
+        while (await watching.execute(WAITING)).scalar_one() < 2:
+            await asyncio.sleep(0.02)
+            await watching.rollback()
+        await holding.rollback()
+        receipts = await sending
+    said = {receipt.body["detections"][0].get("differs", [None])[0] for receipt in receipts}
+    assert said == {None, "plate"}
+    first = next(receipt for receipt in receipts if "differs" not in receipt.body["detections"][0])
+    plate = one["plate"] if first is receipts[0] else "AB123"
+    rows = await node.rows("SELECT plate, rebuilt FROM detections WHERE detection_id = :id", id=batch.ids[0])
+    assert rows == [{"plate": plate, "rebuilt": False}]
     await node.uploaded()

@@ -179,3 +179,57 @@ def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_siz
                 connection.sendall(b"x")
                 time.sleep(0.05)
         assert time.monotonic() - began < 3
+
+
+def closing_after(port: int, sent: bytes) -> socket.socket:
+    connection = connect(port)
+    connection.sendall(sent)
+    connection.shutdown(socket.SHUT_WR)
+    return connection
+
+
+SLOW = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_a_client_that_sends_all_and_then_no_more_has_its_answers_and_the_connection_ends(
+    port: int, requests: int
+) -> None:
+    with closing_after(port, requests * SLOW) as connection:
+        answers = all_of(connection)
+    assert answers.count(b"HTTP/1.1 200") == requests
+    assert answers.endswith(b"ok")
+    assert answers.count(b"connection: close") == 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", SLOW[:-1]])
+def test_a_client_that_sends_no_more_before_its_request_is_whole_is_closed_at_once(port: int, sent: bytes) -> None:
+    with closing_after(port, sent) as connection:
+        began = time.monotonic()
+        assert all_of(connection) == b""
+        assert time.monotonic() - began < 0.4
+
+
+def test_a_client_that_has_had_its_answer_and_sends_no_more_is_closed_at_once(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        connection.shutdown(socket.SHUT_WR)
+        assert all_of(connection) == b""
+        assert time.monotonic() - began < 0.4
+
+
+def test_clients_that_leave_without_waiting_for_their_answer_keep_no_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "connections_max", lambda: 3)
+    for _ in range(3):
+        closing_after(port, SLOW).close()
+    time.sleep(1.3)
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connect(port)) for _ in range(3)]
+        for connection in held:
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        for connection in held:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")

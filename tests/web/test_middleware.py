@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from platevault.vault import Vault
 from platevault.web.app import build_app
+from platevault.web.wired import DISCARD_BYTES_MAX
 from tests.makers import a_detection, an_image
 from tests.web.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
 
@@ -115,3 +117,56 @@ async def test_an_unexpected_error_is_logged_by_its_kinds_and_frames(vault: Vaul
     assert (failed["log_level"], failed["error"]) == ("error", "ValueError from OSError")
     assert any("test_middleware" in frame for frame in failed["frames"])
     assert (request["log_level"], request["status"]) == ("warning", 500)
+
+
+@pytest.mark.parametrize(
+    ("headers", "ends"),
+    [
+        ({}, False),
+        ({"Content-Length": "0"}, False),
+        ({"Content-Length": str(DISCARD_BYTES_MAX)}, False),
+        ({"Content-Length": str(DISCARD_BYTES_MAX + 1)}, True),
+        ({"Content-Length": "10", "Expect": "100-continue"}, True),
+        ({"Transfer-Encoding": "chunked"}, True),
+    ],
+)
+async def test_an_answer_whose_request_was_not_read_ends_the_connection_unless_the_rest_is_small(
+    vault: Vault, headers: dict[str, str], *, ends: bool
+) -> None:
+    for routers in ([], [reading_router()]):
+        transport = httpx.ASGITransport(build_app(vault, routers=routers))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            request = httpx.Request("POST", f"{ORIGIN}/v1/detections", headers=headers, content=None)
+            request.headers = httpx.Headers({"Host": "testserver", **headers})
+            answer = await client.send(request)
+        was_read = bool(routers)
+        assert answer.status_code == (200 if was_read else 404)
+        assert (answer.headers.get("connection") == "close") is (ends and not was_read)
+
+
+@pytest.mark.parametrize("until_the_end", [True, False])
+async def test_a_body_that_was_given_up_halfway_ends_its_connection(vault: Vault, *, until_the_end: bool) -> None:
+    async def halves() -> AsyncIterator[bytes]:
+        yield b"x"
+        yield b"y"
+
+    transport = httpx.ASGITransport(build_app(vault, routers=[reading_router(chunks=9 if until_the_end else 1)]))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        answer = await client.post("/v1/detections", content=halves(), headers={"Content-Length": "2"})
+    assert answer.status_code == 200
+    assert (answer.headers.get("connection") == "close") is not until_the_end
+
+
+def reading_router(*, chunks: int = 9) -> APIRouter:
+    """Reads so many chunks of the body and answers."""
+    router = APIRouter()
+
+    @router.post("/v1/detections")
+    async def read(request: Request) -> None:
+        taken = 0
+        async for _ in request.stream():
+            taken += 1
+            if taken == chunks:
+                break
+
+    return router

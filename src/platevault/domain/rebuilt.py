@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
+from platevault.domain.detection import Detection, parse_detection
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import jpeg_dimensions
-from platevault.domain.keys import COLLECTOR_ID, generate_object_key, parse_object_key
+from platevault.domain.keys import BATCH_ID, COLLECTOR_ID, generate_object_key, parse_object_key
 from platevault.domain.metadata import ImageMetadata, decode_metadata
 from platevault.domain.upkeep import HOLDS_PREFIX
+
+CLOCKS_APART: Final = timedelta(minutes=15)
+"""As far as S3 lets its clock and a client's be apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +52,15 @@ def rebuilt_image(
         return "its metadata does not tell how long it is kept"
     if metadata.captured_at.tzinfo is None or metadata.retain_until.tzinfo is None:
         return "a time in its metadata has no zone"
-    if COLLECTOR_ID.fullmatch(metadata.collector_id) is None:
-        return "its metadata names a collector that cannot be one"
+    if COLLECTOR_ID.fullmatch(metadata.collector_id) is None or BATCH_ID.fullmatch(metadata.batch_id) is None:
+        return "its metadata names a collector or a batch that cannot be one"
+    if not _could_be_received(metadata, kind=parts.image_type, modified_at=modified_at):
+        return "its metadata tells what would be refused at receipt"
     try:
         digest = bytes.fromhex(metadata.sha256)
+        metadata.retain_until.astimezone(UTC)
         spelt = generate_object_key(metadata.detection_id, metadata.captured_at, parts.image_type, content_type)
-    except (InvalidRequest, ValueError):
+    except (InvalidRequest, ValueError, OverflowError):
         return "its metadata does not tell what it is"
     if spelt != key.removeprefix(HOLDS_PREFIX) or len(digest) != 32:
         return "its key is not the one that its metadata spells"
@@ -68,6 +76,17 @@ def rebuilt_image(
         metadata=metadata,
         retain_until=metadata.retain_until,
     )
+
+
+def _could_be_received(metadata: ImageMetadata, *, kind: str, modified_at: datetime) -> bool:
+    """By the rules of receipt themselves: what they let through, the database can store."""
+    said = {
+        "detection_id": metadata.detection_id,
+        "captured_at": metadata.captured_at.isoformat(),
+        "camera_id": metadata.camera_id,
+        "images": {kind: {"sha256": metadata.sha256}},
+    }
+    return isinstance(parse_detection(said, received_at=modified_at + CLOCKS_APART), Detection)
 
 
 def dimensions_of(content_type: str, data: bytes) -> tuple[int | None, int | None]:

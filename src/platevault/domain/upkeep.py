@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from platevault.domain.detection import printable
 from platevault.domain.images import ImageState
 from platevault.domain.keys import KeyParts, parse_object_key
 
@@ -17,6 +18,20 @@ RECONCILE: Final = "reconcile"
 SCRUB: Final = "scrub"
 ORPHANS_REFUGE: Final = "quarantine/orphans/"
 HOLDS_PREFIX: Final = "holds/"
+
+UNMARKED_MOST: Final = 2
+LAGS: Final = (
+    "the database is older than the bucket has seen, as after a dump was restored: nothing is marked, moved or deleted."
+    " `platevault rebuild --yes` brings rows back from the objects; then `platevault reconcile --confirm-restore`"
+)
+ANOTHER_VAULTS: Final = (
+    "the bucket is another vault's: nothing is marked, moved or deleted. Look at MINIO_BUCKET and DATABASE_URL;"
+    " where the database was lost and made anew, `platevault rebuild --yes`, then `platevault reconcile --confirm-restore`"
+)
+UNMARKED: Final = (
+    "the bucket has no restore marker although the database has counted: a wrong or emptied bucket, and nothing is marked,"
+    " moved or deleted. Look at MINIO_BUCKET; where it is the right one, `platevault reconcile --confirm-restore`"
+)
 
 _GONE: Final = frozenset({ImageState.EXPIRED, ImageState.DELETED})
 
@@ -87,11 +102,26 @@ class Marker:
 
     database: int
     bucket: int | None
+    is_of_another_vault: bool = False
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing may be marked, moved or deleted, and what to do about it; None where both agree."""
+        if self.is_of_another_vault:
+            return ANOTHER_VAULTS
+        if self.bucket is None:
+            return UNMARKED if self.database > UNMARKED_MOST else None
+        return LAGS if self.bucket > self.database else None
 
     @property
     def lags(self) -> bool:
-        """True when the bucket is ahead: the database is an older one than the bucket has seen, a restored dump."""
-        return self.bucket is not None and self.bucket > self.database
+        """True while the two disagree: an older database than the bucket has seen, or a bucket that is not this database's."""
+        return self.reason is not None
+
+    @property
+    def is_wrong_bucket(self) -> bool:
+        """True where not even rows may be made: a database that was in use, and a bucket that does not know it."""
+        return self.reason in (ANOTHER_VAULTS, UNMARKED) and self.database > 0
 
 
 @dataclass(slots=True)
@@ -107,7 +137,7 @@ class Notes:
         if example is not None:
             named = self.examples.setdefault(what, [])
             if len(named) < EXAMPLES_MOST:
-                named.append(example)
+                named.append(printable(example))  # a foreign key may hold what the database cannot store
 
     @property
     def findings(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ METADATA_FIELDS: Final = (
     "heading_degrees",
     "data",
 )
+_TOLD_BY_OBJECTS: Final = frozenset({"camera_id", "captured_at"})
+"""Those that a row made again from its objects has; what the camera read, it has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Known:
     collector_id: str
     metadata: Mapping[str, Any]
     erased: bool
+    rebuilt: bool
     images: Mapping[str, KnownImage]
 
 
@@ -104,6 +107,8 @@ class Meeting:
     """Images to be taken from the new batch: their row is missing, rejected, or waits on a node that is gone."""
     added: tuple[IncomingImage, ...] = field(default=())
     """Images that the known detection never had."""
+    fills: bool = False
+    """What the camera read is to be taken from the new batch: the row was made again from objects, which do not tell it."""
 
 
 def judge(
@@ -139,9 +144,12 @@ def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:
     if other:
         return Meeting(status="conflict", differs=other)
     usable = [image for image in incoming.images if image.rejected is None]
+    differs = () if known.erased else _differing(known.metadata, incoming.metadata)
+    fills = known.rebuilt and not known.erased and _TOLD_BY_OBJECTS.isdisjoint(differs)
     return Meeting(
         status="duplicate",
-        differs=() if known.erased else _differing(known.metadata, incoming.metadata),
+        differs=() if fills else differs,
+        fills=fills,
         revived=tuple(_under(known, image) for image in usable if _wants(known.images.get(image.kind))),
         added=()
         if known.erased or incoming.expired

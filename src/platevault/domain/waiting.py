@@ -42,13 +42,14 @@ class WaitingImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What came of one image: `why` is None when the store has it. `lost`: its bytes are gone or others by now; `refused`: the
-    store refuses this one and takes others.
+    """What came of one image: `why` is None when the store has it. `lost`: its bytes are gone or others by now; `unreadable`: the
+    disk does not give them now; `refused`: the store refuses this one and takes others.
     """
 
     image: WaitingImage
     why: str | None = None
     lost: bool = False
+    unreadable: bool = False
     refused: bool = False
 
 

@@ -1,5 +1,6 @@
 """Take a batch from a collector: room first, then bytes, then rows, then the answer; the upload goes on behind it."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -20,10 +21,16 @@ async def accept(body: AsyncIterator[bytes], delivery: Delivery, *, reception: R
     `Refusal`, and nothing is left of the batch; or `Unavailable`, and its outcome is unknown: the same batch again is safe.
     """
     with admitted(body, delivery, reception=reception) as (room, coming):
-        return await _accept(coming, delivery, room=room, reception=reception)
+        receipt, uploading = await _accept(coming, delivery, room=room, reception=reception)
+    # Its place is somebody else's by now, however long the store takes.
+    if delivery.wait_until_stored and uploading is not None and not receipt.durable_in_store:
+        return await when_stored(receipt, uploading, reception=reception)
+    return receipt
 
 
-async def _accept(body: Body, delivery: Delivery, *, room: Room, reception: Reception) -> Receipt:
+async def _accept(
+    body: Body, delivery: Delivery, *, room: Room, reception: Reception
+) -> tuple[Receipt, asyncio.Task[bool] | None]:
     def forget() -> None:
         """Give the memory back, once."""
         if room.keep:
@@ -38,9 +45,7 @@ async def _accept(body: Body, delivery: Delivery, *, room: Room, reception: Rece
     _count(recorded.receipt, meters=reception.meters)
     kept = {name: _whole(chunks) for name, chunks in (received.draft.kept or {}).items()}
     uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, reception=reception)
-    if delivery.wait_until_stored and uploading is not None and not recorded.receipt.durable_in_store:
-        return await when_stored(recorded.receipt, uploading, reception=reception)
-    return recorded.receipt
+    return recorded.receipt, uploading
 
 
 async def _keep(body: Body, delivery: Delivery, *, room: Room, reception: Reception) -> tuple[Received, Recorded]:

@@ -18,10 +18,10 @@ async def examine_images(patient: Patient) -> Sequence[Finding]:
         numbers = await marker(database=patient.database, objects=patient.objects)
     except Unavailable:
         return found
-    if numbers.lags:
-        what = f"the database is older than its bucket ({numbers.database} < {numbers.bucket}): nothing is put right or forgotten"
-        fix = "after a restore: `platevault rebuild --yes`, then `platevault reconcile --confirm-restore`"
-        return [*found, problem("restore marker", what, fix)]
+    if numbers.reason is not None:
+        what, _, fix = numbers.reason.partition(". ")
+        numbered = f"{what} (database {numbers.database}, bucket {numbers.bucket})"
+        return [*found, problem("restore marker", numbered, fix)]
     return [*found, fine("restore marker", f"{numbers.database}")]
 
 

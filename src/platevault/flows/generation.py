@@ -1,4 +1,4 @@
-"""The restore marker: a number that advances in the database and then in the bucket, so that a restored dump shows.
+"""The restore marker: the vault's id and a number, in the database and then in the bucket, so that a restored dump shows.
 
 The database goes first: a crash in between leaves the bucket behind, which says nothing. The other order would leave a
 bucket that is ahead of a healthy database, which looks like a restored dump.
@@ -7,11 +7,12 @@ bucket that is ahead of a healthy database, which looks like a restored dump.
 import json
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from platevault.domain.errors import Stopped, StoreUnavailable
-from platevault.domain.upkeep import Marker
+from platevault.domain.upkeep import UNMARKED_MOST, Marker
 from platevault.flows.upkeep import Upkeep
 from platevault.stores import generation
 from platevault.stores.database import Database
@@ -21,85 +22,128 @@ log = structlog.get_logger(__name__)
 
 KEY: Final = "meta/generation"
 WRITES_MOST: Final = 5
-LAGS: Final = (
-    "the database is older than the bucket has seen, as after a dump was restored: nothing is marked, moved or deleted."
-    " `platevault rebuild` brings rows back from the objects; then `platevault reconcile --confirm-restore`"
-)
+BYTES_MOST: Final = 1024
+NUMBERS_END: Final = 2**62
+# A number beyond it is nobody's count: confirming does not go past it, or no number would be left.
+PLAUSIBLE_MOST: Final = 2**61
 
 
 async def marker(*, database: Database, objects: ObjectStore) -> Marker:
-    """Both numbers. Raises `StoreUnavailable` or `DatabaseUnavailable` when one of them is not known."""
+    """What both say. Raises `StoreUnavailable` or `DatabaseUnavailable` when one of them is not known."""
     in_bucket = await _read(objects)
-    return Marker(database=await generation.number(database), bucket=None if in_bucket is None else in_bucket.known)
+    vault, number = await generation.known(database)
+    return _marker(in_bucket, vault=vault, number=number)
 
 
 async def refuse_while_it_lags(upkeep: Upkeep) -> None:
-    """Raise `Stopped` while the database lags; to be called right before anything is marked, moved or deleted."""
+    """Raise `Stopped` while the two disagree; to be called right before anything is marked, moved or deleted."""
     found = await marker(database=upkeep.database, objects=upkeep.objects)
-    if found.lags:
-        raise Stopped(f"{LAGS} (database {found.database}, bucket {found.bucket})")
+    if found.reason is not None:
+        raise Stopped(f"{found.reason} (database {found.database}, bucket {found.bucket})")
+
+
+async def refuse_in_a_wrong_bucket(upkeep: Upkeep) -> None:
+    """Raise `Stopped` where objects are hardly this database's own: a database that lags, or is new, may be rebuilt from them."""
+    found = await marker(database=upkeep.database, objects=upkeep.objects)
+    if found.is_wrong_bucket:
+        raise Stopped(f"{found.reason} (database {found.database}, bucket {found.bucket})")
 
 
 async def advance(upkeep: Upkeep) -> Marker:
-    """One more in the database, then in the bucket; nothing is changed where the database lags."""
+    """One more in the database, then in the bucket; nothing is changed where they disagree."""
     before = await marker(database=upkeep.database, objects=upkeep.objects)
-    number = await generation.advance(upkeep.database, bucket=before.bucket or 0)
+    if before.lags:
+        return _refused(before)
+    number: int | None = before.database
+    # A bucket that takes no marker must not make its own database look like a stranger's: it catches up first.
+    if before.bucket is not None or before.database < UNMARKED_MOST:
+        number = await generation.advance(upkeep.database, bucket=before.bucket or 0)
+    vault, _ = await generation.known(upkeep.database)
     if number is None:
-        log.error("database lags behind the bucket", database=before.database, bucket=before.bucket, fix=LAGS)
-        return before
-    await _write(upkeep.objects, number)
-    return Marker(database=number, bucket=number)
+        return _refused(before)
+    after = _marker(await _write(upkeep.objects, number, vault=vault), vault=vault, number=number)
+    return _refused(after) if after.is_of_another_vault else Marker(database=number, bucket=number)
 
 
 async def confirm_restore(upkeep: Upkeep) -> Marker:
-    """The database as it is now counts from here on: its number goes past the bucket's, and the bucket follows."""
+    """Database and bucket as they are now count from here on: the number goes past the bucket's, and the bucket follows."""
     in_bucket = await _read(upkeep.objects)
-    number = await generation.go_past(upkeep.database, bucket=(in_bucket and in_bucket.number) or 0)
-    await _write(upkeep.objects, number, over_what_cannot_be_read=True)
+    vault, _ = await generation.known(upkeep.database)
+    seen = (in_bucket and in_bucket.number) or 0
+    number = await generation.go_past(upkeep.database, bucket=seen if seen <= PLAUSIBLE_MOST else 0)
+    await _write(upkeep.objects, number, vault=vault, over_anything=True)
     log.warning("restore confirmed", generation=number)
     return Marker(database=number, bucket=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InBucket:
-    """What stands under the key; `number` is None when it cannot be read as one."""
+    """What stands under the key; `number` is None when it cannot be read as one, `vault` when an older version wrote it."""
 
     number: int | None
+    vault: UUID | None = None
 
     @property
     def known(self) -> int:
         if self.number is None:
             raise StoreUnavailable(
-                f"{KEY} in the bucket holds no number: `platevault reconcile --confirm-restore` writes it anew"
+                f"{KEY} in the bucket is unreadable: `platevault reconcile --confirm-restore` writes it anew"
             )
         return self.number
 
 
+def _marker(in_bucket: _InBucket | None, *, vault: UUID, number: int) -> Marker:
+    if in_bucket is None:
+        return Marker(database=number, bucket=None)
+    is_other = in_bucket.vault not in (None, vault)
+    return Marker(database=number, bucket=in_bucket.known, is_of_another_vault=is_other)
+
+
+def _refused(found: Marker) -> Marker:
+    log.error("restore marker is not advanced", database=found.database, bucket=found.bucket, why=found.reason)
+    return found
+
+
 async def _read(objects: ObjectStore) -> _InBucket | None:
-    data = await objects.get(KEY)
-    if data is None:
-        return None
-    try:
-        number = json.loads(data)["number"]
-    except (ValueError, KeyError, TypeError):
+    standing = await objects.stat(KEY)
+    if standing is not None and standing.size > BYTES_MOST:
         return _InBucket(number=None)
-    return _InBucket(number=number if type(number) is int and number >= 0 else None)
+    data = await objects.get(KEY)
+    return None if data is None else _parsed(data)
 
 
-async def _write(objects: ObjectStore, number: int, *, over_what_cannot_be_read: bool = False) -> None:
-    """The bucket has this number, or a higher one that somebody else wrote meanwhile."""
-    new = NewObject(data=json.dumps({"number": number}).encode(), content_type="application/json", metadata={})
+def _parsed(data: bytes) -> _InBucket:
+    try:
+        found = json.loads(data[: BYTES_MOST + 1])
+        number, vault = found["number"], found.get("vault")
+        known = None if vault is None else UUID(vault)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _InBucket(number=None)
+    if type(number) is not int or not 0 <= number < NUMBERS_END or len(data) > BYTES_MOST:
+        return _InBucket(number=None)
+    return _InBucket(number=number, vault=known)
+
+
+def _stays(found: _InBucket, *, number: int, vault: UUID) -> bool:
+    if found.vault is None:  # an older version's: it is taken over
+        return found.known > number
+    return found.known >= number or found.vault != vault
+
+
+async def _write(objects: ObjectStore, number: int, *, vault: UUID, over_anything: bool = False) -> _InBucket:
+    """What stands in the bucket then: this number, or a higher one or another vault's that somebody else wrote meanwhile."""
+    ours = _InBucket(number=number, vault=vault)
+    said = json.dumps({"number": number, "vault": str(vault)}).encode()
+    new = NewObject(data=said, content_type="application/json", metadata={})
     for _ in range(WRITES_MOST):
         standing = await objects.stat(KEY)  # before its content: an older etag makes the put fail, never win
         found = await _read(objects)
         if standing is None or found is None:
             written = await objects.create(KEY, new)
-        elif found.number is None and over_what_cannot_be_read:
-            written = await objects.replace(KEY, new, etag=standing.etag)
-        elif found.known >= number:
-            return
+        elif not over_anything and _stays(found, number=number, vault=vault):
+            return found
         else:
             written = await objects.replace(KEY, new, etag=standing.etag)
         if written:
-            return
+            return ours
     raise StoreUnavailable(f"{KEY} changed again and again while it was being written")

@@ -35,9 +35,10 @@ async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tri
         try:
             data = await bytes_of(image, kept=kept, spool=lane.spool)
         except Corrupted as error:
-            log.error("spooled image lost", detection=image.detection_id, kind=image.kind, why=str(error))
-            await lane.ledger.mark_missing(image, error=str(error))
-            return Tried(image=image, why=str(error), lost=True)
+            return await _without_bytes(image, str(error), lane=lane)
+        except OSError as error:
+            log.error("spool cannot be read", file=image.spool_file, why=error.strerror)
+            return Tried(image=image, why=f"the spool cannot be read: {error.strerror}", unreadable=True)
         began = asyncio.get_running_loop().time()
         try:
             attempts = await _put_with_retries(image, data, lane=lane)
@@ -54,16 +55,32 @@ async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tri
 
 
 async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
-    """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now."""
+    """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now, or `OSError`."""
     held = kept.get(f"{image.detection_id}_{image.kind}")
     if held is not None:  # hashed when they came, and in memory since
         return held
     data = await spool.read(image.spool_file, offset=image.spool_offset, size=image.size)
+    if data is None:  # a row of a restored dump may not know that it became a dead letter
+        data = await spool.read(spool.dead.letter_of(image.detection_id, image.kind), offset=0, size=image.size)
     if data is None:
         raise Corrupted("its spool file is gone or cut")
     if await digest_of(data) != image.sha256:
         raise Corrupted("its bytes in the spool are not what they were")
     return data
+
+
+async def _without_bytes(image: WaitingImage, why: str, *, lane: UploadLane) -> Tried:
+    """Stored all the same, where the store has the bytes (a row of a restored dump may not know); else the image is missing."""
+    try:
+        standing = await lane.objects.get(image.key)
+    except StoreUnavailable as error:
+        lane.refused_all(error)
+        return Tried(image=image, why=str(error))
+    if standing is not None and await digest_of(standing) == image.sha256:
+        return Tried(image=image)
+    log.error("spooled image lost", detection=image.detection_id, kind=image.kind, why=why)
+    await lane.ledger.mark_missing(image, error=why)
+    return Tried(image=image, why=why, lost=True)
 
 
 async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> int:
@@ -94,10 +111,15 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
 
 async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
     """Something stands under our key: the same bytes are an earlier try of ours, others are foreign and make room."""
-    standing = await objects.get(image.key)
-    if standing is not None and await digest_of(standing) == image.sha256:
-        return
-    copy = await quarantine(image.key, under=FOREIGN_UNDER, objects=objects)
+    try:
+        standing = await objects.get(image.key)
+        if standing is not None and await digest_of(standing) == image.sha256:
+            return
+        copy = await quarantine(image.key, under=FOREIGN_UNDER, objects=objects)
+    except StoreMisconfigured:
+        raise
+    except StoreUnavailable as error:  # about this key, as far as anybody knows: others need not wait for it
+        raise ObjectRefused(f"what stands under {image.key} cannot be read: {error}") from error
     if copy is None:
         raise StoreUnavailable(f"{image.key} was taken a moment ago and is gone now")
     await objects.settle()

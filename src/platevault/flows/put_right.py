@@ -4,18 +4,18 @@ Nothing is deleted that has no verified copy in quarantine, but for objects whos
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NoReturn
 
 import structlog
 
-from platevault.domain.errors import Stopped
+from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.images import ImageState
 from platevault.domain.upkeep import ORPHANS_REFUGE, ImageRow, ListedObject, Notes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.quarantine import Quarantined, digest_of, quarantine
-from platevault.flows.upkeep import Upkeep
+from platevault.flows.upkeep import Unreadable, Upkeep
 from platevault.stores.inventory import while_nobody_has, with_row
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,10 @@ class Hand:
     most: int
     older_than: timedelta
     why_not: str | None = None
+    unreadable: Unreadable = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unreadable = Unreadable(objects=self.upkeep.objects, notes=self.notes)
 
     async def look_at_marker(self) -> bool:
         """True when something may be done now; while the database lags a run goes on counting, and nothing more."""
@@ -69,7 +73,11 @@ class Hand:
     async def mark_stored(self, listed: ListedObject, row: ImageRow) -> None:
         """The object of a missing image is there with its digest: a store that was healed."""
         standing = await self.upkeep.objects.stat(listed.key)
-        data = await self.upkeep.objects.get(listed.key)
+        try:
+            data = await self.upkeep.objects.get(listed.key)
+        except StoreUnavailable as error:
+            await self.unreadable.add(listed.key, error)
+            return
         if standing is None or data is None:
             return
         if await digest_of(data) != row.sha256:
@@ -116,7 +124,13 @@ class Hand:
         for one in orphans[:room]:
             if not await self.look_at_marker():
                 break
-            copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.upkeep.objects)
+            # A run that is cut off from here on leaves copies beside their originals. Nothing is lost by it, and the next run
+            # takes the same places; only a copy of what becomes known meanwhile stays in quarantine for whoever looks there.
+            try:
+                copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.upkeep.objects)
+            except StoreUnavailable as error:
+                await self.unreadable.add(one.key, error)
+                continue
             if copy is not None:
                 copies.append((one, copy))
         await self.upkeep.objects.settle()
@@ -144,8 +158,15 @@ class Hand:
             return
         if self.act:
             self.notes.add("changed meanwhile", listed.key)
-        if copy.is_new:  # the original stays, and a copy of it would outlive it
-            await objects.delete(copy.refuge)
+        await self._take_back(listed, copy)
+
+    async def _take_back(self, listed: ListedObject, copy: Quarantined) -> None:
+        """The copy goes, for it would outlive its original; unless that is gone or another: then it may be the only one."""
+        if not copy.is_new:
+            return
+        now = await self.upkeep.objects.stat(listed.key)
+        if now is not None and now.etag == copy.original.etag:
+            await self.upkeep.objects.delete(copy.refuge)
 
     async def _may(self, what: str) -> bool:
         if not self.act:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
-from platevault.flows.generation import LAGS, marker
+from platevault.flows.generation import marker
 from platevault.flows.lane import UploadLane
 from platevault.stores.database import Database
 from platevault.stores.migrations import schema_state
@@ -82,7 +82,9 @@ async def _restore_marker(database: Database, lane: UploadLane) -> dict[str, Any
     except (VaultError, TimeoutError) as error:
         return {"status": "unknown", "reason": str(error) or "no answer in time"}
     numbers = {"database": found.database, "bucket": found.bucket}
-    return {"status": "lags", "reason": LAGS, **numbers} if found.lags else {"status": "ok", **numbers}
+    return (
+        {"status": "ok", **numbers} if found.reason is None else {"status": "lags", "reason": found.reason, **numbers}
+    )
 
 
 async def _worker(database: Database) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from platevault.domain.errors import StoreUnavailable
 from platevault.domain.keys import RESERVED_KINDS, parse_object_key
 from platevault.domain.rebuilt import RebuiltImage, dimensions_of, rebuilt_image
 from platevault.domain.upkeep import HOLDS_PREFIX, JobRun, Notes
+from platevault.flows.generation import refuse_in_a_wrong_bucket
 from platevault.flows.quarantine import digest_of
-from platevault.flows.upkeep import Upkeep, keep_run
+from platevault.flows.upkeep import Unreadable, Upkeep, keep_run
 from platevault.stores.rebuilding import insert_rebuilt, wanting
 
 JOB: Final = "rebuild"
@@ -37,23 +39,16 @@ async def rebuild(
     """
 
     async def work(notes: Notes) -> None:
+        unreadable = Unreadable(objects=upkeep.objects, notes=notes)
+        if act:
+            await refuse_in_a_wrong_bucket(upkeep)
         async for page in _pages(upkeep, notes):
-            wanted = await _without_rows(page, upkeep=upkeep)
-            found = [
-                image
-                for start in range(0, len(wanted), READS_AT_ONCE)
-                for image in await asyncio.gather(
-                    *(
-                        _read(key, notes=notes, upkeep=upkeep, trusted=trust_metadata)
-                        for key in wanted[start : start + READS_AT_ONCE]
-                    )
-                )
-                if image is not None
-            ]
+            found = await _readable(page, upkeep=upkeep, unreadable=unreadable, trusted=trust_metadata)
             for image in found:
                 notes.add("without row" if not image.is_held else "hold copies without hold", image.key)
             if act and found:
                 await _insert(found, notes=notes, upkeep=upkeep)
+            unreadable.give_up_after_many()  # at the end of a page, with its rows made: the next run has less to do
             moved(len(page))
 
     return await keep_run(JOB, work, upkeep=upkeep, dry_run=not act)
@@ -84,7 +79,36 @@ async def _without_rows(page: Sequence[Named], *, upkeep: Upkeep) -> list[str]:
     )
 
 
-async def _read(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> RebuiltImage | None:
+async def _readable(
+    page: Sequence[Named], *, upkeep: Upkeep, unreadable: Unreadable, trusted: bool
+) -> list[RebuiltImage]:
+    """What tells of itself, of those without rows. One that has its row ends a row of unreadable ones: it was readable once."""
+    wanted = await _without_rows(page, upkeep=upkeep)
+    told: dict[str, RebuiltImage | StoreUnavailable | None] = {}
+    for start in range(0, len(wanted), READS_AT_ONCE):
+        some = wanted[start : start + READS_AT_ONCE]
+        read = await asyncio.gather(
+            *(_read(key, notes=unreadable.notes, upkeep=upkeep, trusted=trusted) for key in some)
+        )
+        told.update(zip(some, read, strict=True))
+
+    for key, _, _ in page:
+        one = told.get(key)
+        if isinstance(one, StoreUnavailable):
+            await unreadable.add(key, one)
+        else:
+            unreadable.in_a_row = 0
+    return [one for one in told.values() if isinstance(one, RebuiltImage)]
+
+
+async def _read(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> RebuiltImage | StoreUnavailable | None:
+    try:
+        return await _told(key, notes=notes, upkeep=upkeep, trusted=trusted)
+    except StoreUnavailable as error:
+        return error
+
+
+async def _told(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> RebuiltImage | None:
     standing = await upkeep.objects.stat(key)
     if standing is None:
         return None

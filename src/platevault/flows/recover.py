@@ -8,7 +8,7 @@ import structlog
 from platevault.domain.batch import Manifest
 from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Unavailable
-from platevault.domain.receipt import Recorded
+from platevault.flows.find_own import find_own
 from platevault.flows.ingest import Rules, ingest
 from platevault.flows.lane import UploadLane
 from platevault.flows.upload import release, upload
@@ -42,7 +42,7 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
     with lane.spool.dead_owners() as dead:
         if dead:  # nobody waits for the lease of a process that is gone
             await lane.ledger.release_leases(dead)
-    await _sweep_dead(lane)
+    await find_own(lane)
     ready = await asyncio.to_thread(
         lane.spool.ready_files
     )  # before the rows are read: a file committed in between has them
@@ -65,7 +65,6 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
 
 
 async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: Database) -> int:
-    recorded: Recorded | None = None
     with lane.spool.claimed(file) as descriptor:
         if descriptor is None or await lane.ledger.is_waiting(file):
             return 0
@@ -98,9 +97,3 @@ async def _set_aside(file: str, why: str, *, lane: UploadLane) -> None:
         await asyncio.to_thread(lane.spool.set_aside, file, why)
     except SpoolFull as error:
         log.error("ready file could not be set aside", file=file, why=str(error))
-
-
-async def _sweep_dead(lane: UploadLane) -> None:
-    """Letters that no row names any more go: their image is stored, healed from elsewhere, or was buried twice."""
-    for letter in await asyncio.to_thread(lane.spool.dead.letters):
-        await release(letter, lane=lane)

@@ -12,12 +12,12 @@ from typing import Final
 
 import structlog
 
-from platevault.domain.errors import Stopped
+from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.images import ImageState
 from platevault.domain.upkeep import ACTIONS_MOST, SCRUB, ImageRow, JobRun, Notes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.quarantine import digest_of, quarantine
-from platevault.flows.upkeep import Upkeep, keep_run
+from platevault.flows.upkeep import Unreadable, Upkeep, keep_run
 from platevault.stores import inventory
 from platevault.stores.job_runs import recent_runs
 
@@ -50,7 +50,7 @@ async def scrub(
         notes.facts["cursor"] = place
         if act:
             await refuse_while_it_lags(upkeep)
-            await scrubber.check(await inventory.rows_by_key(upkeep.database, _reported(past)))
+            await _again(scrubber, await inventory.rows_by_key(upkeep.database, _reported(past)))
         await _share(scrubber, (place[0], place[1]), runs_a_round=runs_a_round, bytes_most=bytes_most)
 
     return await keep_run(SCRUB, work, upkeep=upkeep, dry_run=not act)
@@ -58,6 +58,15 @@ async def scrub(
 
 def _reported(past: Sequence[JobRun]) -> list[str]:
     return sorted({key for run in past for key in run.findings.get("examples", {}).get("wrong", ())})
+
+
+async def _again(scrubber: "_Scrubber", rows: Sequence[ImageRow]) -> None:
+    """What was reported, as far as it can be read: whether the store is out of order is told by the share."""
+    for start in range(0, len(rows), READS_AT_ONCE):
+        await scrubber.check(rows[start : start + READS_AT_ONCE])
+        if scrubber.unreadable.too_many:
+            break
+    scrubber.unreadable.in_a_row = 0
 
 
 async def _share(scrubber: "_Scrubber", place: tuple[str, str], *, runs_a_round: int, bytes_most: int) -> None:
@@ -74,6 +83,7 @@ async def _share(scrubber: "_Scrubber", place: tuple[str, str], *, runs_a_round:
         left -= len(rows)
         place = (rows[-1].detection_id, rows[-1].kind)
         notes.facts["cursor"] = list(place)
+        scrubber.unreadable.give_up_after_many()  # past them: the next run does not end at the same ones again
 
 
 class _Scrubber:
@@ -82,18 +92,27 @@ class _Scrubber:
         self.notes = notes
         self._act = act
         self._most = most
+        self.unreadable = Unreadable(objects=upkeep.objects, notes=notes)
 
     async def check(self, rows: Sequence[ImageRow]) -> None:
-        """Hash these; note and, where it may, put right those that are wrong."""
+        """Hash these at once; note and, where it may, put right those that are wrong."""
         stored = [row for row in rows if row.state is ImageState.STORED]
-        for start in range(0, len(stored), READS_AT_ONCE):
-            some = stored[start : start + READS_AT_ONCE]
-            fine = await asyncio.gather(*(self._is_fine(row) for row in some))
-            for row, right in zip(some, fine, strict=True):
-                if not right:
-                    await self._wrong(row)
+        fine = await asyncio.gather(*(self._is_fine(row) for row in stored))
+        for row, right in zip(stored, fine, strict=True):
+            if isinstance(right, StoreUnavailable):
+                await self.unreadable.add(row.key or "", right)
+                continue
+            self.unreadable.in_a_row = 0
+            if not right:
+                await self._wrong(row)
 
-    async def _is_fine(self, row: ImageRow) -> bool:
+    async def _is_fine(self, row: ImageRow) -> bool | StoreUnavailable:
+        try:
+            return await self._has_its_digest(row)
+        except StoreUnavailable as error:
+            return error
+
+    async def _has_its_digest(self, row: ImageRow) -> bool:
         key = row.key or ""
         data = await self.upkeep.objects.get(key)
         if data is None:
@@ -115,7 +134,11 @@ class _Scrubber:
         if self.notes.counts["marked missing"] >= self._most:
             raise Stopped(f"marked missing: {self._most} in this run, and more to do: look at the disks first")
         await refuse_while_it_lags(self.upkeep)
-        copy = await quarantine(key, under=WRONG_UNDER, objects=self.upkeep.objects)
+        try:
+            copy = await quarantine(key, under=WRONG_UNDER, objects=self.upkeep.objects)
+        except StoreUnavailable as error:
+            await self.unreadable.add(key, error)
+            return
         if copy is None or copy.digest == row.sha256:
             return
         await self.upkeep.objects.settle()

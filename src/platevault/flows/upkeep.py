@@ -1,14 +1,16 @@
 """What the jobs that keep rows and objects in agreement need, and how each of their runs is ended and kept."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from platevault.domain.errors import DatabaseUnavailable, Stopped, VaultError
+from platevault.domain.errors import DatabaseUnavailable, Stopped, StoreMisconfigured, StoreUnavailable, VaultError
 from platevault.domain.upkeep import COUNT_IMAGES, JobRun, Notes
+from platevault.stores.acting import acting_alone
 from platevault.stores.database import Database
 from platevault.stores.job_runs import image_states, prune_runs, record_run
 from platevault.stores.objects import ObjectStore
@@ -16,6 +18,7 @@ from platevault.stores.objects import ObjectStore
 log = structlog.get_logger(__name__)
 
 KEEP_RUNS_FOR: Final = timedelta(days=90)
+UNREADABLE_IN_A_ROW: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +30,46 @@ class Upkeep:
     now: Callable[[], datetime]
 
 
+@dataclass(slots=True, kw_only=True)
+class Unreadable:
+    """Objects that the store does not give while it answers otherwise, as rotten ones: each is named, and the run goes on.
+
+    `in_a_row` is set to 0 by whoever has read one.
+    """
+
+    objects: ObjectStore
+    notes: Notes
+    in_a_row: int = 0
+
+    async def add(self, key: str, error: StoreUnavailable) -> None:
+        """Note this one as `unreadable`; raises `StoreUnavailable` when the whole store is out of order."""
+        if isinstance(error, StoreMisconfigured):
+            raise error
+        await self.objects.check()
+        log.error("object cannot be read", key=key, why=str(error))
+        self.notes.add("unreadable", key)
+        self.in_a_row += 1
+
+    @property
+    def too_many(self) -> bool:
+        return self.in_a_row >= UNREADABLE_IN_A_ROW
+
+    def give_up_after_many(self) -> None:
+        """Raise `StoreUnavailable` after so many in a row that it is hardly the objects themselves."""
+        if self.too_many:
+            raise StoreUnavailable(f"{self.in_a_row} objects in a row could not be read: look at the store first")
+
+
 async def keep_run(job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool) -> JobRun:
-    """Run `work` and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
+    """Run `work`, which is alone in it but for dry runs, and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
 
     Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
     """
     notes, started_at = Notes(), upkeep.now()
     outcome = "done"
     try:
-        await work(notes)
+        async with nullcontext() if dry_run else acting_alone(upkeep.database):
+            await work(notes)
     except Stopped as stopped:
         outcome = "stopped"
         notes.facts["reason"] = str(stopped)

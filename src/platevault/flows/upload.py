@@ -46,9 +46,9 @@ async def upload(file: str, images: Sequence[WaitingImage], *, kept: Kept, lane:
 
 
 async def release(file: str, *, lane: UploadLane) -> bool:
-    """Unlink the spool file when no pending image names it; False while one does or somebody else has the file."""
+    """Unlink the spool file when no pending or missing image names it; False while one does or somebody else has the file."""
     with lane.spool.claimed(file) as claimed:
-        if claimed is None or await lane.ledger.is_waiting(file):
+        if claimed is None or await lane.ledger.is_wanted(file):
             return False
         await asyncio.to_thread(lane.spool.unlink, file)
     reached("file-unlinked")
@@ -80,8 +80,8 @@ def _is_poison(one: Tried) -> bool:
 
 def _put_back(one: Tried, *, lane: UploadLane) -> PutBack:
     """What is about this image waits longer each time; what is about the store waits as long as the store is left alone."""
-    after = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(one.image.refusals, 10))
-    if not one.refused:
+    after = RETRY_CAP if one.unreadable else min(RETRY_CAP, RETRY_BASE * 2.0 ** min(one.image.refusals, 10))
+    if not one.refused and not one.unreadable:
         after = max(RETRY_BASE, timedelta(seconds=lane.breaker.seconds_left))
     return PutBack(image=one.image, why=one.why or "", after=after, refused=one.refused)
 
@@ -93,7 +93,7 @@ async def _bury(one: Tried, *, kept: Kept, lane: UploadLane) -> bool:
         data = await bytes_of(image, kept=kept, spool=lane.spool)
         with lane.spool.dead.keep(f"{image.detection_id}_{image.kind}", data) as dead:  # rare enough to block for
             buried = await lane.ledger.bury(image, dead=dead, error=one.why or "")
-    except (Corrupted, SpoolFull) as error:
+    except (Corrupted, SpoolFull, OSError) as error:
         log.error("dead letter could not be kept", detection=image.detection_id, kind=image.kind, why=str(error))
         await lane.ledger.put_back([_put_back(one, lane=lane)])
         return False

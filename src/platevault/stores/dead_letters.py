@@ -6,6 +6,7 @@ object store would not take, whose row names it.
 
 import contextlib
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ LETTER: Final = ".image"
 _REASON: Final = ".reason"
 _DRAFT: Final = ".draft"
 _ROTTEN: Final = ".rotten"
+
+
+def image_of(letter: str) -> tuple[str, str]:
+    """(detection id, kind) of a dead letter."""
+    detection_id, _, kind = letter.removeprefix(f"{FOLDER}/").removesuffix(LETTER).rpartition("_")
+    return detection_id, kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,10 @@ class DeadLetters:
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self._folder = folder
         self.max_bytes = max_bytes
+
+    def letter_of(self, detection_id: str, kind: str) -> str:
+        """The dead letter of an image, as rows spell it, whether there is one or not."""
+        return f"{FOLDER}/{detection_id}_{kind}{LETTER}"
 
     def used(self) -> int:
         """Bytes that lie there."""
@@ -105,6 +116,11 @@ class DeadLetters:
     def letters(self) -> list[str]:
         """Images that lie here, as rows spell them."""
         return [f"{FOLDER}/{name}" for name, _ in self._files() if name.endswith(LETTER)]
+
+    def digest(self, letter: str) -> bytes:
+        """SHA-256 of a letter; raises `OSError`."""
+        with (self._folder.parent / letter).open("rb") as data:
+            return hashlib.file_digest(data, "sha256").digest()
 
     def drafts(self) -> list[Path]:
         """Letters that are being written, or were when their process died."""

@@ -58,11 +58,22 @@ _REVIVE_IMAGES: Final = text("""
     WHERE i.detection_id = r.detection_id AND i.kind = r.kind AND i.state IN ('missing', 'rejected', 'pending')
 """)
 
+# Once for each row: whoever waited for its lock finds `rebuilt` false.
+_FILL_DETECTIONS: Final = text("""
+    UPDATE detections AS d SET rebuilt = false, plate = r.plate, plate_searchable = r.plate_searchable,
+        confidence = r.confidence, candidates = r.candidates, region = r.region, box = r.box, vehicle = r.vehicle,
+        direction = r.direction, heading_degrees = r.heading_degrees, data = r.data
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, plate text, plate_searchable text,
+        confidence double precision, candidates jsonb, region text, box jsonb, vehicle jsonb, direction text,
+        heading_degrees double precision, data jsonb)
+    WHERE d.detection_id = r.detection_id AND d.rebuilt AND d.erased_at IS NULL
+""")
+
 # A second statement, after the insert: it sees what transactions committed while the insert waited for them, which the
 # snapshot of the insert does not. The rows are locked in id order.
 _KNOWN: Final = text("""
     SELECT d.detection_id, d.collector_id, d.camera_id, d.captured_at, d.plate, d.confidence, d.candidates, d.region,
-        d.box, d.vehicle, d.direction, d.heading_degrees, d.data, d.erased_at IS NOT NULL AS erased
+        d.box, d.vehicle, d.direction, d.heading_degrees, d.data, d.erased_at IS NOT NULL AS erased, d.rebuilt
     FROM detections d WHERE d.detection_id = ANY(:ids) ORDER BY d.detection_id FOR UPDATE
 """)
 _KNOWN_IMAGES: Final = text("""
@@ -109,6 +120,13 @@ async def revive_images(
     await _with_rows(connection, _REVIVE_IMAGES, images, place)
 
 
+async def fill_detections(connection: AsyncConnection, incoming: Sequence[Incoming]) -> None:
+    """Rows that were made again from objects get what the camera read; `incoming` come from `meet`, under the lock of `known`."""
+    if incoming:
+        rows = [{"detection_id": one.detection.detection_id, **_readings(one)} for one in incoming]
+        await connection.execute(_FILL_DETECTIONS, {"rows": msgspec.json.encode(rows).decode()})
+
+
 async def known(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Known]:
     """The detections that are there, locked until the transaction ends, by id."""
     if not ids:
@@ -123,6 +141,7 @@ async def known(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Kn
             collector_id=row["collector_id"],
             metadata={name: row[name] for name in METADATA_FIELDS},
             erased=row["erased"],
+            rebuilt=row["rebuilt"],
             images=images.get(row["detection_id"], {}),
         )
         for row in detections
@@ -146,8 +165,12 @@ def _row(incoming: Incoming, origin: Origin) -> dict[str, Any]:
     }
     if incoming.expired:  # past its time at receipt: a tombstone from the start, without what the camera read
         return {**always, "erased_at": origin.received_at}
-    plate = detection.plate
-    return {**incoming.metadata, **always, "plate_searchable": searchable(plate) if plate is not None else None}
+    return {**_readings(incoming), **always}
+
+
+def _readings(incoming: Incoming) -> dict[str, Any]:
+    plate = incoming.detection.plate
+    return {**incoming.metadata, "plate_searchable": searchable(plate) if plate is not None else None}
 
 
 async def _with_rows(

@@ -1,12 +1,13 @@
-"""The database's half of the restore marker: one number that only grows."""
+"""The database's half of the restore marker: which vault this is, and one number that only grows."""
 
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import text
 
 from platevault.stores.database import Database
 
-_NUMBER: Final = text("SELECT number FROM generation")
+_KNOWN: Final = text("SELECT vault_id, number FROM generation")
 # Compared in the statement that advances: two at once, or a restore in between, cannot pass each other unseen.
 _ADVANCE: Final = text("""
     UPDATE generation SET number = number + 1, advanced_at = now() WHERE number >= :bucket RETURNING number
@@ -16,11 +17,11 @@ _PASS: Final = text("""
 """)
 
 
-async def number(database: Database) -> int:
-    """The database's number."""
+async def known(database: Database) -> tuple[UUID, int]:
+    """The vault's id, which travels with a dump, and the database's number."""
     async with database.reading() as connection:
-        found: int = (await connection.execute(_NUMBER)).scalar_one()
-    return found
+        row = (await connection.execute(_KNOWN)).one()
+    return row.vault_id, row.number
 
 
 async def advance(database: Database, *, bucket: int) -> int | None:

@@ -10,6 +10,8 @@ from sqlalchemy import text
 from platevault.domain.waiting import DeadLetter, PutBack, WaitingImage
 from platevault.stores.database import Database
 
+COME_BACK_AT_ONCE: Final = 1000
+
 # The lease is by the database's clock, and its rows are skipped by whoever comes second: two workers never take one image
 # at one time. A worker that was stopped longer than its lease may still put it twice; `mark_stored` counts it once.
 _LEASE: Final = text("""
@@ -80,6 +82,27 @@ _FILES_WAITING: Final = text("SELECT DISTINCT spool_file FROM images WHERE state
 _IS_WAITING: Final = text("""
     SELECT EXISTS (SELECT FROM images WHERE state = 'pending' AND spool_node = :node AND spool_file = :file)
 """)
+# Images of a node that was declared lost may still have their bytes in its spool.
+_IS_WANTED: Final = text("""
+    SELECT EXISTS (SELECT FROM images WHERE state = 'pending' AND spool_node = :node AND spool_file = :file)
+        OR EXISTS (SELECT FROM images WHERE state = 'missing' AND spool_node = :node AND spool_file = :file) AS wanted
+""")
+_COME_BACK: Final = text("""
+    UPDATE images AS i SET state = 'pending', last_error = NULL, lease_owner = NULL, lease_until = now()
+    FROM (SELECT detection_id, kind FROM images WHERE state = 'missing' AND spool_node = :node
+          ORDER BY detection_id, kind LIMIT :most FOR UPDATE) AS here
+    WHERE i.detection_id = here.detection_id AND i.kind = here.kind
+    RETURNING i.detection_id
+""")
+_ADOPT: Final = text("""
+    UPDATE images SET state = 'pending', spool_node = :node, spool_file = :file, spool_offset = 0, last_error = NULL, refusals = 0,
+        lease_owner = NULL, lease_until = now()
+    WHERE detection_id = :detection_id AND kind = :kind AND state = 'missing' AND sha256 = :sha256
+    RETURNING detection_id
+""")
+_OF_LETTER: Final = text(
+    "SELECT state, spool_node, spool_file FROM images WHERE detection_id = :detection_id AND kind = :kind"
+)
 
 
 class ImageLedger:
@@ -168,6 +191,41 @@ class ImageLedger:
         """Spool files of this node that a pending image names."""
         async with self._database.reading() as connection:
             return {row["spool_file"] for row in await _all(connection, _FILES_WAITING, {"node": self._node})}
+
+    async def is_wanted(self, file: str) -> bool:
+        """True while a pending or missing image of this node names the file: its bytes may be the only ones."""
+        async with self._database.reading() as connection:
+            rows = await _all(connection, _IS_WANTED, {"node": self._node, "file": file})
+        return bool(rows[0]["wanted"])
+
+    async def come_back(self) -> int:
+        """Missing images that waited on this very node wait again; returns how many. Nothing to do but after it was declared lost."""
+        found = 0
+        parameters = {"node": self._node, "most": COME_BACK_AT_ONCE}
+        while some := await self._database.transaction(lambda connection: _all(connection, _COME_BACK, parameters)):
+            found += len(some)
+        return found
+
+    async def letter_state(self, detection_id: str, kind: str, *, file: str) -> str | None:
+        """`named` when the row names this dead letter; else the row's state, None without a row."""
+        names = {"detection_id": detection_id, "kind": kind}
+        async with self._database.reading() as connection:
+            rows = await _all(connection, _OF_LETTER, names)
+        if not rows:
+            return None
+        is_here = rows[0]["spool_node"] == self._node and rows[0]["spool_file"] == file
+        return "named" if is_here else str(rows[0]["state"])
+
+    async def adopt(self, detection_id: str, kind: str, *, file: str, sha256: bytes) -> bool:
+        """A missing image with this digest waits in this dead letter from now on; False when there is none such."""
+        parameters = {
+            "detection_id": detection_id,
+            "kind": kind,
+            "node": self._node,
+            "file": file,
+            "sha256": sha256,
+        }
+        return bool(await self._database.transaction(lambda connection: _all(connection, _ADOPT, parameters)))
 
     async def is_waiting(self, file: str) -> bool:
         """True while a pending image of this node names the file."""

@@ -1,5 +1,7 @@
 """Images whose bytes are gone, with a node or from the bucket, and what their collectors should send again."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,15 +21,20 @@ _IN_TROUBLE: Final = text("""
     SELECT (SELECT count(*) FROM (SELECT FROM images WHERE state = 'missing' LIMIT :most) AS them) AS missing,
            (SELECT count(*) FROM (SELECT FROM images WHERE dead_at IS NOT NULL LIMIT :most) AS them) AS dead
 """)
-_DECLARE: Final = text("UPDATE nodes SET lost_at = coalesce(lost_at, now()) WHERE node_id = :node")
+# Whether it is silent is asked in the statement that says so, and again with each part: one that beats meanwhile is not lost.
+_DECLARE: Final = text("""
+    UPDATE nodes SET lost_at = coalesce(lost_at, now())
+    WHERE node_id = :node AND coalesce(greatest(api_seen_at, worker_seen_at), first_seen_at) < now() - CAST(:silent AS interval)
+    RETURNING node_id
+""")
 # In id order, as everybody locks them, and some at a time, so that no batch waits for all of them.
 _LOSE: Final = text("""
     WITH chosen AS (
         SELECT detection_id, kind FROM images WHERE state = 'pending' AND spool_node = :node
+            AND EXISTS (SELECT FROM nodes WHERE node_id = :node AND lost_at IS NOT NULL)
         ORDER BY detection_id, kind LIMIT :most FOR UPDATE
     )
-    UPDATE images AS i SET state = 'missing', last_error = :error, spool_node = NULL, spool_file = NULL, spool_offset = NULL,
-        lease_owner = NULL, lease_until = NULL, dead_at = NULL
+    UPDATE images AS i SET state = 'missing', last_error = :error, lease_owner = NULL, lease_until = NULL, dead_at = NULL
     FROM chosen WHERE i.detection_id = chosen.detection_id AND i.kind = chosen.kind
     RETURNING i.detection_id
 """)
@@ -50,17 +57,17 @@ async def in_trouble(database: Database) -> tuple[int, int]:
 async def declare_lost(database: Database, *, node_id: UUID) -> int:
     """The node is gone and its images are `missing`, from now on; returns how many. Repeating it goes on where it ended.
 
-    Raises `Missing` for a node that nobody knows and `InvalidRequest` for one that was seen in the last five minutes.
+    Their rows still say where they waited, so that a node that comes back after all finds what is its own. Raises `Missing` for a
+    node that nobody knows and `InvalidRequest` for one that was seen in the last five minutes.
     """
-    found = await nodes(database, node_id=node_id)
-    if not found:
+    if not await nodes(database, node_id=node_id):
         raise Missing(f"no node {node_id}: `platevault spool list` shows those that there are")
-    silent = found[0].silent_seconds
-    if silent is not None and silent < ALIVE_SECONDS:
+    silent = {"node": node_id, "silent": timedelta(seconds=ALIVE_SECONDS)}
+    declared = await database.transaction(lambda connection: _declare(connection, silent))
+    if not declared:
         raise InvalidRequest(
-            f"node {node_id} was seen {silent:.0f} s ago: stop it first, and wait until it has been silent for 5 minutes"
+            f"node {node_id} was seen in the last 5 minutes: stop it first, and wait until it has been silent for that long"
         )
-    await database.transaction(lambda connection: connection.execute(_DECLARE, {"node": node_id}))
     lost = 0
     while some := await database.transaction(lambda connection: _lose(connection, node_id)):
         lost += some
@@ -74,6 +81,10 @@ async def missing_images(
     parameters = {"collector_id": collector_id, "after_id": after[0], "after_kind": after[1], "most": most}
     async with database.reading() as connection:
         return [LostImage(**row) for row in (await connection.execute(_RESEND, parameters)).mappings()]
+
+
+async def _declare(connection: AsyncConnection, parameters: Mapping[str, Any]) -> bool:
+    return (await connection.execute(_DECLARE, parameters)).first() is not None
 
 
 async def _lose(connection: AsyncConnection, node_id: UUID) -> int:

@@ -8,6 +8,9 @@ A file is written in place, a snapshot into one of its two halves in turn, with 
 process is killed or the disk is full, the other half holds the snapshot before it. Nothing is synced, since a power cut may set
 counters back to what they were: whoever reads them expects a restart. Nothing is mapped into memory: a disk that fails under
 a mapping kills the process.
+
+What else lies in the folder is left alone and costs no more than a look: another version's files, those of another kind, and
+those that are longer than ours can be.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import struct
 import time
 import zlib
@@ -24,12 +28,16 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from platevault.domain.measures import BY_NAME, Kind, Numbers, Series
 from platevault.stores.local_disk import make_folder
 
 HALF_BYTES: Final = 256 * 1024
 LOCK_WITHIN_SECONDS: Final = 1.0
 _HEAD: Final = struct.Struct(">QQL")  # sequence number, length, checksum
+# A pipe is not waited for, nor a link followed to a file that is not ours.
+_AS_FOUND: Final = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,12 +50,18 @@ class Sheet:
     def add(self, other: Numbers, *, gauges: bool) -> None:
         """Add what the other has; its gauges only where that is wanted. What this version does not measure is left out."""
         for series, numbers in other.items():
-            measure = BY_NAME.get(series[0])
-            if measure is None or measure.width != len(numbers) or (measure.kind is Kind.GAUGE and not gauges):
+            if not _is_measured(series, numbers) or (BY_NAME[series[0]].kind is Kind.GAUGE and not gauges):
                 continue
             mine = self.numbers.setdefault(series, [0.0] * len(numbers))
             for place, number in enumerate(numbers):
                 mine[place] += number
+
+
+class _Content(msgspec.Struct):
+    """What a snapshot says, as JSON."""
+
+    merged: list[str]
+    numbers: list[tuple[str, tuple[str, ...], list[float]]]
 
 
 class MeterFile:
@@ -59,7 +73,7 @@ class MeterFile:
         make_folder(folder)
         with _locked(folder, exclusive=True):
             _bury(folder)
-            self._descriptor = os.open(folder / str(process_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(folder / str(process_id), os.O_RDWR | os.O_CREAT | _AS_FOUND, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, numbers: Numbers) -> None:
@@ -90,6 +104,12 @@ def read_others(folder: Path, own: UUID) -> Sheet:
     return total
 
 
+def _is_measured(series: Series, numbers: list[float]) -> bool:
+    name, labels = series
+    measure = BY_NAME.get(name)
+    return measure is not None and measure.width == len(numbers) and len(measure.labels) == len(labels)
+
+
 def _bury(folder: Path) -> None:
     """Add dead files to `past`, then remove them; a crash in between leaves files that `past` names and nobody counts."""
     past = _read(folder / "past") or Sheet()
@@ -102,14 +122,17 @@ def _bury(folder: Path) -> None:
         return
     past.merged = [path.name for path in dead]
     draft = folder / "past.draft"
-    draft.write_bytes(_encode(past, sequence=1))
+    draft.unlink(missing_ok=True)
+    with draft.open("xb") as file:
+        file.write(_encode(past, sequence=1))
     draft.replace(folder / "past")
     for path in dead:
         path.unlink(missing_ok=True)
 
 
 def _process_files(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in os.scandir(folder) if _is_uuid(entry.name)]
+    entries = os.scandir(folder)
+    return [Path(entry.path) for entry in entries if _is_uuid(entry.name) and entry.is_file(follow_symlinks=False)]
 
 
 def _is_uuid(text: str) -> bool:
@@ -123,7 +146,7 @@ def _is_uuid(text: str) -> bool:
 def _is_dead(path: Path) -> bool:
     """True when no process holds the file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | _AS_FOUND)
     except OSError:
         return False
     try:
@@ -140,7 +163,7 @@ def _locked(folder: Path, *, exclusive: bool) -> Iterator[None]:
     """The folder's lock for the length of the block. Who stopped with it in hand is not waited for: a reader goes on, since
     a number may be wrong once; a writer raises `TimeoutError`, which is an `OSError`.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | _AS_FOUND, 0o600)
     try:
         if not _lock_in_time(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) and exclusive:
             raise TimeoutError(f"{folder}/lock is held by a process that does not go on")
@@ -171,9 +194,9 @@ def _encode(sheet: Sheet, *, sequence: int) -> bytes:
 
 
 def _read(path: Path) -> Sheet | None:
-    """The newest whole snapshot; None when there is none."""
+    """The newest whole snapshot; None when there is none, or none of ours."""
     try:
-        data = path.read_bytes()
+        data = _beginning(path)
     except OSError:
         return None
     halves = [half for half in (_half(data[:HALF_BYTES]), _half(data[HALF_BYTES:])) if half is not None]
@@ -181,11 +204,16 @@ def _read(path: Path) -> Sheet | None:
         return None
     _, body = max(halves)
     try:
-        content = json.loads(body)
-        numbers = {(name, tuple(labels)): values for name, labels, values in content["numbers"]}
-        return Sheet(numbers=numbers, merged=content["merged"])
-    except (ValueError, KeyError, TypeError):  # another version's
+        content = msgspec.json.decode(body, type=_Content)
+    except (ValueError, RecursionError):  # another version's
         return None
+    return Sheet(numbers={(name, labels): numbers for name, labels, numbers in content.numbers}, merged=content.merged)
+
+
+def _beginning(path: Path) -> bytes:
+    """As much as a file of ours can have; nothing of what is no file."""
+    with os.fdopen(os.open(path, os.O_RDONLY | _AS_FOUND), "rb") as file:
+        return file.read(2 * HALF_BYTES) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def _half(data: bytes) -> tuple[int, bytes] | None:

@@ -73,7 +73,7 @@ async def _first_time(connection: AsyncConnection, batch: CheckedBatch) -> Recor
 
 
 async def _again(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
-    """The stored answer; images that were lost since are taken from this batch first."""
+    """The stored answer; what was lost since is taken from this batch first."""
     origin = batch.origin
     found = await batches.find_batch(connection, collector_id=origin.collector_id, batch_id=origin.batch_id)
     assert found is not None, "its insert found it"
@@ -98,12 +98,13 @@ async def _meet(
     incoming: Sequence[Incoming],
     batch: CheckedBatch,
 ) -> dict[str, tuple[Known, Meeting]]:
-    """What each known detection comes to; images that it lacks are taken from the batch, which heals it.
+    """What each known detection comes to; what it lacks is taken from the batch, which heals it.
 
-    They are due for upload at once, by whoever drains: their objects carry what the first detection says, from its row.
+    Images are due for upload at once, by whoever drains: their objects carry what the first detection says, from its row.
     """
     known = await detections.known(connection, [one.detection.detection_id for one in incoming])
     met: dict[str, tuple[Known, Meeting]] = {}
+    filled: list[Incoming] = []
     revived: Pairs = []
     added: Pairs = []
     for one in incoming:
@@ -112,9 +113,11 @@ async def _meet(
             continue
         meeting = meet(first, one, collector_id=batch.origin.collector_id)
         met[first.detection_id] = (first, meeting)
+        filled += [one] if meeting.fills else []
         revived += [(one, image) for image in meeting.revived]
         added += [(one, image) for image in meeting.added]
     due_now = replace(batch.place, lease=timedelta(0))
+    await detections.fill_detections(connection, filled)
     await detections.revive_images(connection, revived, place=due_now)
     await detections.insert_images(connection, added, place=due_now)
     return met

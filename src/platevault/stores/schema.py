@@ -166,6 +166,12 @@ images = Table(
     Index("images_waiting", "spool_node", "spool_file", postgresql_where=text("state = 'pending'")),
     Index("images_due_for_upload", "spool_node", "lease_until", postgresql_where=text("state = 'pending'")),
     Index("images_missing", "detection_id", "kind", postgresql_where=text("state = 'missing'")),
+    Index(
+        "images_missing_here",
+        "spool_node",
+        "spool_file",
+        postgresql_where=text("state = 'missing' AND spool_node IS NOT NULL"),
+    ),
     Index("images_dead", "spool_node", "dead_at", postgresql_where=text("dead_at IS NOT NULL")),
 )
 
@@ -190,6 +196,7 @@ generation = Table(
     "generation",
     metadata,
     Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("vault_id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
     Column("number", BigInteger, nullable=False),
     Column("advanced_at", _MOMENT, nullable=False),
     CheckConstraint("single", name="generation_is_one_row"),

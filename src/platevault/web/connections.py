@@ -95,6 +95,16 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._count()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None, asyncio and uvloop take both
+        """True while the client is owed an answer: who sends a whole request and then no more may still be listening.
+
+        The answer ends the connection, so that nobody's outlives the request it came for.
+        """
+        if self.cycle is None or self.cycle.response_complete or not self._body_ended or self._leaves:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def leave(self) -> None:
         """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""
         if self._body_ended or self.transport.is_closing() or not self.transport.can_write_eof():

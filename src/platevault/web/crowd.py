@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from platevault.domain.errors import Unavailable
@@ -11,7 +10,6 @@ from platevault.domain.measures import kind_of
 from platevault.flows.admission import refuse_if_crowded
 from platevault.vault import Vault
 from platevault.web import problems
-from platevault.web.wired import must_close_unread
 
 BATCHES: Final = "/v1/detections"
 
@@ -38,8 +36,6 @@ class Crowd:
             refuse_if_crowded(self._reception)
         except Unavailable as error:
             self._reception.meters.batch(kind_of(error))
-            headers = Headers(scope=scope)
-            scope["state"]["must_close"] = must_close_unread(headers)
             scope["route"] = _Route(BATCHES)
             await problems.problem_of(error).response()(scope, receive, send)
             return

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from platevault.domain.causes import frames_of, names_of
 from platevault.vault import Vault
 from platevault.web import problems
+from platevault.web.wired import must_close_unread
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -27,7 +28,11 @@ _log = structlog.get_logger("platevault.web")
 
 
 class Surroundings:
-    """Wraps the app. Bodies pass through untouched and unbuffered."""
+    """Wraps the app. Bodies pass through untouched and unbuffered.
+
+    An answer that goes out before its request's body was read to the end ends the connection, unless what is left is sure to
+    come and small enough for the connection to throw away (web/connections).
+    """
 
     def __init__(self, app: ASGIApp, *, vault: Vault) -> None:
         self._app = app
@@ -38,7 +43,9 @@ class Surroundings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        asked = Headers(scope=scope)
+        request_id = _request_id(asked.get("x-request-id"))
+        body = _Body(receive)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
         began = time.perf_counter()
@@ -47,14 +54,12 @@ class Surroundings:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._complete(
-                    MutableHeaders(scope=message), request_id, must_close=scope["state"].get("must_close", False)
-                )
+                self._complete(MutableHeaders(scope=message), request_id, must_close=body.is_left(asked))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, body.receive, send_with_headers)
             except Exception as error:  # noqa: BLE001  the last one who can answer
                 _log.error("request failed", route=_route(scope), error=names_of(error), frames=frames_of(error))
                 if status == 0:
@@ -75,6 +80,26 @@ class Surroundings:
             headers.setdefault("Content-Security-Policy", self._page_policy)
         elif kind.endswith("json"):
             headers.setdefault("Cache-Control", "no-store")
+
+
+class _Body:
+    """How far the body of a request was read, whoever read it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._begun = False
+        self._ended = False
+
+    async def receive(self) -> Message:
+        self._begun = True
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._ended = True
+        return message
+
+    def is_left(self, headers: Headers) -> bool:
+        """Whether there is more of it than the connection can throw away. Who stopped reading did not want to wait for it."""
+        return not self._ended and (self._begun or must_close_unread(headers))
 
 
 class SmallBodies:

@@ -17,7 +17,7 @@ DISCARD_BYTES_MAX: Final = 1024 * 1024
 
 def must_close_unread(headers: Headers) -> bool:
     """Whether a connection is of no further use once its request was refused without reading the body."""
-    declared = headers.get("content-length", "")
+    declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
     of_known_size = declared.isascii() and declared.isdigit() and int(declared[:20]) <= DISCARD_BYTES_MAX
     return "expect" in headers or not of_known_size  # who asks first may never send the body, or send it all the same
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from platevault.domain.access import Scope
-from platevault.domain.errors import BatchRefused, InvalidRequest, Missing, VaultError
+from platevault.domain.errors import BatchRefused, InvalidRequest, Missing
 from platevault.flows.accept import accept
 from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
 from platevault.web.access import SignedIn
 from platevault.web.batch_examples import ANSWERS, BODY, STATUS
-from platevault.web.wired import Wired, must_close_unread
+from platevault.web.wired import Wired
 
 router = APIRouter(tags=["ingest"])
 
@@ -41,13 +41,7 @@ async def post_batch(
         only_collector=actor.collector_id,
         wait_until_stored=durability == "stored",
     )
-    body = _Body(request)
-    try:
-        receipt = await accept(body.chunks(), delivery, reception=vault.reception)
-    except VaultError:
-        # The answer goes out now; what is still on its way of a small body, the connection throws away (web/connections).
-        request.state.must_close = body.must_close
-        raise
+    receipt = await accept(_chunks(request), delivery, reception=vault.reception)
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
     return _json(receipt.body, status_code=receipt.status_code, headers=headers)
 
@@ -67,27 +61,12 @@ async def get_batch(
     return _json(receipt.body)
 
 
-class _Body:
-    """The request's body, and how much of it was read."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._begun = False
-        self._ended = False
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        self._begun = True
-        try:
-            async for chunk in self._request.stream():
-                yield chunk
-        except ClientDisconnect as error:
-            raise BatchRefused("the connection ended before the body did") from error
-        self._ended = True
-
-    @property
-    def must_close(self) -> bool:
-        """Whether the connection is of no further use once the batch is refused."""
-        return not self._ended and (self._begun or must_close_unread(self._request.headers))
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise BatchRefused("the connection ended before the body did") from error
 
 
 def _declared_bytes(request: Request) -> int | None:
