@@ -235,7 +235,7 @@ FOREIGN = {
 DEEP = b'{"merged": [], "numbers": [], "more": ' + b"[" * 150_000
 
 
-@pytest.mark.parametrize("name", ["past", str(uuid.uuid4())])
+@pytest.mark.parametrize("name", ["past", "00000000-0000-4000-8000-000000000007"])
 @pytest.mark.parametrize(
     "body", [*(json.dumps(one).encode() for one in FOREIGN.values()), DEEP], ids=[*FOREIGN, "deep"]
 )
@@ -249,7 +249,7 @@ def test_a_whole_file_of_another_shape_costs_nothing_but_itself(folder: Path, na
     count_one_and_show(folder)
 
 
-@pytest.mark.parametrize("name", ["past", "past.draft", str(uuid.uuid4())])
+@pytest.mark.parametrize("name", ["past", "past.draft", "00000000-0000-4000-8000-000000000007"])
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "endless link"])
 def test_what_is_no_file_is_neither_waited_for_nor_read(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     dead = MeterFile(folder, uuid.uuid4())
