@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -18,6 +19,7 @@ import asyncpg
 import urllib3
 from minio import Minio
 from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException
 from minio.minioadmin import MinioAdmin
 
 from platevault.domain.identities import policies_for
@@ -199,9 +201,16 @@ def with_identities(endpoint: str, identities: dict[str, str]) -> S3Server:
     root = StaticProvider(identities["admin_access_key"], identities["admin_secret_key"])
     admin = MinioAdmin(endpoint=endpoint, credentials=root, region="us-east-1", secure=False)
     for name, policy in policies_for(BUCKET).items():
-        admin.policy_add(name, policy=policy)
-        admin.user_add(identities[f"{name}_access_key"], identities[f"{name}_secret_key"])
-        admin.policy_set(name, user=identities[f"{name}_access_key"])
+        for left in (4, 3, 2, 1, 0):  # a server that has just started may load over it what it had before
+            try:
+                admin.policy_add(name, policy=policy)
+                admin.user_add(identities[f"{name}_access_key"], identities[f"{name}_secret_key"])
+                admin.policy_set(name, user=identities[f"{name}_access_key"])
+                break
+            except MinioAdminException:
+                if not left:
+                    raise
+                time.sleep(0.5)
     server = S3Server(
         endpoint=endpoint,
         region="us-east-1",

@@ -301,16 +301,16 @@ def test_no_two_metrics_are_of_one_family() -> None:
     assert sorted(families) == sorted(set(families))
 
 
-def test_everything_that_is_measured_parses_has_a_meaning_and_a_line_in_the_readme() -> None:
+def test_everything_that_is_measured_parses_has_a_meaning_and_a_line_in_the_operators_page() -> None:
     meters = Meters.none()
     text = meters.exposition({(name, labels_of(name)): 1.0 for name in BY_NAME if BY_NAME[name].kind == "looked_up"})
     families = {family.name: family for family in text_string_to_metric_families(text.decode())}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/OPERATING.md").read_text(encoding="utf-8")
     for measure in MEASURES:
         family = families["platevault_" + measure.name.removesuffix("_total")]
         assert family.documentation == measure.meaning
         assert measure.labels or family.samples, measure.name
-        assert f"`{measure.name}`" in readme, measure.name
+        assert f"`{measure.name}`" in page, measure.name
 
 
 def labels_of(name: str) -> tuple[str, ...]:

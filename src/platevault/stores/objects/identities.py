@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import stamina
 import urllib3
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
@@ -16,12 +17,18 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
 
 _ALREADY: Final = "PolicyChangeAlreadyApplied"
+_NOT_THERE: Final = frozenset({"XMinioAdminNoSuchPolicy", "XMinioAdminNoSuchUser"})
+ATTEMPTS: Final = 5
 
 _Answer = TypeVar("_Answer")
 
 
+class _Forgotten(StoreMisconfigured):
+    """What was made a moment ago is not there: a server that has just started may still load over it what it had before."""
+
+
 class IdentityAdmin:
-    """Makes users and their policies. Every method tries once; raises `StoreUnavailable`, or `StoreMisconfigured` where the
+    """Makes users and their policies; raises `StoreUnavailable`, or `StoreMisconfigured` where the
     server refuses or has no such API.
     """
 
@@ -42,9 +49,13 @@ class IdentityAdmin:
 
     async def ensure(self, *, policy_name: str, policy: dict[str, Any], access_key: str, secret_key: str) -> None:
         """The user exists with this secret and this policy afterwards, as it does when it was so before."""
-        await self._ask(f"write policy {policy_name}", lambda: self._admin.policy_add(policy_name, policy=policy))
-        await self._ask(f"make user for {policy_name}", lambda: self._admin.user_add(access_key, secret_key))
-        await self._ask(f"attach policy {policy_name}", lambda: self._attach(policy_name, access_key))
+        async for attempt in stamina.retry_context(on=_Forgotten, attempts=ATTEMPTS, timeout=20.0, wait_initial=0.5):
+            with attempt:
+                await self._ask(
+                    f"write policy {policy_name}", lambda: self._admin.policy_add(policy_name, policy=policy)
+                )
+                await self._ask(f"make user for {policy_name}", lambda: self._admin.user_add(access_key, secret_key))
+                await self._ask(f"attach policy {policy_name}", lambda: self._attach(policy_name, access_key))
 
     def _attach(self, policy_name: str, access_key: str) -> str:
         try:
@@ -58,7 +69,8 @@ class IdentityAdmin:
         try:
             return await asyncio.to_thread(work)
         except MinioAdminException as error:
-            raise StoreMisconfigured(f"could not {doing}: the server's admin API answered {_code_of(error)}") from None
+            kind = _Forgotten if _code_of(error) in _NOT_THERE else StoreMisconfigured
+            raise kind(f"could not {doing}: the server's admin API answered {_code_of(error)}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreUnavailable(f"could not {doing}: the server's admin API did not answer") from error
 
