@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from tests.outage.load import Load, run_load
-from tests.outage.scenario import Asked, Shown
+from tests.outage.scenario import Asked, Shown, slack
 from tests.outage.site import Site, a_site
 
 PAIRS_LONG: Final = 5
@@ -41,7 +41,7 @@ async def ack_latency(asked: Asked) -> Shown:
         f"{pairs} rounds of each, {samples} answers each: p99 {1000 * ours:.0f} ms healthy, {1000 * theirs:.0f} ms holed "
         f"(x{theirs / ours:.2f}); p50 {1000 * _middle(healthy, 'p50'):.0f} and {1000 * _middle(holed, 'p50'):.0f} ms; "
         f"{bad} not acknowledged",
-        holds=theirs <= SLOWER_AT_MOST * ours + NOISE_SECONDS and not bad,
+        holds=theirs <= slack(asked) * (SLOWER_AT_MOST * ours + NOISE_SECONDS) and not bad,
     )
 
 

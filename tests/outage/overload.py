@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.outage.direct_site import DirectSite, direct_site
 from tests.outage.load import Load, run_load
-from tests.outage.scenario import Asked, Shown
+from tests.outage.scenario import Asked, Shown, slack
 
 LONG_SECONDS: Final = 600.0
 SHORT_SECONDS: Final = 30.0
@@ -52,19 +52,19 @@ async def overload(asked: Asked) -> Shown:
         async with _watching(site) as watched:
             load = await run_load(site.address, "--seconds", str(seconds), "--rate", str(OVER * peak))
         normal_after = await _until_normal(site, like=before)
-    return _shown(load, watched, peak=peak, normal_after=normal_after)
+    return _shown(load, watched, peak=peak, normal_after=normal_after, times=slack(asked))
 
 
-def _shown(load: Load, watched: Watched, *, peak: float, normal_after: float | None) -> Shown:
+def _shown(load: Load, watched: Watched, *, peak: float, normal_after: float | None, times: float) -> Shown:
     refused, accepted = load.refused, load.accepted
     wrong = []
     if watched.growth() > MEMORY_GROWS_AT_MOST:
         wrong.append("memory grows")
-    if not refused or refused["p99"] > REFUSED_WITHIN_SECONDS:
+    if not refused or refused["p99"] > times * REFUSED_WITHIN_SECONDS:
         wrong.append("refusals are slow" if refused else "nothing was refused")
     if load.without_retry_after or load.cut:
         wrong.append(f"{load.without_retry_after} refusals of another kind, {load.cut} connections cut")
-    if load.goodput < GOODPUT_AT_LEAST * peak:
+    if load.goodput < GOODPUT_AT_LEAST / times * peak:
         wrong.append("goodput fell")
     if normal_after is None:
         wrong.append("not normal again")

@@ -9,7 +9,7 @@ from typing import Final
 from tests.deliveries import CONTENT_TYPE
 from tests.outage.direct_site import DirectSite, direct_site
 from tests.outage.load import Load, run_load
-from tests.outage.scenario import Asked, Shown
+from tests.outage.scenario import Asked, Shown, slack
 from tests.processes import COLLECTOR_TOKEN
 
 LONG: Final = 2000
@@ -61,7 +61,8 @@ async def slow_connections(asked: Asked) -> Shown:
                 late += seconds > CLOSED_WITHIN_SECONDS
             without.append((await _honest(site)).accepted["p99"])
     ours, theirs = sorted(without)[len(without) // 2], sorted(beside)[len(beside) // 2]
-    holds = theirs <= P99_AT_MOST * ours + NOISE_SECONDS and not late and not refused
+    at_most = slack(asked) * (P99_AT_MOST * ours + NOISE_SECONDS)
+    holds = theirs <= at_most and not late and not refused
     return Shown(
         f"{number} slow connections, {rounds} rounds: others' p99 {1000 * ours:.0f} ms without, {1000 * theirs:.0f} ms with "
         f"them (x{theirs / ours:.2f}), {refused} of theirs refused; the slow ones lasted at most {dict(lasted)} s, {late} too long",

@@ -23,7 +23,7 @@ ATTEMPTS: Final = 5
 _Answer = TypeVar("_Answer")
 
 
-class _Forgotten(StoreMisconfigured):
+class _Forgotten(Exception):
     """What was made a moment ago is not there: a server that has just started may still load over it what it had before."""
 
 
@@ -49,13 +49,20 @@ class IdentityAdmin:
 
     async def ensure(self, *, policy_name: str, policy: dict[str, Any], access_key: str, secret_key: str) -> None:
         """The user exists with this secret and this policy afterwards, as it does when it was so before."""
-        async for attempt in stamina.retry_context(on=_Forgotten, attempts=ATTEMPTS, timeout=20.0, wait_initial=0.5):
-            with attempt:
-                await self._ask(
-                    f"write policy {policy_name}", lambda: self._admin.policy_add(policy_name, policy=policy)
-                )
-                await self._ask(f"make user for {policy_name}", lambda: self._admin.user_add(access_key, secret_key))
-                await self._ask(f"attach policy {policy_name}", lambda: self._attach(policy_name, access_key))
+        try:
+            async for attempt in stamina.retry_context(
+                on=_Forgotten, attempts=ATTEMPTS, timeout=20.0, wait_initial=0.5
+            ):
+                with attempt:
+                    await self._ask(
+                        f"write policy {policy_name}", lambda: self._admin.policy_add(policy_name, policy=policy)
+                    )
+                    await self._ask(
+                        f"make user for {policy_name}", lambda: self._admin.user_add(access_key, secret_key)
+                    )
+                    await self._ask(f"attach policy {policy_name}", lambda: self._attach(policy_name, access_key))
+        except _Forgotten as error:
+            raise StoreMisconfigured(str(error)) from None
 
     def _attach(self, policy_name: str, access_key: str) -> str:
         try:
