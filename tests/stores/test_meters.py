@@ -270,8 +270,10 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(folder: Path, name: str,
 
 
 def test_a_folder_with_the_name_of_a_process_is_left_alone(folder: Path) -> None:
-    (folder / str(uuid.uuid4())).mkdir(parents=True)
+    named = folder / str(uuid.uuid4())
+    named.mkdir(parents=True)
     count_one_and_show(folder)
+    assert named.is_dir()
 
 
 def test_of_a_file_that_is_longer_than_ours_no_more_is_read_than_ours_has(folder: Path) -> None:
