@@ -21,7 +21,7 @@ FORBIDDEN = [
     "UPDATE detections SET rebuilt = false, plate = 'FORGED'",
     "DELETE FROM detections",
     "TRUNCATE detections CASCADE",
-    "TRUNCATE images",
+    "TRUNCATE images CASCADE",
     "UPDATE images SET sha256 = decode(repeat('00', 32), 'hex')",
     "UPDATE images SET size = size + 1",
     "UPDATE images SET kind = 'other'",
@@ -29,13 +29,60 @@ FORBIDDEN = [
     "UPDATE images SET state = 'pending'",
     "UPDATE images SET state = 'stored', stored_at = NULL",
     "UPDATE images SET holds = -1",
+    "UPDATE images SET holds = holds + 1",
+    "UPDATE detections SET holds = holds + 1",
+    "UPDATE detections SET retain_until = retain_until + interval '1 second'",
+    "UPDATE detections SET retain_until = NULL",
+    "UPDATE images SET bytes_gone_at = now()",
     "TRUNCATE access_log",
 ]
-HELD = ["UPDATE images SET state = 'expired'", "UPDATE images SET state = 'deleted'", "DELETE FROM images"]
+ERASE = (
+    "UPDATE detections SET erased_at = now(), plate = NULL, plate_searchable = NULL, confidence = NULL, candidates = NULL,"
+    " region = NULL, box = NULL, vehicle = NULL, direction = NULL, heading_degrees = NULL, data = NULL"
+)
+HELD = ["UPDATE images SET state = 'expired'", "UPDATE images SET state = 'deleted'", ERASE]
+HELD_STILL = [
+    "DELETE FROM images",
+    "UPDATE images SET holds = 0",
+    "UPDATE detections SET holds = 0",
+    "UPDATE images SET holds = 0, state = 'expired'",
+    "DELETE FROM holds",
+    "UPDATE holds SET reason = 'another'",
+    "TRUNCATE holds CASCADE",
+    "TRUNCATE hold_images",
+    "TRUNCATE hold_detections CASCADE",
+]
+THE_HOLD = "00000000-0000-4000-8000-00000000000a"
 
 
 async def run(database: Database, statement: str) -> None:
     await database.transaction(lambda connection: connection.execute(text(statement)))
+
+
+async def hold(database: Database, hold_id: str = THE_HOLD, *, state: str = "copying") -> None:
+    await run(
+        database,
+        'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query)'
+        f" VALUES ('{hold_id}', now(), 'viewer', 'J. Doe', 'City police', '2025-1', 'theft', '2026-01-01', '{{}}')",
+    )
+    await run(
+        database,
+        f"INSERT INTO hold_detections (hold_id, detection_id) SELECT '{hold_id}', detection_id FROM detections",
+    )
+    await run(
+        database,
+        "INSERT INTO hold_images (hold_id, detection_id, kind, state)"
+        f" SELECT '{hold_id}', detection_id, kind, '{state}' FROM images",
+    )
+
+
+async def lift(database: Database, hold_id: str = THE_HOLD) -> None:
+    await run(
+        database,
+        f"UPDATE holds SET lifted_at = now(), lifted_by = 'viewer', lift_reason = 'over' WHERE hold_id = '{hold_id}'",
+    )
+    await run(database, f"UPDATE hold_images SET released_at = now() WHERE hold_id = '{hold_id}'")
+    await run(database, f"UPDATE hold_detections SET released_at = now() WHERE hold_id = '{hold_id}'")
 
 
 @pytest.fixture
@@ -62,11 +109,41 @@ async def test_a_detection_without_images_is_not_deleted_either(migrated: Databa
 async def test_plain_sql_cannot_expire_or_delete_a_held_image_and_can_once_it_is_lifted(
     evidence: Database, statement: str
 ) -> None:
-    await run(evidence, "UPDATE images SET holds = 1")
+    await hold(evidence)
     with pytest.raises(IntegrityError):
         await run(evidence, statement)
-    await run(evidence, "UPDATE images SET holds = 0")
+    await lift(evidence)
     await run(evidence, statement)
+
+
+@pytest.mark.parametrize("statement", HELD_STILL)
+async def test_no_statement_takes_what_is_held_out_of_its_hold_but_lifting_it(
+    evidence: Database, statement: str
+) -> None:
+    await hold(evidence)
+    with pytest.raises(IntegrityError):
+        await run(evidence, statement)
+
+
+async def test_what_two_holds_keep_is_kept_until_both_are_lifted(evidence: Database) -> None:
+    other = THE_HOLD.replace("a", "b")
+    await hold(evidence)
+    await hold(evidence, other)
+    await lift(evidence)
+    for statement in HELD:
+        with pytest.raises(IntegrityError):
+            await run(evidence, statement)
+    await lift(evidence, other)
+    await run(evidence, ERASE)
+
+
+async def test_an_image_that_was_gone_when_its_hold_was_placed_is_not_counted(evidence: Database) -> None:
+    await run(evidence, "UPDATE images SET state = 'expired'")
+    await hold(evidence, state="gone")
+    with pytest.raises(IntegrityError):
+        await run(evidence, ERASE)
+    with pytest.raises(IntegrityError):
+        await run(evidence, "UPDATE hold_images SET state = 'held'")
 
 
 @pytest.mark.parametrize("state", ["expired", "deleted"])
@@ -77,11 +154,7 @@ async def test_what_was_forgotten_stays_forgotten(evidence: Database, state: str
 
 
 async def test_a_tombstone_erases_everything_at_once_and_stays(evidence: Database) -> None:
-    erase = (
-        "UPDATE detections SET erased_at = now(), plate = NULL, plate_searchable = NULL, confidence = NULL, candidates = NULL,"
-        " region = NULL, box = NULL, vehicle = NULL, direction = NULL, heading_degrees = NULL, data = NULL"
-    )
-    await run(evidence, erase)
+    await run(evidence, ERASE)
     for statement in ("UPDATE detections SET erased_at = NULL", "UPDATE detections SET plate = 'AB123'"):
         with pytest.raises(IntegrityError):
             await run(evidence, statement)
