@@ -176,3 +176,8 @@ async def a_node(
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
     )
     return Node(reception=reception, objects=objects, folder=folder)
+
+
+def statuses(receipt: Receipt) -> list[str]:
+    """Of its detections, in the order of the answer."""
+    return [entry["status"] for entry in receipt.body["detections"]]

@@ -155,7 +155,7 @@ def find_minio() -> Path | None:
 
 
 @contextmanager
-def minio_server(program: Path) -> Iterator[S3Server]:
+def minio_server(program: Path, **environment: str) -> Iterator[S3Server]:
     """A MinIO server with the same bucket, and the same rights for the same identities, as the embedded one."""
     port, console = free_ports(2)
     identities = new_identities()
@@ -176,6 +176,7 @@ def minio_server(program: Path) -> Iterator[S3Server]:
                     "MINIO_ROOT_PASSWORD": identities["admin_secret_key"],
                     "MINIO_BROWSER": "off",
                     "MINIO_UPDATE": "off",
+                    **environment,
                 },
                 stop_signal=signal.SIGTERM,
                 stop_within=5.0,

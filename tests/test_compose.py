@@ -35,7 +35,10 @@ MADE = (
 MADE_AND_NOT_NEEDED = {"METRICS_TOKEN"}
 # The image or the command says where it listens; a container has no folder of images and no S3 server beside it.
 NOT_PASSED_ON = {"HOST", "PORT", "LOCAL_STORAGE_DIR", "STORAGE_SYNC_DIR", "PLATEVAULT_EMBEDDED"}
-ROOT_ONLY = {"MINIO_ADMIN_ACCESS_KEY", "MINIO_ADMIN_SECRET_KEY"}
+FOR_THE_TIER = {
+    f"TIER_{name}" for name in ("TYPE", "ENDPOINT", "BUCKET", "PREFIX", "REGION", "ACCESS_KEY", "SECRET_KEY")
+}
+ROOT_ONLY = {"MINIO_ADMIN_ACCESS_KEY", "MINIO_ADMIN_SECRET_KEY"} | FOR_THE_TIER
 
 
 def make_env(path: Path) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -19,18 +18,6 @@ from platevault.stores.database import Database
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.processes import LOOKING, SENDING, Service, environment_for, run_platevault, service
 from tests.servers import S3Server
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def environment(migrated_url: str, seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
-    return environment_for(migrated_url, seaweed, tmp_path)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def test_what_is_missing_is_named_with_the_fix(name: str) -> None:
         ({"max_batch_bytes": 1024 * 1024}, "MAX_BATCH_BYTES"),
         ({"collector_token": "short"}, "COLLECTOR_TOKEN"),
         ({"metrics_token": "m" * 15}, "METRICS_TOKEN"),
+        ({"admin_token": "a" * 15}, "ADMIN_TOKEN"),
         ({"storage_backend": "local"}, "URL_SIGNING_KEY"),
         ({"public_url": "https://vault.example", "minio_secure": False}, "mixed content"),
         ({"port": 70000}, "PORT"),
@@ -112,10 +113,12 @@ def test_every_secret_can_stand_in_a_file() -> None:
         "minio_presign_secret_key",
         "minio_upload_secret_key",
         "minio_admin_secret_key",
+        "tier_secret_key",
         "url_signing_key",
         "database_url",
         "collector_token",
         "viewer_token",
+        "admin_token",
         "metrics_token",
     }
 

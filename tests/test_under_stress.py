@@ -26,18 +26,6 @@ FEW_DESCRIPTORS = 90
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def environment(migrated_url: str, seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
-    return environment_for(migrated_url, seaweed, tmp_path)
-
-
-@pytest.fixture
 def running(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[Service]:
     with service(environment, port=port, folder=tmp_path) as started:
         yield started

@@ -97,6 +97,9 @@ TABLES = (
         reason text NOT NULL,
         review_on date NOT NULL,
         query jsonb NOT NULL,
+        newest_seq bigint NOT NULL DEFAULT 0,
+        placed_through text,
+        placed_all_at timestamptz,
         lifted_at timestamptz,
         lifted_by text,
         lift_reason text,
@@ -104,6 +107,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX holds_newest ON holds (placed_at, hold_id)",
+    "CREATE INDEX holds_to_place ON holds (placed_at) WHERE placed_all_at IS NULL AND lifted_at IS NULL",
     """
     CREATE TABLE hold_detections (
         hold_id uuid NOT NULL REFERENCES holds,
@@ -113,6 +117,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX hold_detections_of ON hold_detections (detection_id)",
+    "CREATE INDEX hold_detections_active ON hold_detections (hold_id, detection_id) WHERE released_at IS NULL",
     """
     CREATE TABLE hold_images (
         hold_id uuid NOT NULL,
@@ -206,6 +211,11 @@ INDEXES = (
         "(detection_id, kind) WHERE state IN ('expired', 'deleted') AND key IS NOT NULL AND bytes_gone_at IS NULL",
     ),
     ("detections_erased", "detections", "(erased_at) WHERE erased_at IS NOT NULL"),
+    (
+        "detections_doubtful",
+        "detections",
+        "(collector_id, camera_id, captured_at) WHERE clock_suspect AND erased_at IS NULL",
+    ),
 )
 
 # What a hold keeps is counted where it stands, in the same transaction, whoever writes the hold's rows. A gone image is not counted:
@@ -245,6 +255,32 @@ COUNTING = (
     """
     CREATE TRIGGER images_are_held AFTER INSERT OR UPDATE OR DELETE ON hold_images
         FOR EACH ROW EXECUTE FUNCTION platevault_images_are_held()
+    """,
+    """
+    CREATE FUNCTION platevault_held_until_lifted() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'UPDATE' AND (NEW.hold_id, NEW.detection_id, to_jsonb(NEW) ->> 'kind')
+           IS DISTINCT FROM (OLD.hold_id, OLD.detection_id, to_jsonb(OLD) ->> 'kind')
+        THEN RAISE EXCEPTION '%: what a hold names is write-once', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        IF TG_OP = 'UPDATE' AND NEW.released_at IS NOT DISTINCT FROM OLD.released_at
+           AND (to_jsonb(NEW) ->> 'state' = 'gone') IS NOT DISTINCT FROM (to_jsonb(OLD) ->> 'state' = 'gone')
+        THEN RETURN NEW;
+        END IF;
+        IF (TG_OP = 'UPDATE' AND OLD.released_at IS NOT NULL)
+           OR NOT EXISTS (SELECT FROM holds WHERE hold_id = OLD.hold_id AND lifted_at IS NOT NULL)
+        THEN RAISE EXCEPTION '%: a hold lets go once it is lifted', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+        RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+    END $$
+    """,
+    """
+    CREATE TRIGGER held_until_lifted BEFORE UPDATE OR DELETE ON hold_detections
+        FOR EACH ROW EXECUTE FUNCTION platevault_held_until_lifted()
+    """,
+    """
+    CREATE TRIGGER held_until_lifted BEFORE UPDATE OR DELETE ON hold_images
+        FOR EACH ROW EXECUTE FUNCTION platevault_held_until_lifted()
     """,
     """
     CREATE FUNCTION platevault_hold_is_write_once() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -302,7 +338,7 @@ def downgrade() -> None:
     op.execute("DROP TABLE hold_images, hold_detections, holds, purges, uploads, deletions, retention_classes")
     op.execute(
         "DROP FUNCTION platevault_detections_are_held, platevault_images_are_held, platevault_hold_is_write_once,"
-        " platevault_purge_is_write_once"
+        " platevault_purge_is_write_once, platevault_held_until_lifted"
     )
     op.execute(_WRITE_ONCE)
     op.execute(_IMAGE_WRITE_ONCE)

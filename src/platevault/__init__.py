@@ -4,7 +4,7 @@ The stable names for Python programs:
 
 - `generate_object_key(detection_id, captured_at, image_type)`: the object key of an image, by arithmetic.
 - `image_storage()`: an `ImageStorage` of this environment, with `store_detection_images` and `get_presigned_url`.
-- `configure_bucket(admin=…, rules_wanted=…)`: the bucket as Platevault needs it; `bucket_of_environment()` gives both arguments.
+- `configure_bucket(admin=…, rules_wanted=…)`: the bucket as Platevault needs it; `bucket_of_environment()` gives the arguments.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from platevault.domain.keys import KeyParts, generate_object_key, parse_object_k
 from platevault.flows.configure_bucket import BucketReport, configure_bucket
 from platevault.flows.image_storage import ImageStorage
 from platevault.settings import read_settings
-from platevault.vault import open_bucket_admin, open_image_storage, rules_wanted
+from platevault.vault import open_bucket_admin, open_image_storage, outer_bound
 
 __all__ = [
     "BucketReport",
@@ -33,6 +33,10 @@ def image_storage() -> ImageStorage:
 
 
 def bucket_of_environment() -> dict[str, Any]:
-    """The arguments of `configure_bucket` for this environment: `await configure_bucket(**bucket_of_environment())`."""
+    """The arguments of `configure_bucket` for this environment: `await configure_bucket(**bucket_of_environment())`.
+
+    They know the settings alone, not the retention classes of the database, and so no rule that stands is lowered by them.
+    """
     settings = read_settings()
-    return {"admin": open_bucket_admin(settings), "rules_wanted": rules_wanted(settings)}
+    bound = outer_bound(settings)
+    return {"admin": open_bucket_admin(settings), "rules_wanted": bound.rules(bound.default_days), "may_lower": False}

@@ -89,6 +89,29 @@ class Settings(BaseSettings):
     clock_suspect_days: Annotated[int, Field(ge=1, le=36_500)] = 31
     image_types: Annotated[Words, Field(description="accepted, by their bytes; separated by commas")] = ("image/jpeg",)
 
+    # Tiering
+    tier_name: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Z0-9][A-Z0-9_-]{0,62}$",
+            description="where full images move when they are older: a MinIO tier, or a storage class of AWS; empty: nowhere",
+        ),
+    ] = None
+    tier_after_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    tier_type: Annotated[
+        Literal["minio", "s3"], Field(description="for `platevault bucket tier` alone, like all that follow")
+    ] = "minio"
+    tier_endpoint: Annotated[
+        str | None, Field(description="URL of the cold server, as the MinIO server reaches it")
+    ] = None
+    tier_bucket: Annotated[str | None, Field(description="on the cold server; it must be there")] = None
+    tier_prefix: Annotated[str, Field(description="nothing else may be under it")] = ""
+    tier_region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    tier_access_key: Annotated[
+        str | None, Field(description="may get, put and delete objects of TIER_BUCKET on the cold server")
+    ] = None
+    tier_secret_key: SecretStr | None = None
+
     # Database
     database_url: Annotated[SecretStr | None, Field(description="postgresql+asyncpg://user:password@host/name")] = None
     db_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
@@ -115,6 +138,10 @@ class Settings(BaseSettings):
     # Access
     collector_token: Annotated[SecretStr | None, Field(description="bearer token of collectors")] = None
     viewer_token: Annotated[SecretStr | None, Field(description="bearer token of people and programs that read")] = None
+    admin_token: Annotated[
+        SecretStr | None,
+        Field(description="bearer token of who may also delete; without it nobody deletes on request"),
+    ] = None
     metrics_token: Annotated[
         SecretStr | None, Field(description="bearer token of Prometheus; without it /metrics is off")
     ] = None
@@ -150,7 +177,7 @@ class Settings(BaseSettings):
             raise ValueError("host:port without a scheme; MINIO_SECURE says whether it is https")
         return value
 
-    @field_validator("minio_public_endpoint", "public_url")
+    @field_validator("minio_public_endpoint", "public_url", "tier_endpoint")
     @classmethod
     def _origin(cls, value: str | None) -> str | None:
         if value is None:
@@ -220,7 +247,7 @@ class Settings(BaseSettings):
         for name, value in needed.items():
             if value is None:
                 yield f"{name} is not set: {_HOW.get(name, 'put it into the environment or into .env')}"
-        for name in ("COLLECTOR_TOKEN", "VIEWER_TOKEN", "METRICS_TOKEN"):
+        for name in ("COLLECTOR_TOKEN", "VIEWER_TOKEN", "ADMIN_TOKEN", "METRICS_TOKEN"):
             secret: SecretStr | None = getattr(self, name.lower())
             if secret is not None and len(secret.get_secret_value()) < TOKEN_MIN:
                 yield f"{name} is shorter than {TOKEN_MIN} characters: {_HOW[name]}"
@@ -251,6 +278,7 @@ _HOW: Final[Mapping[str, str]] = {
     "MINIO_ENDPOINT": "host:port of the S3 server, or STORAGE_BACKEND=local for a folder",
     "COLLECTOR_TOKEN": _RANDOM,
     "VIEWER_TOKEN": _RANDOM,
+    "ADMIN_TOKEN": _RANDOM,
     "METRICS_TOKEN": _RANDOM,
     "URL_SIGNING_KEY": _RANDOM,
 }

@@ -24,12 +24,17 @@ from platevault.domain.budget import ByteBudget
 from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.identities import PRESIGN, SERVICE, UPLOAD
-from platevault.domain.lifecycle import Rule, wanted_rules
+from platevault.domain.lifecycle import OuterBound, Tier
 from platevault.domain.pace import Pace
 from platevault.domain.retention import Retention
+from platevault.domain.tiers import RemoteTier
+from platevault.flows.bucket_rules import Wanted, WatchedBucket, rules_as_far_as_known
+from platevault.flows.check_object import LOOKS_AT_ONCE
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.flows.demo_feed import feed
+from platevault.flows.direct_upload import DirectUpload, turns_for
 from platevault.flows.drain import drain
+from platevault.flows.export import ExportDesk
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
@@ -40,6 +45,7 @@ from platevault.flows.reception import Reception
 from platevault.flows.recover import keep_recovering
 from platevault.flows.schedule import keep_schedule
 from platevault.flows.set_up import Key
+from platevault.flows.site import Site
 from platevault.flows.upkeep import Upkeep
 from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.settings import Settings, read_settings
@@ -51,8 +57,9 @@ from platevault.stores.objects import ObjectStore, UrlSigner
 from platevault.stores.objects.bucket import BucketAdmin
 from platevault.stores.objects.identities import IdentityAdmin
 from platevault.stores.objects.local import LocalStore, LocalUrlSigner
-from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
+from platevault.stores.objects.presign import S3UploadSigner, S3UrlSigner, SigningIdentity
 from platevault.stores.objects.s3 import S3Store
+from platevault.stores.objects.tiers import TierAdmin
 from platevault.stores.spool import Spool
 from platevault.stores.vault_api import VaultApi
 
@@ -69,6 +76,7 @@ class AccessRules:
     collector_token: str | None
     viewer_token: str | None
     signing_key: str | None
+    admin_token: str | None = None
     metrics_token: str | None = None
     open_to_all: bool = False
     purpose_required: bool = False
@@ -94,12 +102,17 @@ class Vault:
     spool: Spool
     lane: UploadLane
     reception: Reception
+    exports: ExportDesk
+    direct: DirectUpload
     access: AccessRules
     links: LinkRules
     now: Callable[[], datetime]
     image_origin: str | None
     public_url: str | None
     cors_origins: tuple[str, ...] = ()
+    watched_bucket: WatchedBucket | None = None
+    new_id: Callable[[], uuid.UUID] = uuid.uuid4
+    object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _announced: list[int] = field(default_factory=list)
 
@@ -110,6 +123,16 @@ class Vault:
     @property
     def node_id(self) -> uuid.UUID:
         return self.spool.node_id
+
+    @property
+    def upkeep(self) -> Upkeep:
+        return Upkeep(
+            database=self.database,
+            objects=self.objects,
+            now=self.now,
+            bucket=self.watched_bucket,
+            retention=self.reception.rules.retention,
+        )
 
     @property
     def meters(self) -> Meters:
@@ -125,8 +148,7 @@ class Vault:
         self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
         self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
         if as_worker:
-            upkeep = Upkeep(database=self.database, objects=self.objects, now=self.now)
-            self._begin(lambda: keep_schedule(upkeep))
+            self._begin(lambda: keep_schedule(self.upkeep))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
@@ -195,6 +217,8 @@ def open_vault(settings: Settings) -> Vault:
         spool=spool,
         lane=lane,
         reception=reception,
+        exports=ExportDesk(folder=settings.spool_dir),
+        direct=_direct_upload(settings, reception),
         access=_access(settings),
         links=LinkRules(
             valid_for=settings.url_valid_for,
@@ -203,8 +227,41 @@ def open_vault(settings: Settings) -> Vault:
         now=_now,
         image_origin=settings.image_origin,
         public_url=settings.public_url,
+        watched_bucket=_watched_bucket(settings),
         cors_origins=settings.cors_origins,
     )
+
+
+def _direct_upload(settings: Settings, reception: Reception) -> DirectUpload:
+    """On where S3 is the store and an identity is set whose URLs may put under `temp/`."""
+    signer, key = None, identity_keys(settings).get(UPLOAD)
+    if settings.storage_backend == "local":
+        why_off = "STORAGE_BACKEND=local has no store to upload to: send batches to POST /v1/detections"
+    else:
+        why_off = (
+            "set MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY to an identity that may only PutObject under temp/,"
+            " or send batches to POST /v1/detections"
+        )
+    if settings.storage_backend == "s3" and key is not None:
+        inside = f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}"
+        identity = SigningIdentity(access_key=key.access_key, secret_key=key.secret_key, region=settings.minio_region)
+        signer = S3UploadSigner(
+            public_endpoint=settings.minio_public_endpoint or inside, bucket=settings.minio_bucket, identity=identity
+        )
+    return DirectUpload(
+        reception=reception,
+        signer=signer,
+        why_off=why_off,
+        new_id=uuid.uuid4,
+        turns=turns_for(settings.db_pool_size),
+    )
+
+
+def _watched_bucket(settings: Settings) -> WatchedBucket | None:
+    if settings.storage_backend != "s3":
+        return None
+    admin = open_bucket_admin(settings)
+    return WatchedBucket(admin=admin, bound=outer_bound(settings), cors_origins=settings.cors_origins)
 
 
 def _open_spool(settings: Settings) -> Spool:
@@ -223,11 +280,7 @@ def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> 
         max_image_bytes=settings.max_image_bytes,
         image_types=frozenset(settings.image_types),
     )
-    retention = Retention(
-        keep_for=timedelta(days=settings.image_retention_days),
-        clock_suspect_after=timedelta(days=settings.clock_suspect_days),
-    )
-    return Rules(limits=limits, retention=retention, node_id=node_id, process_id=process_id)
+    return Rules(limits=limits, retention=retention_of(settings), node_id=node_id, process_id=process_id)
 
 
 def open_database(settings: Settings) -> Database:
@@ -237,7 +290,21 @@ def open_database(settings: Settings) -> Database:
 
 def open_upkeep(settings: Settings) -> Upkeep:
     """What the jobs that keep rows and objects in agreement need."""
-    return Upkeep(database=open_database(settings), objects=open_objects(settings), now=_now)
+    return Upkeep(
+        database=open_database(settings),
+        objects=open_objects(settings),
+        now=_now,
+        bucket=_watched_bucket(settings),
+        retention=retention_of(settings),
+    )
+
+
+def retention_of(settings: Settings) -> Retention:
+    """What holds where no retention class does."""
+    return Retention(
+        keep_for=timedelta(days=settings.image_retention_days),
+        clock_suspect_after=timedelta(days=settings.clock_suspect_days),
+    )
 
 
 def open_objects(settings: Settings) -> ObjectStore:
@@ -312,6 +379,37 @@ def open_identity_admin(settings: Settings) -> IdentityAdmin | None:
     )
 
 
+def open_tier_admin(settings: Settings) -> TierAdmin:
+    """Who may define the tiers of a MinIO server; raises `SettingsInvalid` where no such credential is given."""
+    if settings.storage_backend != "s3" or settings.minio_admin_access_key is None:
+        raise SettingsInvalid(
+            "MINIO_ADMIN_ACCESS_KEY, MINIO_ADMIN_SECRET_KEY: set them, tiers are for MinIO's administrator"
+        )
+    return TierAdmin.open(
+        endpoint=settings.minio_endpoint or "",
+        secure=settings.minio_secure,
+        region=settings.minio_region,
+        access_key=settings.minio_admin_access_key,
+        secret_key=_secret(settings.minio_admin_secret_key),
+    )
+
+
+def remote_tier(settings: Settings) -> tuple[RemoteTier, Key]:
+    """The cold tier and its key; raises `SettingsInvalid` that names what is missing."""
+    needed = ("tier_name", "tier_endpoint", "tier_bucket", "tier_access_key", "tier_secret_key")
+    if missing := [name.upper() for name in needed if getattr(settings, name) is None]:
+        raise SettingsInvalid(f"not set, and needed for the tier: {', '.join(missing)}")
+    tier = RemoteTier(
+        name=settings.tier_name or "",
+        kind=settings.tier_type,
+        endpoint=settings.tier_endpoint or "",
+        bucket=settings.tier_bucket or "",
+        prefix=settings.tier_prefix,
+        region=settings.tier_region,
+    )
+    return tier, Key(access_key=settings.tier_access_key or "", secret_key=_secret(settings.tier_secret_key))
+
+
 def identity_keys(settings: Settings) -> dict[str, Key]:
     """Identity → credential, of those that are set."""
     given = {
@@ -329,13 +427,20 @@ def identity_keys(settings: Settings) -> dict[str, Key]:
 def open_patient(settings: Settings) -> Patient:
     """The installation of these settings, for a look at it."""
     in_s3 = settings.storage_backend == "s3"
+    database = open_database(settings)
 
     async def report() -> BucketReport:
         admin = open_bucket_admin(settings)
-        return await check_bucket(admin=admin, rules_wanted=rules_wanted(settings), cors_origins=settings.cors_origins)
+        wanted = await rules_as_far_as_known(database, bound=outer_bound(settings))
+        return await check_bucket(
+            admin=admin,
+            rules_wanted=wanted.rules,
+            cors_origins=settings.cors_origins,
+            may_lower=wanted.may_lower,
+        )
 
     return Patient(
-        database=open_database(settings),
+        database=database,
         objects=open_objects(settings),
         signer=open_signer(settings),
         presigner=_open_presigner(settings),
@@ -362,9 +467,23 @@ def _open_presigner(settings: Settings) -> ObjectStore | None:
     )
 
 
-def rules_wanted(settings: Settings) -> tuple[Rule, ...]:
-    """The lifecycle rules that these settings ask for."""
-    return wanted_rules(retention_days=settings.image_retention_days, margin_days=settings.lifecycle_margin_days)
+def outer_bound(settings: Settings) -> OuterBound:
+    """The lifecycle rules that these settings ask for, as soon as the longest retention class is known."""
+    tier = None if settings.tier_name is None else Tier(name=settings.tier_name, after_days=settings.tier_after_days)
+    return OuterBound(
+        default_days=settings.image_retention_days,
+        margin_days=settings.lifecycle_margin_days,
+        tier=tier,
+    )
+
+
+async def rules_wanted(settings: Settings) -> Wanted:
+    """The same with the longest class of the database, as far as that answers."""
+    database = open_database(settings)
+    try:
+        return await rules_as_far_as_known(database, bound=outer_bound(settings))
+    finally:
+        await database.close()
 
 
 async def configure_embedded_bucket(settings: Settings, *, admin: Mapping[str, str]) -> None:
@@ -377,7 +496,10 @@ async def configure_embedded_bucket(settings: Settings, *, admin: Mapping[str, s
             "minio_admin_secret_key": SecretStr(admin["MINIO_ADMIN_SECRET_KEY"]),
         },
     )
-    report = await configure_bucket(admin=open_bucket_admin(as_admin), rules_wanted=rules_wanted(settings))
+    wanted = await rules_wanted(settings)
+    report = await configure_bucket(
+        admin=open_bucket_admin(as_admin), rules_wanted=wanted.rules, may_lower=wanted.may_lower
+    )
     for problem in report.problems:
         log.warning("bucket", problem=problem)
 
@@ -391,6 +513,7 @@ def _access(settings: Settings) -> AccessRules:
     return AccessRules(
         collector_token=_secret(settings.collector_token) or None,
         viewer_token=_secret(settings.viewer_token) or None,
+        admin_token=_secret(settings.admin_token) or None,
         metrics_token=_secret(settings.metrics_token) or None,
         signing_key=_secret(settings.url_signing_key) or None,
         open_to_all=settings.platevault_embedded and settings.viewer_token is None,
@@ -423,6 +546,13 @@ def upkeep_from_environment() -> Upkeep:
     """What upkeep needs, of the environment and `.env`, for a command: its standard output is the answer's."""
     log_to_standard_error()
     return open_upkeep(read_settings())
+
+
+def site_from_environment() -> Site:
+    """What is backed up and restored, of the environment and `.env`, for a command."""
+    log_to_standard_error()
+    settings = read_settings()
+    return Site(upkeep=open_upkeep(settings), database_url=_secret(settings.database_url), spool_dir=settings.spool_dir)
 
 
 async def feed_demo(

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -43,13 +42,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "COLLECTOR_TOKEN": COLLECTOR_TOKEN}
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def sent(folder: Path, url: str, *options: str, shell: Mapping[str, str]) -> tuple[int, dict[str, Any]]:

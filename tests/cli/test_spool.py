@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,23 +11,13 @@ from sqlalchemy import text
 
 from platevault.stores.database import Database
 from tests.deliveries import CONTENT_TYPE, a_batch
-from tests.processes import SENDING, environment_for, run_platevault, service
-from tests.servers import S3Server
+from tests.processes import SENDING, run_platevault, service
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def environment(migrated_url: str, seaweed: S3Server, tmp_path: Path) -> dict[str, str]:
+def environment(environment: dict[str, str]) -> dict[str, str]:
     """Without an identity for URLs, of which the service warns."""
-    return {
-        name: value for name, value in environment_for(migrated_url, seaweed, tmp_path).items() if "PRESIGN" not in name
-    }
+    return {name: value for name, value in environment.items() if "PRESIGN" not in name}
 
 
 @pytest.fixture

@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import SettingsInvalid
-from platevault.domain.lifecycle import OWN_IDS, Rule, Tier, compare, wanted_rules
+from platevault.domain.lifecycle import (
+    OWN_IDS,
+    OuterBound,
+    Rule,
+    Tier,
+    compare,
+    deleting_before,
+    wanted_rules,
+    without_lowering,
+)
 
 WANTED = wanted_rules(retention_days=365, margin_days=30)
 
@@ -130,3 +139,64 @@ def test_a_rule_that_deletes_images_too_early_is_dangerous(rule: Rule, *, danger
 def test_missing_only_what_some_servers_do_not_know_can_be_lived_with() -> None:
     assert compare(WANTED, [rule for rule in WANTED if rule.id != "cleanup-incomplete"]).only_optional_missing
     assert not compare(WANTED, WANTED[1:]).only_optional_missing
+
+
+@pytest.mark.parametrize("name", ["GLACIER", "DEEP_ARCHIVE"])
+def test_a_storage_class_whose_objects_cannot_be_shown_is_no_tier(name: str) -> None:
+    with pytest.raises(SettingsInvalid, match="GLACIER_IR"):
+        wanted_rules(retention_days=365, margin_days=30, tier=Tier(name=name, after_days=90))
+
+
+@given(
+    st.none() | st.integers(1, 3000),
+    st.none() | st.integers(1, 3000),
+    st.booleans(),
+)
+def test_who_does_not_know_the_longest_class_never_makes_an_image_go_sooner(
+    standing_days: int | None, guessed_days: int | None, is_new: bool
+) -> None:
+    bound = OuterBound(default_days=365, margin_days=30)
+    standing = () if is_new else bound.rules(standing_days)
+    rules = without_lowering(bound.rules(guessed_days), standing, is_new=is_new)
+    before = None if is_new else standing_days
+    assert is_new or deleting_before(rules, before if before is None else before + 30) == ()
+    assert not compare(rules, rules).missing
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        Rule(id="expire-full", prefix="full/2020/", expire_days=10),
+        Rule(id="expire-full", prefix="full/", expire_days=10, enabled=False),
+        Rule(id="expire-full", prefix="full/", expire_days=10, narrowed=True),
+        Rule(id="expire-full", prefix="full/", expire_days=1000),
+        Rule(id="expire-full", prefix="full/", transition_days=3, transition_tier="COLD"),
+    ],
+)
+def test_a_standing_rule_that_deletes_less_than_ours_stays(there: Rule) -> None:
+    assert there in without_lowering(WANTED, [there], is_new=False)
+
+
+def test_a_standing_rule_that_deletes_more_than_ours_is_raised() -> None:
+    for there in (
+        Rule(id="expire-full", prefix="full/", expire_days=10),
+        Rule(id="expire-full", prefix="", expire_days=395),
+    ):
+        assert WANTED[0] in without_lowering(WANTED, [there], is_new=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sooner"),
+    [
+        (Rule(id="a", prefix="full/", expire_days=395), False),
+        (Rule(id="a", prefix="full/", expire_days=394), True),
+        (Rule(id="a", prefix="", expire_days=1), True),
+        (Rule(id="a", prefix="crop/2025/", expire_days=1), True),
+        (Rule(id="a", prefix="full/", expire_date="2030-01-01T00:00:00Z"), True),
+        (Rule(id="a", prefix="temp/", expire_days=1), False),
+        (Rule(id="a", prefix="full/", expire_days=1, enabled=False), False),
+    ],
+)
+def test_a_rule_that_ends_images_before_their_class_is_found(rule: Rule, *, sooner: bool) -> None:
+    assert (deleting_before([rule], 395) == (rule,)) is sooner
+    assert bool(deleting_before([rule], None)) is (rule.deletes and rule.prefix != "temp/")

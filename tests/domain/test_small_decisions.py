@@ -24,9 +24,15 @@ def test_a_wildcard_never_lets_the_callers_own_like_characters_through() -> None
 def test_retention_counts_from_the_capture_and_from_receipt_where_the_clock_is_doubtful() -> None:
     retention = Retention(keep_for=timedelta(days=365), clock_suspect_after=timedelta(days=31))
     on_time = NOW - timedelta(days=31)
-    assert retention.until(captured_at=on_time, received_at=NOW) == (on_time + timedelta(days=365), False)
+    assert retention.until(captured_at=on_time, received_at=NOW, collector="gate-1", camera="north") == (
+        on_time + timedelta(days=365),
+        False,
+    )
     dead_clock = NOW - timedelta(days=31, seconds=1)
-    assert retention.until(captured_at=dead_clock, received_at=NOW) == (NOW + timedelta(days=365), True)
+    assert retention.until(captured_at=dead_clock, received_at=NOW, collector="gate-1", camera="north") == (
+        NOW + timedelta(days=365),
+        True,
+    )
 
 
 def test_the_breaker_waits_longer_each_time_and_forgets_with_the_first_success() -> None:

@@ -1,13 +1,14 @@
 """After an old dump was restored: nothing is destroyed, and what the objects' metadata holds comes back, field by field."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from platevault.domain.metadata import HoldMark, decode_metadata, encode_metadata
+from platevault.flows.copy_held import copy_held
 from platevault.flows.generation import advance, confirm_restore
 from platevault.flows.rebuild import rebuild
 from platevault.flows.reconcile import reconcile
@@ -17,6 +18,7 @@ from platevault.stores.objects.memory import MemoryStore
 from platevault.stores.objects.s3 import S3Store
 from tests.deliveries import Batch, a_jpeg
 from tests.flows.keeping import AT_ONCE, ORPHAN, Rotten, an_object, an_old_dump, bytes_of, key_of, stored, upkeep_of
+from tests.holding import lifted, over, placed
 from tests.receptions import Node, a_node
 from tests.servers import Databases, S3Server
 
@@ -220,6 +222,14 @@ async def test_hold_copies_hold_again_with_or_without_their_original(
     assert run.counts["held"] == 2
     rows = await other.rows("SELECT key, state FROM images WHERE holds = 1 ORDER BY key")
     assert rows == [{"key": f"holds/{key}", "state": "stored"} for key in sorted((alone, beside))]
+    held = await other.rows(HELD)
+    assert [(str(row["hold_id"]), row["case"], row["state"]) for row in held] == [(A_HOLD, "K 12/26", "copying")] * 2
+    assert {row["review_on"] for row in held} == {date(2031, 5, 1)}
+    assert held[0]["query"] == {"rebuilt": True}
+    assert "rebuilt" in str(held[0]["reason"])
+    await copy_held(upkeep_of(other))
+    assert {row["state"] for row in await other.rows(HELD)} == {"held"}
+    assert (await other.rows("SELECT count(*) AS n FROM detections WHERE holds = 1")) == [{"n": 2}]
     assert dict((await rebuild(upkeep_of(other), act=True)).counts) == {"objects": 7}
     assert dict((await reconcile(upkeep_of(other), act=True, older_than=AT_ONCE)).counts) == {"objects": 5}
 
@@ -230,6 +240,25 @@ async def test_a_hold_that_was_placed_after_the_dump_protects_a_row_of_the_dump(
     assert (await rebuild(upkeep_of(node), act=True)).counts["held"] == 1
     (row,) = await node.rows("SELECT holds, key FROM images WHERE kind = 'full'")
     assert row == {"holds": 1, "key": f"holds/{key_of(batch)}"}
+
+
+async def test_a_copy_that_does_not_tell_of_a_hold_that_can_be_one_is_kept_all_the_same(node: Node) -> None:
+    batch = await stored(node)
+    await _copy_to_holds(node, key_of(batch), hold_id="h-1")
+    await _copy_to_holds(node, key_of(batch, "crop"), hold_id="h-1")
+    assert (await rebuild(upkeep_of(node), act=True)).counts["held"] == 2
+    assert len({row["hold_id"] for row in await node.rows(HELD)}) == 1
+
+
+async def test_the_copy_of_a_hold_that_was_lifted_holds_nothing_again(node: Node) -> None:
+    batch = await stored(node)
+    found = await placed(node, over(*batch.ids))
+    await lifted(node, found.hold.hold_id)
+    await rebuild(upkeep_of(node), act=True)
+    assert await node.rows("SELECT DISTINCT holds FROM images") == [{"holds": 0}]
+    await node.run("UPDATE images SET key = substr(key, 7)")
+    await rebuild(upkeep_of(node), act=True)
+    assert await node.rows("SELECT DISTINCT holds FROM images") == [{"holds": 0}]
 
 
 async def test_a_hold_copy_with_other_bytes_than_the_row_holds_nothing(node: Node) -> None:
@@ -244,12 +273,19 @@ async def test_a_hold_copy_with_other_bytes_than_the_row_holds_nothing(node: Nod
     assert await node.rows("SELECT DISTINCT holds FROM images") == [{"holds": 0}]
 
 
-async def _copy_to_holds(node: Node, key: str) -> None:
+A_HOLD = "00000000-0000-4000-8000-00000000000a"
+HELD = """
+    SELECT h.hold_id, "case", review_on, reason, query, d.detection_id, i.kind, i.state FROM holds h
+    JOIN hold_detections d USING (hold_id) JOIN hold_images i USING (hold_id, detection_id) ORDER BY d.detection_id, i.kind
+"""
+
+
+async def _copy_to_holds(node: Node, key: str, *, hold_id: str = A_HOLD) -> None:
     standing = await node.objects.stat(key)
     assert standing is not None
     metadata = decode_metadata(standing.metadata)
     assert metadata is not None
-    mark = HoldMark(hold_id="h-1", case="K 12/26", review_date=None)
+    mark = HoldMark(hold_id=hold_id, case="K 12/26", review_date=date(2031, 5, 1))
     marked = {**standing.metadata, **encode_metadata(_with(metadata, hold=mark))}
     await node.objects.copy(key, f"holds/{key}", metadata=marked)
 

@@ -32,6 +32,7 @@ from tests.flows.keeping import (
     stored,
     upkeep_of,
 )
+from tests.holding import rows_hold
 from tests.receptions import DeadStore, Node, a_node
 
 
@@ -50,7 +51,7 @@ async def acted(node: Node, **options: Any) -> JobRun:
 
 
 async def hold(node: Node, key: str) -> None:
-    await node.run("UPDATE images SET holds = 1 WHERE key = :key", key=key)
+    await rows_hold(node.database, key)
 
 
 async def test_a_vault_in_order_has_nothing_to_put_right(node: Node) -> None:
@@ -261,7 +262,8 @@ async def test_held_images_are_never_touched(node: Node) -> None:
     await hold(node, gone)
     await node.objects.delete(gone)
     await node.objects.copy(copied, f"holds/{copied}")
-    await node.run("UPDATE images SET holds = 1, key = :copy WHERE key = :key", key=copied, copy=f"holds/{copied}")
+    await rows_hold(node.database, copied)
+    await node.run("UPDATE images SET key = :copy WHERE key = :key", key=copied, copy=f"holds/{copied}")
     before = await bytes_of(node)
     run = await acted(node)
     assert run.findings["examples"]["held and absent"] == [gone]

@@ -19,6 +19,7 @@ from platevault.stores.inventory import stored_after, with_row
 from platevault.stores.job_runs import latest_run
 from platevault.stores.objects.memory import MemoryStore
 from tests.flows.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.holding import rows_hold
 from tests.receptions import Node, a_node
 
 
@@ -65,7 +66,7 @@ async def test_a_job_that_fails_in_any_way_ends_alone(node: Node) -> None:
 
 async def test_schedules_go_on_when_the_database_comes_back(node: Node) -> None:
     task = asyncio.create_task(keep_schedule(upkeep_of(node)))
-    await _until(node, "SELECT count(*) = 5 FROM pgqueuer_schedules")
+    await _until(node, f"SELECT count(*) = {len(scheduled_jobs(upkeep_of(node)))} FROM pgqueuer_schedules")
     cut = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -101,7 +102,7 @@ async def test_readyz_tells_of_a_restored_dump_and_of_a_marker_that_is_not_known
 async def test_a_held_image_is_not_marked_missing_by_any_decision(node: Node) -> None:
     """The statement itself says so, not only who decides."""
     await stored(node)
-    await node.run("UPDATE images SET holds = 1")
+    await rows_hold(node.database)
 
     async def decide(_row: object) -> tuple[ImageState, str]:
         return ImageState.MISSING, "a mistake"

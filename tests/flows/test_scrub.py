@@ -10,6 +10,7 @@ from platevault.flows.generation import advance
 from platevault.flows.scrub import scrub
 from platevault.stores.database import Database
 from tests.flows.keeping import Rotten, Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.holding import rows_hold
 from tests.receptions import Node, a_node
 
 
@@ -81,7 +82,7 @@ async def test_a_held_image_is_an_alarm_and_stays_as_it_is(node: Node) -> None:
     batch = await stored(node)
     key = key_of(batch)
     await rot(node, key)
-    await node.run("UPDATE images SET holds = 1 WHERE key = :key", key=key)
+    await rows_hold(node.database, key)
     run = await whole(node, act=True)
     assert run.findings["examples"] == {"wrong and held": [key]}
     assert set((await node.states()).values()) == {"stored"}

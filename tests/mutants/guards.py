@@ -1,4 +1,4 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, doors.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
@@ -8,6 +8,7 @@ from typing import Final
 from tests.mutants import (
     guards_of_disk,
     guards_of_doors,
+    guards_of_retention,
     guards_of_rows,
     guards_of_the_stuck,
     guards_of_upkeep,
@@ -21,5 +22,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_uploads.GUARDS,
     *guards_of_the_stuck.GUARDS,
     *guards_of_upkeep.GUARDS,
+    *guards_of_retention.GUARDS,
     *guards_of_doors.GUARDS,
 )

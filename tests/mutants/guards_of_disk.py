@@ -130,7 +130,9 @@ GUARDS: Final = (
         file="src/platevault/flows/receive.py",
         old="(limits.max_batch_bytes if declared_bytes is None else declared_bytes)",
         new="0",
-        tests=("flows/test_accept.py::test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_read",),
+        tests=(
+            "flows/test_accept_refused.py::test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_read",
+        ),
     ),
     Guard(
         name="free-disk",
@@ -155,7 +157,7 @@ GUARDS: Final = (
         old="        if self._descriptor >= 0:\n            self._drop()",
         new="        pass",
         tests=(
-            "flows/test_accept.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
+            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
         ),
     ),
     Guard(

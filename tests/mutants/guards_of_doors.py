@@ -12,7 +12,7 @@ GUARDS: Final = (
         old="manifest.check_parts(draft.parts)",
         new="pass",
         tests=(
-            "flows/test_accept.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
+            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
         ),
         short=True,
     ),
@@ -50,7 +50,7 @@ GUARDS: Final = (
         old="    parser.finish()\n",
         new="",
         tests=(
-            "flows/test_accept.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[no end]",
+            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[no end]",
         ),
     ),
     Guard(
@@ -59,7 +59,7 @@ GUARDS: Final = (
         file="src/platevault/flows/receive.py",
         old="if total > limits.max_batch_bytes:",
         new="if False:",
-        tests=("flows/test_accept.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
+        tests=("flows/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
     ),
     Guard(
         name="declared-bytes",
@@ -125,7 +125,7 @@ GUARDS: Final = (
         file="src/platevault/flows/admission.py",
         old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
         new="if False:",
-        tests=("flows/test_accept.py::test_no_more_bodies_at_once_than_the_process_takes",),
+        tests=("flows/test_accept_refused.py::test_no_more_bodies_at_once_than_the_process_takes",),
     ),
     Guard(
         name="memory-budget",
@@ -158,6 +158,32 @@ GUARDS: Final = (
         old="if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:",
         new="if False:",
         tests=("web/test_connections.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",),
+    ),
+    Guard(
+        name="nothing-overtakes",
+        protects="a refusal does not overtake the answer to an earlier request",
+        file="src/platevault/web/connections.py",
+        old="is_free = self.cycle is None or self.cycle.response_complete",
+        new="is_free = True",
+        tests=("web/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
+    ),
+    Guard(
+        name="nothing-behind-the-last-answer",
+        protects="a connection that ends with a refusal takes no more requests",
+        file="src/platevault/web/connections.py",
+        old="self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()",
+        new="self._ignored = self._refuse_at_the_door()",
+        tests=(
+            "web/test_door.py::test_a_connection_that_ends_with_the_refusal_lets_the_client_see_it_and_takes_no_more_requests",
+        ),
+    ),
+    Guard(
+        name="refusals-unread",
+        protects="a client that does not read its refusals fills no memory with them",
+        file="src/platevault/web/connections.py",
+        old=" and not self.flow.write_paused",
+        new="",
+        tests=("web/test_door.py::test_who_does_not_read_its_refusals_is_not_read_any_further",),
     ),
     Guard(
         name="connections-max",
@@ -240,7 +266,7 @@ GUARDS: Final = (
         file="src/platevault/flows/accept.py",
         old="if delivery.only_collector not in (None, collector_id):",
         new="if False:",
-        tests=("flows/test_accept.py::test_a_credential_of_one_collector_writes_for_no_other",),
+        tests=("flows/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
     ),
     Guard(
         name="cross-site",

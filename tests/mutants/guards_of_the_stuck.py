@@ -12,7 +12,7 @@ GUARDS: Final = (
         old=" AND dead_at IS NULL\n",
         new="\n",
         tests=(
-            "flows/test_drain.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+            "flows/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
         ),
     ),
     Guard(
@@ -22,7 +22,7 @@ GUARDS: Final = (
         old=", refusals = refusals + u.refused",
         new="",
         tests=(
-            "flows/test_drain.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+            "flows/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
         ),
     ),
     Guard(
@@ -31,7 +31,7 @@ GUARDS: Final = (
         file="src/platevault/flows/put.py",
         old="    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):\n        return True\n",
         new="    return True\n",
-        tests=("flows/test_drain.py::test_a_store_that_refuses_everything_buries_nothing",),
+        tests=("flows/test_dead_letters.py::test_a_store_that_refuses_everything_buries_nothing",),
         short=True,
     ),
     Guard(
@@ -40,7 +40,7 @@ GUARDS: Final = (
         file="src/platevault/stores/dead_letters.py",
         old="if self.used() + size > self.max_bytes:",
         new="if False:",
-        tests=("flows/test_drain.py::test_dead_letters_have_a_cap_of_their_own",),
+        tests=("flows/test_dead_letters.py::test_dead_letters_have_a_cap_of_their_own",),
     ),
     Guard(
         name="dead-letters-are-read",
@@ -48,7 +48,7 @@ GUARDS: Final = (
         file="src/platevault/stores/spool.py",
         old='(self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file',
         new="self._ready / file",
-        tests=("flows/test_drain.py::test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost",),
+        tests=("flows/test_dead_letters.py::test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost",),
     ),
     Guard(
         name="less-when-busy",
@@ -126,6 +126,6 @@ GUARDS: Final = (
         file="src/platevault/flows/find_own.py",
         old="if state in DONE_WITH:",
         new="if state is None or state in DONE_WITH:",
-        tests=("flows/test_drain.py::test_a_letter_without_a_row_stays",),
+        tests=("flows/test_dead_letters.py::test_a_letter_without_a_row_stays",),
     ),
 )

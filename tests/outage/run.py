@@ -14,7 +14,9 @@ from typing import Final
 from tests.outage.ack_latency import ack_latency
 from tests.outage.broken_bodies import broken_bodies
 from tests.outage.destroyed_node import destroyed_node
+from tests.outage.export import export
 from tests.outage.faults import faults
+from tests.outage.hold_storm import hold_storm
 from tests.outage.io_faults import io_faults
 from tests.outage.lost_commit import lost_commit
 from tests.outage.overload import overload
@@ -34,9 +36,11 @@ SCENARIOS: Final = (
     Scenario("store gone", store_gone, "all taken up to the cap, drained, oldest-pending right"),
     Scenario("small disk", small_disk, "only 503 with Retry-After, recovers by itself"),
     Scenario("cut and flipped", broken_bodies, "never 2xx unless the manifest matches"),
+    Scenario("hold storm", hold_storm, "every confirmed hold readable with its digest, 0 exceptions"),
     Scenario("ack latency", ack_latency, "p99 with S3 black-holed at most 10 % above healthy"),
     Scenario("slow connections", slow_connections, "others' p99 at most 1.5x; closed in time"),
     Scenario("overload", overload, "memory flat, refused in 100 ms, goodput 90 % of peak, normal in 30 s"),
+    Scenario("export", export, "100,000 detections in one zip: memory flat, unzip and Python agree, digests equal"),
 )
 
 

@@ -47,6 +47,13 @@ HELD_STILL = [
     "UPDATE detections SET holds = 0",
     "UPDATE images SET holds = 0, state = 'expired'",
     "DELETE FROM holds",
+    "DELETE FROM hold_images",
+    "DELETE FROM hold_detections",
+    "UPDATE hold_images SET state = 'gone'",
+    "UPDATE hold_images SET released_at = now()",
+    "UPDATE hold_images SET kind = 'crop'",
+    "UPDATE hold_detections SET released_at = now()",
+    "UPDATE hold_detections SET hold_id = gen_random_uuid()",
     "UPDATE holds SET reason = 'another'",
     "TRUNCATE holds CASCADE",
     "TRUNCATE hold_images",
@@ -135,6 +142,14 @@ async def test_what_two_holds_keep_is_kept_until_both_are_lifted(evidence: Datab
             await run(evidence, statement)
     await lift(evidence, other)
     await run(evidence, ERASE)
+
+
+async def test_what_a_lifted_hold_let_go_is_not_held_by_it_again(evidence: Database) -> None:
+    await hold(evidence)
+    await lift(evidence)
+    for statement in ("UPDATE hold_images SET released_at = NULL", "UPDATE hold_detections SET released_at = NULL"):
+        with pytest.raises(IntegrityError):
+            await run(evidence, statement)
 
 
 async def test_an_image_that_was_gone_when_its_hold_was_placed_is_not_counted(evidence: Database) -> None:

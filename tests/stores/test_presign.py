@@ -215,6 +215,15 @@ async def test_a_url_can_name_the_download_and_the_type(site: Site, http: httpx.
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
+async def test_a_download_of_an_hour_is_saved_under_the_name_of_its_object(site: Site, http: httpx.AsyncClient) -> None:
+    name = site.key.rpartition("/")[2]
+    signed = site.signer.sign(site.key, valid_for=timedelta(hours=1), now=datetime.now(UTC), download=name)
+    assert timedelta(minutes=30) < signed.expires_at - datetime.now(UTC) <= timedelta(hours=1)
+    answer = await http.get(signed.url)
+    assert (answer.status_code, answer.content) == (200, site.data)
+    assert answer.headers["content-disposition"].startswith(f'attachment; filename="{name}"')
+
+
 @pytest.mark.parametrize("name", ["with space.jpg", "a+b&c=d.jpg", "100%.jpg", "ü.jpg", "a#b?c.jpg", "~(x)'!*.jpg"])
 async def test_a_key_of_unusual_characters_is_signed_as_the_server_reads_it(
     site: Site,

@@ -244,6 +244,7 @@ async def test_a_detection_comes_with_its_images_in_one_statement(migrated: Data
         a_detection(
             "evt_1",
             box={"x": 1, "y": 2, "width": 3, "height": 4},
+            holds=1,
             images=[
                 an_image("crop", state="rejected"),
                 an_image("full", width=640, height=480, holds=1),

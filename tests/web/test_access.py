@@ -87,6 +87,7 @@ async def test_limits_are_told(viewer: httpx.AsyncClient) -> None:
         "max_batch_bytes": 64 * 2**20,
         "max_image_bytes": 16 * 2**20,
         "image_types": ["image/jpeg"],
+        "direct_upload": False,
     }
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import socket
 import subprocess
 import sys
 import time
@@ -230,13 +229,6 @@ async def test_a_full_pool_is_seen_and_neither_holds_up_the_answer_nor_looks_lik
     families = await scraped(measured)
     assert value(families, "database_up") == 1
     assert value(families, "database_pool_waiting") == 0
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

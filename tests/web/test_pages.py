@@ -117,6 +117,7 @@ async def test_one_detection_is_shown_with_its_plate_marked(vault: Vault, viewer
             heading_degrees=182.5,
             data={"speed": {"kmh": 34}},
             clock_suspect=True,
+            holds=1,
             images=[an_image("full", width=640, height=480, holds=1), an_image("crop", state="rejected")],
         ),
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from platevault.cli import configuration, demo, installation, send, serving, storage
+from platevault.cli import configuration, demo, export, installation, send, serving, storage
 from platevault.domain.errors import VaultError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command("serve")(serving.serve)
 app.command("worker")(serving.worker)
 app.command("demo")(demo.demo)
 app.command("send")(send.send)
+app.command("export")(export.export)
 app.command("setup")(installation.setup)
 app.command("migrate")(installation.migrate)
 app.command("doctor")(installation.doctor)

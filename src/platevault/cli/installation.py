@@ -65,10 +65,12 @@ async def _set_up(settings: Settings) -> bool:
     typer.echo(f"schema {await _migrate(settings)}")
     if settings.storage_backend != "s3":
         return True
+    wanted = await rules_wanted(settings)
     report = await configure_bucket(
         admin=open_bucket_admin(settings),
-        rules_wanted=rules_wanted(settings),
+        rules_wanted=wanted.rules,
         cors_origins=settings.cors_origins,
+        may_lower=wanted.may_lower,
     )
     for sentence in sentences(report):
         typer.echo(sentence)

@@ -131,12 +131,12 @@ class _Announcing(uvicorn.Server):
 
 
 async def _prepare(settings: Settings, *, admin: Mapping[str, str]) -> None:
-    await configure_embedded_bucket(settings, admin=admin)
     database = open_database(settings)
     try:
         await migrate(database)
     finally:
         await database.close()
+    await configure_embedded_bucket(settings, admin=admin)
 
 
 async def _refuse_older_schema(settings: Settings) -> None:

@@ -2,11 +2,15 @@
 
 import typer
 
-from platevault.cli import bucket, spool, upkeep
+from platevault.cli import backup, bucket, retention, spool, upkeep
 
 app = typer.Typer()
 app.command("reconcile")(upkeep.reconcile)
 app.command("scrub")(upkeep.scrub)
 app.command("rebuild")(upkeep.rebuild)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("sweep")(upkeep.sweep)
+app.add_typer(retention.app, name="retention")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(spool.app, name="spool")

@@ -18,6 +18,8 @@ from platevault.flows.rebuild import rebuild as make_rows
 from platevault.flows.reconcile import reconcile as hold_against
 from platevault.flows.scrub import BYTES_MOST, RUNS_A_ROUND
 from platevault.flows.scrub import scrub as read_again
+from platevault.flows.sweep import MORE
+from platevault.flows.sweep import sweep as forget
 from platevault.flows.upkeep import Upkeep
 from platevault.vault import upkeep_from_environment
 
@@ -49,11 +51,11 @@ def reconcile(
     has seen (a restored dump: see `platevault rebuild`), or because the object store did not answer.
     """
     if confirm:
-        found = _with_upkeep(confirm_restore)
+        found = with_upkeep(confirm_restore)
         typer.echo(json.dumps({"generation": found.database}) if as_json else f"generation {found.database}, confirmed")
         return
     _finish(
-        _with_upkeep(lambda upkeep: hold_against(upkeep, act=yes, most=most, older_than=timedelta(hours=older_than))),
+        with_upkeep(lambda upkeep: hold_against(upkeep, act=yes, most=most, older_than=timedelta(hours=older_than))),
         as_json=as_json,
     )
 
@@ -76,7 +78,7 @@ def scrub(
     quarantine/scrub/ and their row becomes `missing`, so that a re-sent batch heals it; what reports found wrong comes first.
     """
     _finish(
-        _with_upkeep(lambda upkeep: read_again(upkeep, act=yes, most=most, runs_a_round=share, bytes_most=bytes_most)),
+        with_upkeep(lambda upkeep: read_again(upkeep, act=yes, most=most, runs_a_round=share, bytes_most=bytes_most)),
         as_json=as_json,
     )
 
@@ -95,7 +97,7 @@ def rebuild(
     columns = (SpinnerColumn(), TextColumn("objects"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("objects", total=None)
-        run = _with_upkeep(
+        run = with_upkeep(
             lambda upkeep: make_rows(
                 upkeep, act=yes, trust_metadata=trust_metadata, moved=lambda count: progress.advance(task, count)
             )
@@ -103,7 +105,24 @@ def rebuild(
     _finish(run, as_json=as_json)
 
 
-def _with_upkeep(work: Callable[[Upkeep], Awaitable[T]]) -> T:
+def sweep(yes: Yes = False, as_json: AsJson = False) -> None:
+    """Forget what is past its retention and not held: rows become tombstones, then bytes go. The worker does it every hour; without
+    --yes this counts what is due, and changes nothing.
+    """
+    _finish(with_upkeep(lambda upkeep: _sweep(upkeep, act=yes)), as_json=as_json)
+
+
+async def _sweep(upkeep: Upkeep, *, act: bool) -> JobRun:
+    assert upkeep.retention is not None, "the wiring gives it"
+    while True:
+        run = await forget(upkeep, default=upkeep.retention, act=act)
+        if not run.findings.get(MORE):
+            return run
+
+
+def with_upkeep(work: Callable[[Upkeep], Awaitable[T]]) -> T:
+    """What `work` returns, called with the stores of the environment, which are closed afterwards."""
+
     async def run() -> T:
         upkeep = upkeep_from_environment()
         try:

@@ -13,12 +13,14 @@ class Scope(StrEnum):
     DETECTIONS_READ = "detections:read"
     IMAGES_READ = "images:read"
     HOLDS_WRITE = "holds:write"
+    DETECTIONS_DELETE = "detections:delete"
     METRICS_READ = "metrics:read"
     ADMIN = "admin"
 
 
 COLLECTOR_SCOPES = frozenset({Scope.DETECTIONS_WRITE})
 VIEWER_SCOPES = frozenset({Scope.DETECTIONS_READ, Scope.IMAGES_READ, Scope.HOLDS_WRITE})
+ADMIN_SCOPES = VIEWER_SCOPES | {Scope.DETECTIONS_DELETE, Scope.ADMIN}
 METRICS_SCOPES = frozenset({Scope.METRICS_READ})
 
 

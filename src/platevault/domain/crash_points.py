@@ -14,6 +14,10 @@ CRASH_POINTS: Final = (
     "images-marked",
     "file-unlinked",
 )
+UPLOAD_CRASH_POINTS: Final = ("upload-read", "upload-put", "upload-committed")
+"""Those of a direct upload's commit, which has no spool."""
+CRASH_POINTS_OF_ERASING: Final = ("rows-erased", "bytes-removed")
+"""Those of a job: between rows and bytes, and between bytes and the note that they are gone."""
 
 _CRASH_AT: Final = os.environ.get("PLATEVAULT_CRASH_AT", "")
 

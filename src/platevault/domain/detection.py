@@ -26,8 +26,8 @@ DATA_DEPTH_MAX: Final = 16
 DATA_VALUES_MAX: Final = 2000
 CANDIDATES_MAX: Final = 50
 IMAGES_MAX: Final = 16
-# Not to be confused with retention: dates before it are clocks that were never set, and years past 9999 have no key.
-EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+# A clock that was never set says 1970, 1980 or 1904: such a detection is kept, and its retention counts from receipt.
+EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def _storable(text: str) -> str:

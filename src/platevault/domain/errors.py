@@ -4,8 +4,14 @@ VaultError
 ├── Refusal                 the caller's to change: trying the same again gives the same answer
 │   ├── InvalidRequest      ── BatchRefused (names the part)
 │   ├── TooLarge
-│   ├── IdentifierReused    the same batch id with other content
+│   ├── IdentifierReused    the same batch id with other content ── CommittedOtherwise
 │   ├── NotSignedIn, Forbidden ── PurposeMissing
+│   ├── OnHold              a legal hold keeps it
+│   ├── HoldIdReused        the same hold id for something else
+│   ├── AllGone             nothing is left of what a hold names
+│   ├── DeletionExpired     it was not confirmed in time
+│   ├── DirectUploadOff     there is no identity to sign uploads with
+│   ├── UploadEnded         it was committed, aborted or has expired
 │   └── Missing             nothing of that name
 ├── Unavailable             nobody's fault but time's: try again after `retry_after`
 │   ├── Busy, SpoolFull, DatabaseUnavailable
@@ -55,6 +61,38 @@ class IdentifierReused(Refusal):
         super().__init__(reason)
         self.first_digest = first_digest
         self.this_digest = this_digest
+
+
+class OnHold(Refusal):
+    """Legal holds keep it; `hold_ids` names them."""
+
+    def __init__(self, reason: str, *, hold_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.hold_ids = hold_ids
+
+
+class HoldIdReused(Refusal):
+    """The hold id was used before for something else."""
+
+
+class AllGone(Refusal):
+    """Every image that a hold names had expired or was deleted before it was placed."""
+
+
+class DeletionExpired(Refusal):
+    """The deletion was not confirmed while it could be."""
+
+
+class CommittedOtherwise(IdentifierReused):
+    """The upload was committed with other content."""
+
+
+class DirectUploadOff(Refusal):
+    """Nobody may send bytes past this service; the message names the settings."""
+
+
+class UploadEnded(Refusal):
+    """The direct upload was committed, aborted or has expired."""
 
 
 class NotSignedIn(Refusal):

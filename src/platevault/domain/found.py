@@ -42,7 +42,7 @@ class FoundDetection(msgspec.Struct, kw_only=True):
     heading_degrees: float | None
     data: msgspec.Raw | None
     held: bool
-    retain_until: datetime
+    retain_until: datetime | None
     clock_suspect: bool
     erased_at: datetime | None
     images: dict[str, FoundImage]
@@ -79,3 +79,5 @@ class ImageRow(msgspec.Struct, kw_only=True, frozen=True):
     spool_node: str | None
     spool_file: str | None
     spool_offset: int | None
+    width: int | None = None
+    height: int | None = None

@@ -1,7 +1,8 @@
 """What the bucket itself may delete, and when: the rules that are wanted, and how far found ones are from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from platevault.domain.errors import SettingsInvalid
 
@@ -19,6 +20,15 @@ TIER_FULL = "tier-full"
 OWN_IDS = frozenset({EXPIRE_FULL, EXPIRE_CROP, EXPIRE_TEMP, EXPIRE_DERIVED, CLEANUP_INCOMPLETE, TIER_FULL})
 OPTIONAL_IDS = frozenset({CLEANUP_INCOMPLETE, TIER_FULL})
 """Rules that some servers do not know; without them nothing is lost and nothing is kept that must go."""
+
+CANARY: Final = "temp/lifecycle/canary"
+"""An object that nobody but the bucket's own lifecycle deletes: while it is old and there, the rules do not run."""
+
+KEEPING_IDS: Final = frozenset({EXPIRE_FULL, EXPIRE_CROP})
+"""The rules that delete images: the net below the sweep."""
+
+NOT_AT_ONCE: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes of AWS whose objects answer no GET until somebody restores them, for hours."""
 
 _NEVER_EXPIRE = {
     "holds/": "it can delete images under legal hold",
@@ -59,6 +69,19 @@ class Tier:
 
     name: str
     after_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OuterBound:
+    """What the settings say of the bucket's rules; the longest retention class is the database's to tell."""
+
+    default_days: int
+    margin_days: int
+    tier: Tier | None = None
+
+    def rules(self, longest_days: int | None) -> tuple[Rule, ...]:
+        """`wanted_rules` for the longest class in days; None when a class never ends."""
+        return wanted_rules(retention_days=longest_days, margin_days=self.margin_days, tier=self.tier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +164,46 @@ def compare(wanted: Iterable[Rule], found: Iterable[Rule]) -> Drift:
     )
 
 
+def without_lowering(wanted: Sequence[Rule], found: Sequence[Rule], *, is_new: bool) -> tuple[Rule, ...]:
+    """`wanted`, but no image goes sooner than `found` lets it: for whoever does not know how long the longest class is.
+
+    A standing rule is only raised. One that is absent stays absent, because a class may never end, unless the bucket is new.
+    """
+    standing = {rule.id: rule for rule in found if rule.id in KEEPING_IDS}
+    rules = []
+    for rule in wanted:
+        there = standing.get(rule.id)
+        if there is not None and not _is_raise(there, rule):
+            rules.append(there)
+        elif there is not None or is_new or rule.id not in KEEPING_IDS:
+            rules.append(rule)
+    return tuple(rules)
+
+
+def deleting_before(found: Iterable[Rule], longest_days: int | None) -> tuple[Rule, ...]:
+    """The rules, whoever wrote them, that delete images younger than `longest_days`; None: of a class that never ends."""
+    return tuple(
+        rule
+        for rule in found
+        if rule.deletes
+        and _sooner(rule, longest_days)
+        and any(_may_match(rule, prefix) for prefix in ("full/", "crop/"))
+    )
+
+
+def _is_raise(there: Rule, rule: Rule) -> bool:
+    """True when `rule` in the place of `there` deletes nothing that `there` keeps."""
+    if not there.deletes or there.narrowed or there.expire_days is None or rule.expire_days is None:
+        return False
+    return rule.prefix.startswith(there.prefix) and there.expire_days <= rule.expire_days
+
+
 def _tier_rule(tier: Tier, rules: list[Rule]) -> Rule:
     gone_after = next((rule.expire_days for rule in rules if rule.id == EXPIRE_FULL), None)
     if tier.after_days < 1 or not tier.name:
         raise SettingsInvalid("TIER_AFTER_DAYS: must be at least 1, with a TIER_NAME")
+    if tier.name in NOT_AT_ONCE:
+        raise SettingsInvalid(f"TIER_NAME: objects in {tier.name} cannot be shown; GLACIER_IR and STANDARD_IA can")
     if gone_after is not None and tier.after_days >= gone_after:
         raise SettingsInvalid(f"TIER_AFTER_DAYS: must be below {gone_after} days, when the bucket deletes full images")
     return Rule(id=TIER_FULL, prefix="full/", transition_days=tier.after_days, transition_tier=tier.name)

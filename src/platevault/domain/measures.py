@@ -97,6 +97,11 @@ MEASURES: Final = (
     _gauge("database_pool_connections", "Connections that the pools may have, DB_POOL_SIZE of every process"),
     _gauge("database_pool_in_use", "Connections in use"),
     _gauge("database_pool_waiting", "Callers that wait for one"),
+    _found("purged_detections", "Detections that became tombstones, by cause: retention or request", "cause"),
+    _found(
+        "overdue_age_seconds", "How long the oldest detection past its retention and not held has waited, 0 without one"
+    ),
+    _found("sweep_succeeded_seconds", "Unix time at which the last sweep that came to its end did so"),
     # Jobs
     _found("job_ended_seconds", "Unix time at which the newest run of a job ended", "job"),
     _found("job_outcome", "1 for the outcome of the newest run of a job: done, stopped or failed", "job", "outcome"),

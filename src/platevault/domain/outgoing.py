@@ -10,12 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from platevault.domain.batch import MANIFEST_PART
-from platevault.domain.detection import AHEAD_AT_MOST, EARLIEST
+from platevault.domain.detection import AHEAD_AT_MOST
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import ImageState
 from platevault.domain.keys import part_name
 from platevault.domain.rendering import Box, dimensions, plate_crop, taken_at
 
+CLOCKS_ARE_SET_FROM: Final = datetime(1990, 1, 1, tzinfo=UTC)
+"""Times of cameras and file systems before it were never set."""
 ID_LENGTH: Final = 40
 ACKNOWLEDGED: Final = frozenset({"created", "duplicate"})
 
@@ -268,7 +270,7 @@ def _captured_at(photo: Photo, data: bytes, *, written_at: datetime, now: dateti
     if photo.captured_at is not None:
         return photo.captured_at.astimezone(UTC)
     for moment in (taken_at(data), written_at.astimezone(UTC)):
-        if moment is not None and EARLIEST <= moment <= now + AHEAD_AT_MOST:
+        if moment is not None and CLOCKS_ARE_SET_FROM <= moment <= now + AHEAD_AT_MOST:
             return moment
     raise InvalidRequest(
         f"its time is not known: the file is dated {written_at:%Y-%m-%d %H:%M} UTC; give captured_at in a manifest"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from platevault.domain.detection import Detection, parse_detection
 from platevault.domain.errors import InvalidRequest
@@ -29,11 +30,22 @@ class RebuiltImage:
     width: int | None
     height: int | None
     metadata: ImageMetadata
-    retain_until: datetime
+    retain_until: datetime | None
 
     @property
     def is_held(self) -> bool:
         return self.key.startswith(HOLDS_PREFIX)
+
+    @property
+    def hold_id(self) -> UUID | None:
+        """The hold that this copy was made for; one of its own where the copy does not tell: it is kept rather than lost."""
+        if not self.is_held:
+            return None
+        told = None if self.metadata.hold is None else self.metadata.hold.hold_id
+        try:
+            return UUID(told or "")
+        except ValueError:
+            return uuid5(NAMESPACE_URL, f"platevault:hold:{told or ''}")
 
     @property
     def original_key(self) -> str:
@@ -48,9 +60,8 @@ def rebuilt_image(
     parts = parse_object_key(key.removeprefix(HOLDS_PREFIX))
     if metadata is None or parts is None:
         return "its metadata does not tell what it is"
-    if metadata.retain_until is None:
-        return "its metadata does not tell how long it is kept"
-    if metadata.captured_at.tzinfo is None or metadata.retain_until.tzinfo is None:
+    until = metadata.retain_until  # None: its class never ends
+    if metadata.captured_at.tzinfo is None or (until is not None and until.tzinfo is None):
         return "a time in its metadata has no zone"
     if COLLECTOR_ID.fullmatch(metadata.collector_id) is None or BATCH_ID.fullmatch(metadata.batch_id) is None:
         return "its metadata names a collector or a batch that cannot be one"
@@ -58,7 +69,7 @@ def rebuilt_image(
         return "its metadata tells what would be refused at receipt"
     try:
         digest = bytes.fromhex(metadata.sha256)
-        metadata.retain_until.astimezone(UTC)
+        until = None if until is None else until.astimezone(UTC)
         spelt = generate_object_key(metadata.detection_id, metadata.captured_at, parts.image_type, content_type)
     except (InvalidRequest, ValueError, OverflowError):
         return "its metadata does not tell what it is"
@@ -74,7 +85,7 @@ def rebuilt_image(
         width=None,
         height=None,
         metadata=metadata,
-        retain_until=metadata.retain_until,
+        retain_until=until,
     )
 
 

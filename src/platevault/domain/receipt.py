@@ -25,6 +25,11 @@ class Receipt:
     def durable_in_store(self) -> bool:
         return bool(self.body["durability"] == "stored")
 
+    @property
+    def detection_ids(self) -> list[str]:
+        """Of all detections that it tells of."""
+        return [entry["detection_id"] for entry in self.body["detections"] if entry["detection_id"] is not None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:

@@ -16,6 +16,9 @@ ACTIONS_MOST: Final = 1000
 COUNT_IMAGES: Final = "count-images"
 RECONCILE: Final = "reconcile"
 SCRUB: Final = "scrub"
+SWEEP: Final = "sweep"
+GUARD_BUCKET: Final = "guard-bucket"
+GUARD_HOLDS: Final = "guard-holds"
 ORPHANS_REFUGE: Final = "quarantine/orphans/"
 HOLDS_PREFIX: Final = "holds/"
 

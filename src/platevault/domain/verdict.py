@@ -45,7 +45,7 @@ class Incoming:
 
     detection: Detection
     images: tuple[IncomingImage, ...]
-    retain_until: datetime
+    retain_until: datetime | None
     clock_suspect: bool
     expired: bool
 
@@ -121,7 +121,21 @@ def judge(
     for raw in manifest.detections:
         detection = parse_detection(raw, received_at=received_at)
         if isinstance(detection, Detection):
-            incoming.append(_incoming(detection, by_name, received_at=received_at, retention=retention, limits=limits))
+            retain_until, suspect = retention.until(
+                captured_at=detection.captured_at,
+                received_at=received_at,
+                collector=manifest.collector_id,
+                camera=detection.camera_id,
+            )
+            incoming.append(
+                Incoming(
+                    detection=detection,
+                    images=_images(detection, by_name, limits),
+                    retain_until=retain_until,
+                    clock_suspect=suspect,
+                    expired=retain_until is not None and retain_until <= received_at,
+                )
+            )
         else:
             named = raw.get("detection_id") if isinstance(raw, dict) else None
             refused.append(
@@ -150,31 +164,19 @@ def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:
         status="duplicate",
         differs=() if fills else differs,
         fills=fills,
-        revived=tuple(_under(known, image) for image in usable if _wants(known.images.get(image.kind))),
+        revived=()
+        if known.erased
+        else tuple(_under(known, image) for image in usable if _wants(known.images.get(image.kind))),
         added=()
         if known.erased or incoming.expired
         else tuple(_under(known, image) for image in incoming.images if image.kind not in known.images),
     )
 
 
-def _incoming(
-    detection: Detection,
-    parts: Mapping[str, Part],
-    *,
-    received_at: datetime,
-    retention: Retention,
-    limits: Limits,
-) -> Incoming:
-    retain_until, suspect = retention.until(captured_at=detection.captured_at, received_at=received_at)
-    return Incoming(
-        detection=detection,
-        images=tuple(
-            _image(detection, kind, parts[part_name(detection.detection_id, kind)], limits)
-            for kind in sorted(detection.images)
-        ),
-        retain_until=retain_until,
-        clock_suspect=suspect,
-        expired=retain_until <= received_at,
+def _images(detection: Detection, parts: Mapping[str, Part], limits: Limits) -> tuple[IncomingImage, ...]:
+    return tuple(
+        _image(detection, kind, parts[part_name(detection.detection_id, kind)], limits)
+        for kind in sorted(detection.images)
     )
 
 

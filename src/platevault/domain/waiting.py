@@ -1,9 +1,10 @@
 """An image that is accepted and not yet in the object store."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from uuid import UUID
 
-from platevault.domain.metadata import ImageMetadata
+from platevault.domain.metadata import HoldMark, ImageMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,13 @@ class WaitingImage:
     camera_id: str
     batch_id: str
     captured_at: datetime
-    retain_until: datetime
+    retain_until: datetime | None
     refusals: int = 0
     """How often the store refused this one while it took others."""
+    hold_id: UUID | None = None
+    hold_case: str | None = None
+    hold_review_on: date | None = None
+    """Of the first hold that it is under, where its bytes go to holds/ directly."""
 
     @property
     def metadata(self) -> ImageMetadata:
@@ -37,7 +42,14 @@ class WaitingImage:
             batch_id=self.batch_id,
             retain_until=self.retain_until,
             sha256=self.sha256.hex(),
+            hold=self._hold,
         )
+
+    @property
+    def _hold(self) -> HoldMark | None:
+        if self.hold_id is None:
+            return None
+        return HoldMark(hold_id=str(self.hold_id), case=self.hold_case or "", review_date=self.hold_review_on)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from platevault.domain.lifecycle import CLEANUP_INCOMPLETE, OPTIONAL_IDS, TIER_FULL, Drift, Rule, compare
+from platevault.domain.errors import StoreMisconfigured
+from platevault.domain.lifecycle import (
+    CLEANUP_INCOMPLETE,
+    KEEPING_IDS,
+    OPTIONAL_IDS,
+    TIER_FULL,
+    Drift,
+    OuterBound,
+    Rule,
+    compare,
+    deleting_before,
+    without_lowering,
+)
 from platevault.stores.objects.bucket import BucketAdmin
 from platevault.stores.objects.bucket_xml import CorsRule
 
@@ -35,18 +47,26 @@ async def configure_bucket(
     admin: BucketAdmin,
     rules_wanted: Sequence[Rule],
     cors_origins: Sequence[str] = (),
+    may_lower: bool = True,
 ) -> BucketReport:
     """Make the bucket if it is absent, private; write our lifecycle rules beside the operator's; read all back and compare.
 
-    Running it again changes nothing. A crash in between leaves a bucket without rules, which keeps everything.
+    Running it again changes nothing. A crash in between leaves a bucket without rules, which keeps everything. With
+    `may_lower=False`, for who could not ask how long the longest class is, no rule is lowered: that is a problem, and told.
     """
     done: list[str] = []
-    if not await admin.exists() and await admin.create():
+    is_new = not await admin.exists() and await admin.create()
+    if is_new:
         done.append(f"Created bucket {admin.bucket}.")
-    written, refused = await _write_lifecycle(admin, tuple(rules_wanted))
+    wanted, refused = tuple(rules_wanted), list[str]()
+    if not may_lower:
+        wanted = without_lowering(wanted, await admin.read_lifecycle(), is_new=is_new)
+        refused += _held_back(tuple(rules_wanted), wanted)
+    written, not_taken = await _write_lifecycle(admin, wanted)
+    refused += not_taken
     done += written
     done += await _write_cors(admin, cors_origins)
-    report = await _report(admin, tuple(rules_wanted), cors_origins, tuple(done))
+    report = await _report(admin, wanted, cors_origins, tuple(done))
     return report if not refused else replace(report, ok=False, problems=(*report.problems, *refused))
 
 
@@ -55,12 +75,34 @@ async def check_bucket(
     admin: BucketAdmin,
     rules_wanted: Sequence[Rule],
     cors_origins: Sequence[str] = (),
+    may_lower: bool = True,
 ) -> BucketReport:
     """The report of `configure_bucket`, without changing anything."""
     if not await admin.exists():
         problem = f"Bucket {admin.bucket} does not exist: run `platevault bucket configure`."
         return BucketReport(bucket=admin.bucket, ok=False, changed=False, problems=(problem,))
-    return await _report(admin, tuple(rules_wanted), cors_origins, ())
+    wanted = tuple(rules_wanted)
+    if not may_lower:
+        wanted = without_lowering(wanted, await admin.read_lifecycle(), is_new=False)
+    report = await _report(admin, wanted, cors_origins, ())
+    not_known = tuple(_held_back(tuple(rules_wanted), wanted))
+    return replace(report, warnings=(*report.warnings, *not_known))
+
+
+async def raise_to(longest_days: int | None, *, admin: BucketAdmin, bound: OuterBound) -> None:
+    """When this returns, the rules as the server holds them let an image of a class of `longest_days` live that long.
+
+    None is a class that never ends. For whoever is about to write a longer class: this first, the class after. No rule is
+    lowered. Raises `StoreMisconfigured` where the bucket would still delete sooner: then the class must not be written.
+    """
+    if not await admin.exists():
+        raise StoreMisconfigured(f"bucket {admin.bucket} does not exist: run `platevault bucket configure`")
+    wanted = without_lowering(bound.rules(longest_days), await admin.read_lifecycle(), is_new=False)
+    _done, refused = await _write_lifecycle(admin, wanted)
+    sooner = deleting_before(await admin.read_lifecycle(), longest_days)
+    if sooner or refused:
+        words = "; ".join([*refused, *(f"rule {rule.id or 'without an id'} ({_in_words(rule)})" for rule in sooner)])
+        raise StoreMisconfigured(f"bucket {admin.bucket} would delete images before their retention ends: {words}")
 
 
 async def _write_lifecycle(admin: BucketAdmin, wanted: tuple[Rule, ...]) -> tuple[list[str], list[str]]:
@@ -81,6 +123,18 @@ async def _write_lifecycle(admin: BucketAdmin, wanted: tuple[Rule, ...]) -> tupl
     return [], [
         f"The server does not take our lifecycle rules ({reason}) beside the others that stand there: {theirs}."
     ]
+
+
+def _held_back(asked: tuple[Rule, ...], wanted: tuple[Rule, ...]) -> Iterator[str]:
+    taken = {rule.id: rule for rule in wanted if rule.id in KEEPING_IDS}
+    for rule in asked:
+        there = taken.get(rule.id)
+        if rule.id in KEEPING_IDS and there != rule:
+            words = "absent" if there is None else _in_words(there)
+            yield (
+                f"Lifecycle rule {rule.id} stays {words}: the database could not be asked whether a class needs that. Make it"
+                " answer (`platevault doctor`), then run `platevault bucket configure`."
+            )
 
 
 def _omissions(wanted: tuple[Rule, ...]) -> Iterator[frozenset[str]]:
@@ -108,11 +162,7 @@ async def _report(
     drift = compare(wanted, await admin.read_lifecycle())
     problems = [*_lifecycle_problems(drift), *await _access_problems(admin)]
     warnings = [_LIVE_WITHOUT[rule.id] for rule in drift.missing if rule.id in OPTIONAL_IDS]
-    if lacking := _without_access(origins, await admin.read_cors() if origins else ()):
-        warnings.append(
-            f"The bucket does not let pages of {', '.join(lacking)} read images from scripts (CORS): run `platevault bucket "
-            "configure`; a MinIO server takes it in MINIO_API_CORS_ALLOW_ORIGIN instead.",
-        )
+    warnings += await _cors_warnings(admin, origins)
     return BucketReport(
         bucket=admin.bucket,
         ok=not problems,
@@ -124,14 +174,29 @@ async def _report(
     )
 
 
+async def _cors_warnings(admin: BucketAdmin, origins: Sequence[str]) -> list[str]:
+    try:
+        lacking = _without_access(origins, await admin.read_cors() if origins else ())
+    except StoreMisconfigured as error:  # the service identity may not look; nothing is lost by it
+        return [f"Whether pages of {', '.join(origins)} may read images is not known: {error}"]
+    if not lacking:
+        return []
+    return [
+        (
+            f"The bucket does not let pages of {', '.join(lacking)} read images from scripts (CORS): run `platevault bucket "
+            "configure`; a MinIO server takes it in MINIO_API_CORS_ALLOW_ORIGIN instead."
+        ),
+    ]
+
+
 _LIVE_WITHOUT = {
     CLEANUP_INCOMPLETE: (
         f"Lifecycle rule {CLEANUP_INCOMPLETE} is not set: run `platevault bucket configure`; a MinIO server does not take it "
         "and removes incomplete uploads itself, after MINIO_API_STALE_UPLOADS_EXPIRY (24 h)."
     ),
     TIER_FULL: (
-        f"Lifecycle rule {TIER_FULL} is not set, full images stay where they are: define the tier on the server, then run "
-        "`platevault bucket configure`; a server without transitions (SeaweedFS) cannot do it."
+        f"Lifecycle rule {TIER_FULL} is not set, full images stay where they are: define the tier (`platevault bucket tier`), then "
+        "run `platevault bucket configure`; a server without transitions (SeaweedFS) cannot do it."
     ),
 }
 

@@ -88,6 +88,7 @@ KEPT = frozenset(
     {
         "COLLECTOR_TOKEN",
         "VIEWER_TOKEN",
+        "ADMIN_TOKEN",
         "METRICS_TOKEN",
         "PURPOSE_REQUIRED",
         "IMAGE_URL_EXPIRY_MINUTES",

@@ -33,6 +33,7 @@ async def _tend_dead(lane: UploadLane) -> None:
                 continue
             state = await lane.ledger.letter_state(detection_id, kind, file=letter)
             if state in DONE_WITH:
+                await lane.ledger.look_again([detection_id])  # a retry may have put it as it was forgotten
                 await asyncio.to_thread(lane.spool.unlink, letter)
             elif state == ImageState.MISSING:
                 digest = await asyncio.to_thread(lane.spool.dead.digest, letter)

@@ -5,17 +5,17 @@ ingested again by `recover`. The other order would leave rows that point at noth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from platevault.domain.batch import Limits, Manifest, Part
 from platevault.domain.checked import CheckedBatch, Origin, SpoolPlace
-from platevault.domain.crash_points import reached
 from platevault.domain.receipt import Recorded
 from platevault.domain.retention import Retention
 from platevault.domain.verdict import judge
+from platevault.flows.classes import LatelyRead
 from platevault.stores.database import Database
 from platevault.stores.recording import record
 
@@ -31,6 +31,7 @@ class Rules:
     retention: Retention
     node_id: UUID
     process_id: UUID
+    classes: LatelyRead = field(default_factory=LatelyRead)
 
 
 async def ingest(
@@ -43,13 +44,23 @@ async def ingest(
     database: Database,
 ) -> Recorded:
     """Raises `BatchRefused` when no detection is valid, `IdentifierReused`, or `DatabaseUnavailable` (outcome unknown)."""
-    batch = CheckedBatch(
+    rules = await with_classes(rules, database=database)
+    return await record(database, checked(manifest, parts, file=file, received_at=received_at, rules=rules))
+
+
+async def with_classes(rules: Rules, *, database: Database) -> Rules:
+    """The rules with the retention classes of now, which were read at most three seconds ago."""
+    return replace(rules, retention=await rules.classes.laid_over(rules.retention, database=database))
+
+
+def checked(
+    manifest: Manifest, parts: Sequence[Part], *, file: str, received_at: datetime, rules: Rules
+) -> CheckedBatch:
+    """The batch judged, ready to be recorded; raises `BatchRefused` when no detection is valid."""
+    return CheckedBatch(
         manifest=manifest,
         judged=judge(manifest, parts, received_at=received_at, retention=rules.retention, limits=rules.limits),
         digest=manifest.content_digest(parts),
         origin=Origin(collector_id=manifest.collector_id, batch_id=manifest.batch_id, received_at=received_at),
         place=SpoolPlace(node_id=rules.node_id, file=file, lease_owner=rules.process_id, lease=FIRST_LEASE),
     )
-    recorded = await record(database, batch)
-    reached("rows-committed")
-    return recorded

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
+from platevault.domain.upkeep import GUARD_BUCKET, GUARD_HOLDS
 from platevault.flows.generation import marker
 from platevault.flows.lane import UploadLane
 from platevault.stores.database import Database
+from platevault.stores.job_runs import latest_run_and_its_age
 from platevault.stores.migrations import schema_state
 from platevault.stores.nodes import seconds_since_a_worker_was_seen
 
 WORKER_SILENT_SECONDS: Final = 300.0
 STORE_CHECK_SECONDS: Final = 4.0
+GUARD_SILENT_SECONDS: Final = 3 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ async def readiness(*, database: Database, lane: UploadLane, reserve_bytes: int)
     if base["status"] == "ok":
         checks["restore_marker"] = marked
         checks["worker"] = await _worker(database)
+        checks |= await _bucket(database)
+        checks |= await _holds(database)
     return Readiness(can_acknowledge=base["status"] == "ok" and spool["status"] == "ok", checks=checks)
 
 
@@ -95,3 +100,43 @@ async def _worker(database: Database) -> dict[str, Any]:
     if age is None or age > WORKER_SILENT_SECONDS:
         return {"status": "silent", "reason": "no worker was seen for 5 minutes: start `platevault worker`"}
     return {"status": "ok", "seen_seconds_ago": round(age)}
+
+
+async def _bucket(database: Database) -> dict[str, Any]:
+    """What the hourly guard found last; nothing before its first run, and where there is no bucket."""
+    try:
+        found = await latest_run_and_its_age(database, GUARD_BUCKET)
+    except Unavailable as error:
+        return {"bucket": {"status": "unknown", "reason": str(error)}}
+    if found is None:
+        return {}
+    run, age = found
+    looked = {"looked_seconds_ago": round(age)}
+    if run.outcome != "done":
+        return {"bucket": {"status": "unknown", "reason": str(run.findings.get("reason", run.outcome)), **looked}}
+    if age > GUARD_SILENT_SECONDS:
+        return {"bucket": {"status": "unknown", "reason": "nobody has looked at it for 3 hours", **looked}}
+    if problems := run.findings.get("examples", {}).get("problems"):
+        return {"bucket": {"status": "differs", "reason": " ".join(problems), **looked}}
+    return {"bucket": {"status": "ok", **looked}}
+
+
+async def _holds(database: Database) -> dict[str, Any]:
+    """What the hourly guard found last; nothing before its first run."""
+    try:
+        found = await latest_run_and_its_age(database, GUARD_HOLDS)
+    except Unavailable as error:
+        return {"holds": {"status": "unknown", "reason": str(error)}}
+    if found is None:
+        return {}
+    run, age = found
+    looked = {"looked_seconds_ago": round(age)}
+    if broken := run.counts.get("without_copy"):
+        reason = (
+            f"{broken} images under legal hold have no good copy: see GET /v1/holds/{{hold_id}}/images?state=copying"
+        )
+        return {"holds": {"status": "broken", "reason": reason, **looked}}
+    if run.outcome != "done" or age > GUARD_SILENT_SECONDS:
+        why = run.findings.get("reason", "nobody has looked at them for 3 hours")
+        return {"holds": {"status": "unknown", "reason": str(why), **looked}}
+    return {"holds": {"status": "ok", **looked}}

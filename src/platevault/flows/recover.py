@@ -86,6 +86,8 @@ async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: 
         log.info("ready file ingested again", file=file, images=len(recorded.waiting))
         await upload(file, recorded.waiting, kept={}, lane=lane)
     else:
+        # Its process may have died between a put and the news that the image was forgotten meanwhile.
+        await lane.ledger.look_again(recorded.receipt.detection_ids)
         await release(file, lane=lane)
     return 1
 

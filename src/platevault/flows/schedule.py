@@ -1,18 +1,18 @@
-"""What a worker does by the clock: the restore marker, reports, counts, a share of the bucket read again. Nothing here destroys."""
+"""What a worker does by the clock: what keeps rows and objects in agreement, and what keeps and forgets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from platevault.domain.causes import frames_of, names_of
 from platevault.domain.errors import Unavailable
-from platevault.domain.upkeep import COUNT_IMAGES, RECONCILE, SCRUB
-from platevault.flows.generation import advance
-from platevault.flows.reconcile import reconcile
-from platevault.flows.scrub import scrub
-from platevault.flows.upkeep import Upkeep, count_images, forget_old_runs
+from platevault.flows.hold_jobs import hold_jobs
+from platevault.flows.keeping_jobs import keeping_jobs
+from platevault.flows.upkeep import Upkeep
+from platevault.flows.upkeep_jobs import upkeep_jobs
 from platevault.stores.jobs import Job, run_jobs
 
 log = structlog.get_logger(__name__)
@@ -32,30 +32,9 @@ async def keep_schedule(upkeep: Upkeep) -> None:
 
 
 def scheduled_jobs(upkeep: Upkeep) -> tuple[Job, ...]:
-    """All of them; times are UTC. Reconcile and scrub only report here: acting is an operator's, with `--yes`."""
-
-    async def mark() -> None:
-        await advance(upkeep)
-
-    async def report() -> None:
-        await reconcile(upkeep)
-
-    async def read_again() -> None:
-        await scrub(upkeep)
-
-    async def count() -> None:
-        await count_images(upkeep)
-
-    async def prune() -> None:
-        await forget_old_runs(upkeep)
-
-    return (
-        Job(name="advance-generation", cron="*/10 * * * *", work=_in_words("advance-generation", mark)),
-        Job(name=COUNT_IMAGES, cron="*/10 * * * *", work=_in_words(COUNT_IMAGES, count)),
-        Job(name=RECONCILE, cron="17 */6 * * *", work=_in_words(RECONCILE, report)),
-        Job(name=SCRUB, cron="41 3 * * *", work=_in_words(SCRUB, read_again)),
-        Job(name="prune-job-runs", cron="29 4 * * *", work=_in_words("prune-job-runs", prune)),
-    )
+    """All of them; times are UTC."""
+    jobs = (*upkeep_jobs(upkeep), *keeping_jobs(upkeep), *hold_jobs(upkeep))
+    return tuple(replace(job, work=_in_words(job.name, job.work)) for job in jobs)
 
 
 def _in_words(name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

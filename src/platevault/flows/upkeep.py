@@ -9,7 +9,9 @@ from typing import Final
 import structlog
 
 from platevault.domain.errors import DatabaseUnavailable, Stopped, StoreMisconfigured, StoreUnavailable, VaultError
+from platevault.domain.retention import Retention
 from platevault.domain.upkeep import COUNT_IMAGES, JobRun, Notes
+from platevault.flows.bucket_rules import WatchedBucket
 from platevault.stores.acting import acting_alone
 from platevault.stores.database import Database
 from platevault.stores.job_runs import image_states, prune_runs, record_run
@@ -23,11 +25,13 @@ UNREADABLE_IN_A_ROW: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upkeep:
-    """What the jobs need."""
+    """What the jobs need; `bucket` is None where images are in a folder, `retention` (the default class) where nothing is swept."""
 
     database: Database
     objects: ObjectStore
     now: Callable[[], datetime]
+    bucket: WatchedBucket | None = None
+    retention: Retention | None = None
 
 
 @dataclass(slots=True, kw_only=True)

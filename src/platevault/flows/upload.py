@@ -68,9 +68,13 @@ async def _count(done: list[WaitingImage], *, lane: UploadLane) -> list[WaitingI
     unmarked = [image for image in done if (image.detection_id, image.kind) not in marked]
     if unmarked:
         states = await lane.ledger.states(unmarked)
-        for image in unmarked:
-            if states.get((image.detection_id, image.kind)) in ("deleted", "expired"):
-                await lane.objects.delete(image.key)
+        gone = [image for image in unmarked if states.get((image.detection_id, image.kind)) in ("deleted", "expired")]
+        # First: should this process end before it has deleted, the bytes are looked for again.
+        await lane.ledger.look_again([image.detection_id for image in gone])
+        for image in gone:
+            await lane.objects.delete(image.key)
+        # Put under its usual key while a hold sent it to holds/: it is due again, and goes there.
+        done = [image for image in done if states.get((image.detection_id, image.kind)) != "pending"]
     return done
 
 

@@ -24,7 +24,7 @@ async def acting_alone(database: Database) -> AsyncIterator[None]:
     try:
         if not await stack.enter_async_context(_asked(database)):
             raise Stopped(
-                "another `reconcile --yes`, `scrub --yes` or `rebuild --yes` runs at this moment: let it end first"
+                "another `reconcile --yes`, `scrub --yes`, `rebuild --yes` or a sweep runs at this moment: let it end first"
             )
         yield
     finally:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from platevault.domain.waiting import DeadLetter, PutBack, WaitingImage
+from platevault.stores import tombstones
 from platevault.stores.database import Database
 
 COME_BACK_AT_ONCE: Final = 1000
@@ -25,15 +26,20 @@ _LEASE: Final = text("""
         RETURNING images.*
     )
     SELECT i.detection_id, i.kind, i.key, i.content_type, i.size, i.sha256, i.spool_file, i.spool_offset, i.attempts, i.refusals,
-    d.collector_id, d.camera_id, d.batch_id, d.captured_at, d.retain_until
-    FROM leased i JOIN detections d USING (detection_id) ORDER BY i.spool_file, i.spool_offset
+    d.collector_id, d.camera_id, d.batch_id, d.captured_at, d.retain_until, h.hold_id, h."case" AS hold_case, h.review_on AS hold_review_on
+    FROM leased i JOIN detections d USING (detection_id) LEFT JOIN LATERAL (
+        SELECT o.hold_id, o."case", o.review_on FROM hold_images n JOIN holds o USING (hold_id)
+        WHERE n.detection_id = i.detection_id AND n.kind = i.kind AND n.released_at IS NULL AND i.holds > 0
+        ORDER BY o.placed_at LIMIT 1
+    ) h ON i.key LIKE 'holds/%'
+    ORDER BY i.spool_file, i.spool_offset
 """)
 _MARK_STORED: Final = text("""
     UPDATE images AS i SET state = 'stored', stored_at = now(), spool_node = NULL, spool_file = NULL, spool_offset = NULL,
         lease_owner = NULL, lease_until = NULL, last_error = NULL, dead_at = NULL
-    FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind)
+    FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:keys AS text[])) AS u(detection_id, kind, key)
           ORDER BY detection_id, kind) AS u
-    WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending'
+    WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'pending' AND i.key = u.key
     RETURNING i.detection_id, i.kind
 """)
 _STATES: Final = text("""
@@ -120,8 +126,13 @@ class ImageLedger:
         return [WaitingImage(**row) for row in rows]
 
     async def mark_stored(self, images: Sequence[WaitingImage]) -> set[tuple[str, str]]:
-        """(detection id, kind) of those that were pending and are stored now, in one statement; each is counted once."""
-        rows = await self._database.transaction(lambda connection: _all(connection, _MARK_STORED, _pairs(images)))
+        """(detection id, kind) of those that were pending and are stored now, in one statement; each is counted once.
+
+        Where a hold came meanwhile the row names another key, and the image goes on waiting until it is there.
+        """
+        ordered = sorted(images, key=lambda image: (image.detection_id, image.kind))
+        parameters = {**_pairs(ordered), "keys": [image.key for image in ordered]}
+        rows = await self._database.transaction(lambda connection: _all(connection, _MARK_STORED, parameters))
         return {(row["detection_id"], row["kind"]) for row in rows}
 
     async def states(self, images: Sequence[WaitingImage]) -> dict[tuple[str, str], str]:
@@ -226,6 +237,11 @@ class ImageLedger:
             "sha256": sha256,
         }
         return bool(await self._database.transaction(lambda connection: _all(connection, _ADOPT, parameters)))
+
+    async def look_again(self, detection_ids: Sequence[str]) -> None:
+        """Bytes of forgotten images among these may be back in the store: they are due for removal again."""
+        if detection_ids:
+            await tombstones.look_again(self._database, detection_ids)
 
     async def is_waiting(self, file: str) -> bool:
         """True while a pending image of this node names the file."""

@@ -19,7 +19,7 @@ from platevault.stores.database import Database
 Pairs = list[tuple[Incoming, IncomingImage]]
 
 
-class _TakenMeanwhile(Exception):
+class TakenMeanwhile(Exception):
     """The same batch id was committed by somebody else while this transaction ran."""
 
 
@@ -29,9 +29,11 @@ async def record(database: Database, batch: CheckedBatch) -> Recorded:
     Raises `IdentifierReused` when the batch id has other content, `DatabaseUnavailable` when the outcome is no or unknown.
     """
     try:
-        return await database.transaction(lambda connection: _first_time(connection, batch))
-    except _TakenMeanwhile:
-        return await database.transaction(lambda connection: _again(connection, batch))
+        recorded = await database.transaction(lambda connection: record_first(connection, batch))
+    except TakenMeanwhile:
+        recorded = await database.transaction(lambda connection: record_again(connection, batch))
+    reached("rows-committed")
+    return recorded
 
 
 async def batch_now(database: Database, *, collector_id: str, batch_id: str) -> Receipt | None:
@@ -43,7 +45,8 @@ async def batch_now(database: Database, *, collector_id: str, batch_id: str) -> 
         return await _replay(connection, found)
 
 
-async def _first_time(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
+async def record_first(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
+    """Within the caller's transaction; raises `TakenMeanwhile`, which has to undo it, when the batch id is there already."""
     incoming = batch.judged.incoming
     await batches.ensure_collector(connection, batch.origin.collector_id)
     new = await detections.insert_detections(connection, incoming, origin=batch.origin)
@@ -61,7 +64,7 @@ async def _first_time(connection: AsyncConnection, batch: CheckedBatch) -> Recor
         answer=answer,
     )
     if not kept:
-        raise _TakenMeanwhile
+        raise TakenMeanwhile
     reached("rows-written")
     states = await detections.image_states(connection, list(met)) if met else {}
     states |= {(one.detection.detection_id, image.kind): receipt.state_at_receipt(one, image) for one, image in fresh}
@@ -72,7 +75,7 @@ async def _first_time(connection: AsyncConnection, batch: CheckedBatch) -> Recor
     )
 
 
-async def _again(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
+async def record_again(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
     """The stored answer; what was lost since is taken from this batch first."""
     origin = batch.origin
     found = await batches.find_batch(connection, collector_id=origin.collector_id, batch_id=origin.batch_id)

@@ -124,6 +124,13 @@ detections = Table(
     ),
     Index("detections_due", "retain_until", postgresql_where=text("erased_at IS NULL")),
     Index("detections_erased", "erased_at", postgresql_where=text("erased_at IS NOT NULL")),
+    Index(
+        "detections_doubtful",
+        "collector_id",
+        "camera_id",
+        "captured_at",
+        postgresql_where=text("clock_suspect AND erased_at IS NULL"),
+    ),
 )
 
 images = Table(
@@ -257,11 +264,15 @@ holds = Table(
     Column("reason", Text, nullable=False),
     Column("review_on", Date, nullable=False),
     Column("query", JSONB, nullable=False),
+    Column("newest_seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("placed_through", Text),
+    Column("placed_all_at", _MOMENT),
     Column("lifted_at", _MOMENT),
     Column("lifted_by", Text),
     Column("lift_reason", Text),
     CheckConstraint("num_nonnulls(lifted_at, lifted_by, lift_reason) IN (0, 3)", name="holds_are_lifted_by_somebody"),
     Index("holds_newest", "placed_at", "hold_id"),
+    Index("holds_to_place", "placed_at", postgresql_where=text("placed_all_at IS NULL AND lifted_at IS NULL")),
 )
 
 hold_detections = Table(
@@ -271,6 +282,7 @@ hold_detections = Table(
     Column("detection_id", Text, ForeignKey("detections.detection_id"), primary_key=True),
     Column("released_at", _MOMENT),
     Index("hold_detections_of", "detection_id"),
+    Index("hold_detections_active", "hold_id", "detection_id", postgresql_where=text("released_at IS NULL")),
 )
 
 hold_images = Table(

@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    false,
     func,
     select,
     true,
@@ -55,7 +54,6 @@ _its_images = (
             ),
             Text,
         ).label("images"),
-        func.coalesce(func.bool_or(images.c.holds > 0), false()).label("held"),
     )
     .where(images.c.detection_id == detections.c.detection_id)
     .lateral("its_images")
@@ -83,7 +81,7 @@ _COLUMNS: Final = (
     detections.c.clock_suspect,
     detections.c.erased_at,
     _its_images.c.images,
-    _its_images.c.held,
+    (detections.c.holds > 0).label("held"),
 )
 
 
@@ -126,6 +124,8 @@ async def find_images(names: Sequence[tuple[str, str]], connection: AsyncConnect
             images.c.content_type,
             func.encode(images.c.sha256, "hex").label("sha256"),
             images.c.size,
+            images.c.width,
+            images.c.height,
             images.c.spool_node,
             images.c.spool_file,
             images.c.spool_offset,
@@ -136,7 +136,7 @@ async def find_images(names: Sequence[tuple[str, str]], connection: AsyncConnect
 
 def statement(search: Search) -> Select[Any]:
     """The one statement that answers a search; it asks for one row more than the page has, to see whether more follow."""
-    query = _detections().where(*_conditions(search.filters)).limit(search.limit + 1)
+    query = _detections().where(*conditions(search.filters)).limit(search.limit + 1)
     if search.order is Order.SEQ:
         # Rows of transactions younger than the oldest that still runs wait: something may yet be committed before them.
         settled = detections.c.xid < func.pg_snapshot_xmin(func.pg_current_snapshot())
@@ -153,10 +153,11 @@ def _detections() -> Select[Any]:
     return select(*_COLUMNS).select_from(detections.join(_its_images, true()))
 
 
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    conditions = [_data_condition(condition) for condition in filters.data]
+def conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """What a row of `detections` must be for the filters to find it."""
+    found = [_data_condition(condition) for condition in filters.data]
     if filters.plate is not None:
-        conditions += _plate_conditions(filters.plate)
+        found += _plate_conditions(filters.plate)
     simple = (
         (filters.captured_from, detections.c.captured_at.__ge__),
         (filters.captured_before, detections.c.captured_at.__lt__),
@@ -164,7 +165,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         (filters.collector_id, detections.c.collector_id.__eq__),
         (filters.min_confidence, detections.c.confidence.__ge__),
     )
-    return conditions + [compare(value) for value, compare in simple if value is not None]
+    return found + [compare(value) for value, compare in simple if value is not None]
 
 
 def _plate_conditions(plate: PlateFilter) -> list[ColumnElement[bool]]:
@@ -259,6 +260,8 @@ def _image_row(row: Row[*tuple[Any, ...]]) -> ImageRow:
         content_type=row.content_type,
         sha256=row.sha256,
         size=row.size,
+        width=row.width,
+        height=row.height,
         spool_node=None if row.spool_node is None else str(row.spool_node),
         spool_file=row.spool_file,
         spool_offset=row.spool_offset,

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.measures import Series
-from platevault.domain.upkeep import COUNT_IMAGES
+from platevault.domain.upkeep import COUNT_IMAGES, SWEEP
 from platevault.stores.database import Database
 
 # A number past this is cut: an index of millions takes too long to be counted every few seconds.
@@ -60,6 +60,13 @@ _NEWEST_RUNS: Final = text("""
         FROM job_runs WHERE job = known.job ORDER BY started_at DESC LIMIT 1
     ) AS newest
 """)
+_OF_KEEPING: Final = text("""
+    SELECT (SELECT extract(epoch FROM now() - retain_until) FROM detections
+            WHERE erased_at IS NULL AND retain_until <= now() AND holds = 0 ORDER BY retain_until LIMIT 1) AS overdue,
+           (SELECT extract(epoch FROM ended_at) FROM job_runs
+            WHERE job = :job AND outcome = 'done' AND NOT dry_run ORDER BY started_at DESC LIMIT 1) AS swept
+""")
+_PURGED: Final = text("SELECT cause, sum(detections) AS detections FROM purges GROUP BY cause")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -73,6 +80,7 @@ async def tally(database: Database, *, node_id: UUID, found: dict[Series, float]
         for run in (await connection.execute(_NEWEST_RUNS, {"most": JOBS_MAX})).mappings():
             found.update(_of_run(run))
         found.update(await _of_now(connection, node_id=node_id))
+        found.update(await _of_keeping(connection))
         age = (await connection.execute(_OLDEST, {"files": FILES_MAX})).scalar_one()
         found["oldest_pending_age_seconds", ()] = 0.0 if age is None else max(0.0, float(age))
 
@@ -85,6 +93,16 @@ async def _of_now(connection: AsyncConnection, *, node_id: UUID) -> dict[Series,
         found["worker_age_seconds", ()] = float(row["worker_age"])
     if row["generation_age"] is not None:
         found["generation_age_seconds", ()] = float(row["generation_age"])
+    return found
+
+
+async def _of_keeping(connection: AsyncConnection) -> dict[Series, float]:
+    row = (await connection.execute(_OF_KEEPING, {"job": SWEEP})).mappings().one()
+    found: dict[Series, float] = {("overdue_age_seconds", ()): float(row["overdue"] or 0)}
+    if row["swept"] is not None:
+        found["sweep_succeeded_seconds", ()] = float(row["swept"])
+    for purged in await connection.execute(_PURGED):
+        found["purged_detections", (purged.cause,)] = float(purged.detections)
     return found
 
 

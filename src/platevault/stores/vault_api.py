@@ -1,6 +1,6 @@
 """A Platevault reached over HTTP, as a collector reaches it; the only file that imports httpx."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -78,6 +78,21 @@ class VaultApi:
             return bool(msgspec.json.decode(response.content, type=dict[str, Any]).get("items"))
         except msgspec.DecodeError as error:
             raise Unavailable(f"{self.url} answered with what is no list of detections") from error
+
+    async def export(self, asked: Mapping[str, Any], *, why: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """The bytes of one archive as they come; `why` are X-Purpose and X-Case. Raises like `send_batch`, in the middle too."""
+        headers = [(name.encode(), value.encode()) for name, value in why.items()]
+        try:
+            async with self._client.stream("POST", "/v1/export", json=asked, headers=headers) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    self._fail(response)
+                async for chunk in response.aiter_raw():
+                    yield chunk
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"{self.url} did not answer in time", retry_after=1) from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the export was cut: {error or type(error).__name__}", retry_after=1) from error
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from platevault.domain.access import COLLECTOR_SCOPES, METRICS_SCOPES, VIEWER_SCOPES, Actor, Look, Scope
+from platevault.domain.access import ADMIN_SCOPES, COLLECTOR_SCOPES, METRICS_SCOPES, VIEWER_SCOPES, Actor, Look, Scope
 from platevault.domain.errors import Forbidden, InvalidRequest, NotSignedIn, PurposeMissing
 from platevault.vault import AccessRules, Vault
 from platevault.web.session import is_token, session_of
@@ -21,7 +21,7 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _EVERYTHING: Final = frozenset(Scope)
 
 _bearer = HTTPBearer(
-    auto_error=False, description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading, METRICS_TOKEN for /metrics."
+    auto_error=False, description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading, ADMIN_TOKEN for deleting too, METRICS_TOKEN for /metrics."
 )
 
 
@@ -86,6 +86,10 @@ def needs(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
     return actor_with_scope
 
 
+Collecting = Annotated[Actor, Depends(needs(Scope.DETECTIONS_WRITE))]
+"""Who may send detections."""
+
+
 def checked_reason(name: str, text: str | None, *, at_most: int) -> str | None:
     """The text without spaces around it; None when there is none. Raises `InvalidRequest`."""
     text = (text or "").strip()
@@ -127,6 +131,8 @@ def _bearer_of(token: str | None, *, rules: AccessRules) -> Actor:
         return Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)
     if token is not None and is_token(token, rules.collector_token):
         return Actor(subject="collector", kind="token", scopes=COLLECTOR_SCOPES)
+    if token is not None and is_token(token, rules.admin_token):
+        return Actor(subject="admin", kind="token", scopes=ADMIN_SCOPES)
     if token is not None and is_token(token, rules.metrics_token):
         return Actor(subject="metrics", kind="token", scopes=METRICS_SCOPES)
     raise NotSignedIn("this is no bearer token that opens the vault")

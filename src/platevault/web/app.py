@@ -13,11 +13,11 @@ from fastapi.staticfiles import StaticFiles
 
 from platevault.vault import Vault, vault_from_environment
 from platevault.web import problems
-from platevault.web.crowd import Crowd
+from platevault.web.crowd import Crowd, Door
 from platevault.web.middleware import SmallBodies, Surroundings
 from platevault.web.routes import ROUTERS
 from platevault.web.schemas import ProblemAnswered
-from platevault.web.wired import VAULT
+from platevault.web.wired import DOOR, VAULT
 
 STATIC: Final = Path(__file__).parent / "static"
 DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look
@@ -61,15 +61,17 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
 
 
 @asynccontextmanager
-async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault]]:
+async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | Door]]:
     vault: Vault = app.state.vault
     await vault.start()
     # What was made up to here stays for good: to look through it again and again would stop all requests for a tenth of a second.
     gc.collect()
     gc.freeze()
+    door = Door(vault)
     try:
-        yield {VAULT: vault}  # for the server's connections, which no request is around
+        yield {VAULT: vault, DOOR: door}  # for the server's connections, which no request is around
     finally:
+        door.say()
         await vault.stop()
 
 

@@ -4,10 +4,12 @@ import asyncio
 import resource
 from typing import Final, cast
 
+from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from platevault.vault import Vault
-from platevault.web.wired import DISCARD_BYTES_MAX, VAULT
+from platevault.web.crowd import Door
+from platevault.web.wired import DISCARD_BYTES_MAX, DOOR, VAULT
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -26,6 +28,8 @@ class ImpatientProtocol(HttpToolsProtocol):
     longest without a request make way; where none waits, a new one gets 503 with Retry-After at once. Bodies have deadlines of
     their own, kept by those who read them. What follows of a body after its answer is thrown away, up to a limit: a
     connection closed with bytes unread would be reset, and the answer lost.
+
+    A batch for which there is no place is answered as soon as its head is here, without the app.
     """
 
     _head_bytes: int | None = None
@@ -33,6 +37,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     _rest: asyncio.TimerHandle | None = None
     _rest_bytes: int = 0
     _body_ended: bool = True
+    _ignored: bool = False
     _leaves: bool = False
     _waits_since: float | None = None
 
@@ -64,21 +69,37 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._unset_keepalive_if_required()
         self._body_ended = False
         if self._head_bytes is None:
             self._await_head()
 
     def on_headers_complete(self) -> None:
         self._have_head()
+        self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()
+        if self._ignored:
+            return
         self._waits_since = None
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
 
+    def on_body(self, body: bytes) -> None:
+        if not self._ignored:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._body_ended = True
+        if self._rest is not None and not self._leaves:  # answered before it ended: idle from now on
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         self._have_rest()
-        super().on_message_complete()
+        if not self._ignored:
+            super().on_message_complete()
+        elif self._leaves:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         if self._leaves:
@@ -149,6 +170,27 @@ class ImpatientProtocol(HttpToolsProtocol):
         for _, connection in waiting[:MAKE_WAY_AT_ONCE]:
             connection.make_way()
         return bool(waiting)
+
+    def _refuse_at_the_door(self) -> bool:
+        """Whether this request needs no app: it is a batch for which there is no place, and was told so."""
+        door: Door | None = self.app_state.get(DOOR)
+        if door is None or self.parser.get_method() != b"POST" or not self._may_answer():
+            return False
+        headers = Headers(raw=self.headers)
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        refused = door.refuse(self.url, headers, keep_alive=keep_alive, extra=self.server_state.default_headers)
+        if refused is None:
+            return False
+        self.transport.write(refused.answer)
+        if refused.ends_connection:
+            self.leave()
+        self.on_response_complete()
+        return True
+
+    def _may_answer(self) -> bool:
+        """Whether nobody else is answering on this connection, and the client reads what it is answered."""
+        is_free = self.cycle is None or self.cycle.response_complete
+        return is_free and not self.flow.write_paused and not self.parser.should_upgrade()
 
     def _await_head(self) -> None:
         self._head_bytes = 0

@@ -21,7 +21,7 @@ def shown(image: ShownImage, request: Request) -> Response:
     if image.url is not None:
         return RedirectResponse(image.url, 307, headers={_STATE: image.row.state, "Cache-Control": "no-store"})
     if image.data is None:
-        return gone(request, image.row.state)
+        return gone(request, image.row.state, kind=image.row.kind, row=image.row)
     headers = _representation(image.row)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -37,12 +37,13 @@ def described(row: ImageRow) -> Response:
     return Response(status_code=200, headers=_representation(row) | {"Content-Length": str(row.size)})
 
 
-def gone(request: Request, state: str) -> Response:
-    """A drawing that says what became of the image; a problem, where the asker wants JSON."""
+def gone(request: Request, state: str, *, kind: str, row: ImageRow | None = None) -> Response:
+    """A drawing that says what became of the image, in its shape; a problem, where the asker wants JSON."""
     problem = image_gone(state)
     if "json" in request.headers.get("accept", ""):
         return problem.response()
-    return placeholder(state, status=problem.kind.status)
+    size = (None, None) if row is None else (row.width, row.height)
+    return placeholder(state, status=problem.kind.status, kind=kind, width=size[0], height=size[1])
 
 
 def gone_without_body(state: str) -> Response:
@@ -50,12 +51,12 @@ def gone_without_body(state: str) -> Response:
     return Response(status_code=image_gone(state).kind.status, headers={_STATE: state, "Cache-Control": "no-store"})
 
 
-def elsewhere(request: Request, error: HeldElsewhere) -> Response:
+def elsewhere(request: Request, error: HeldElsewhere, *, kind: str) -> Response:
     """Come again: a problem for programs, a drawing for the <img> of a page."""
     problem = problem_of(error)
     if "image/" not in request.headers.get("accept", ""):
         return problem.response(headers={_STATE: ImageState.PENDING})
-    picture = placeholder(ImageState.PENDING, status=problem.kind.status)
+    picture = placeholder(ImageState.PENDING, status=problem.kind.status, kind=kind)
     picture.headers.update(problem.headers)
     return picture
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-import uuid
 from typing import Final
 
 import structlog
@@ -14,15 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from platevault.domain.causes import frames_of, names_of
 from platevault.vault import Vault
 from platevault.web import problems
-from platevault.web.wired import must_close_unread
+from platevault.web.wired import must_close_unread, request_id_from
 
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+OF_EVERY_ANSWER: Final = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-# A thousand images by name fit. Batches have limits of their own, which their route keeps while it reads.
+# A thousand images by name fit. Batches and their metadata have limits of their own, which their route keeps while it reads.
 SMALL_BODY_BYTES_MAX: Final = 512 * 1024
 SMALL_BODY_WITHIN_SECONDS: Final = 20.0
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-LARGE_BODIES: Final = frozenset({"/v1/detections"})
+LARGE_BODIES: Final = re.compile(r"/v1/detections|/v1/uploads/[^/]+/commit")
 
 _log = structlog.get_logger("platevault.web")
 
@@ -44,7 +43,7 @@ class Surroundings:
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope)
-        request_id = _request_id(asked.get("x-request-id"))
+        request_id = request_id_from(asked.get("x-request-id"))
         body = _Body(receive)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
@@ -73,8 +72,7 @@ class Surroundings:
         if must_close:  # what is left of a refused body would be taken off the wire for as long as it comes
             headers["Connection"] = "close"
         headers["X-Request-Id"] = request_id
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["X-Content-Type-Options"] = "nosniff"
+        headers.update(OF_EVERY_ANSWER)
         kind = headers.get("content-type", "").partition(";")[0]
         if kind == "text/html":
             headers.setdefault("Content-Security-Policy", self._page_policy)
@@ -109,7 +107,7 @@ class SmallBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in LARGE_BODIES:
+        if scope["type"] != "http" or LARGE_BODIES.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")
@@ -145,10 +143,6 @@ def page_policy(image_origin: str | None) -> str:
         f"default-src 'none'; img-src {images}; style-src 'self'; script-src 'self'; connect-src 'self'; "
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
-
-
-def _request_id(given: str | None) -> str:
-    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""The picture that stands in for an image that cannot be shown."""
+"""The picture that stands in for an image that cannot be shown, in the image's own shape."""
 
 from typing import Final
 
@@ -11,20 +11,35 @@ _WORDS: Final = {
     "missing": "Image missing",
     "rejected": "Image rejected",
 }
-_PICTURE: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 360" width="640" height="360" role="img">
-<title>{words}</title><rect width="640" height="360" fill="#8a93a3" fill-opacity=".16"/>
+# Where its own size is not known: a scene is shown wide, a plate much wider than high.
+_USUAL: Final = (640, 360)
+_USUAL_OF_CROPS: Final = (320, 96)
+# Beyond it a drawing would be a line.
+_RATIO_MOST: Final = 8.0
+
+_PICTURE: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">
+<title>{words}</title><rect width="{width}" height="{height}" fill="#8a93a3" fill-opacity=".16"/>
+<g transform="translate({x:.1f} {y:.1f}) scale({scale:.4f})">
 <g fill="none" stroke="#7c8698" stroke-width="6" stroke-linejoin="round" stroke-linecap="round">
-<rect x="262" y="104" width="116" height="88" rx="10"/><circle cx="296" cy="134" r="9"/>
-<path d="M268 184l34-30 22 18 22-24 28 30M250 208L390 88"/></g>
-<text x="320" y="250" fill="#6b7485" font-family="system-ui,sans-serif" font-size="24" text-anchor="middle">{words}</text>
-</svg>
+<rect x="-58" y="-44" width="116" height="88" rx="10"/><circle cx="-24" cy="-14" r="9"/>
+<path d="M-52 36l34-30 22 18 22-24 28 30M-70 60L70 -60"/></g>
+<text {place} fill="#6b7485" font-family="system-ui,sans-serif" font-size="{font}">{words}</text>
+</g></svg>
 """
+# Icon above words, or beside them; (width, height) of both together, and where their middle is, in units of the icon's drawing.
+_ABOVE: Final = ('x="0" y="102" text-anchor="middle"', 24, (220.0, 180.0), (0.0, 24.0))
+_BESIDE: Final = ('x="92" y="15" text-anchor="start"', 44, (500.0, 130.0), (180.0, 0.0))
 
 
-def placeholder(state: str, *, status: int) -> Response:
-    """A drawing that says what became of the image; `state` is an image state, anything else is shown as not there."""
+def placeholder(
+    state: str, *, status: int, kind: str = "full", width: int | None = None, height: int | None = None
+) -> Response:
+    """A drawing that says what became of the image; `state` is an image state, anything else is shown as not there.
+
+    It is as large as the image was, in pixels, or of the usual shape of its kind.
+    """
     return Response(
-        _PICTURE.format(words=_WORDS.get(state, "No such image")),
+        _drawn(_WORDS.get(state, "No such image"), size=_size(kind, width, height)),
         status_code=status,
         media_type="image/svg+xml",
         headers={
@@ -32,4 +47,26 @@ def placeholder(state: str, *, status: int) -> Response:
             "Content-Security-Policy": "sandbox",
             "X-Image-State": state,
         },
+    )
+
+
+def _size(kind: str, width: int | None, height: int | None) -> tuple[int, int]:
+    if not width or not height or not 1 / _RATIO_MOST <= width / height <= _RATIO_MOST:
+        return _USUAL_OF_CROPS if kind == "crop" else _USUAL
+    return width, height
+
+
+def _drawn(words: str, *, size: tuple[int, int]) -> str:
+    width, height = size
+    place, font, (wide, high), (left, up) = _BESIDE if width / height > 2.2 else _ABOVE
+    scale = min(0.84 * width / wide, 0.84 * height / high, max(width, height) / 640)
+    return _PICTURE.format(
+        words=words,
+        width=width,
+        height=height,
+        x=width / 2 - left * scale,
+        y=height / 2 - up * scale,
+        scale=scale,
+        place=place,
+        font=font,
     )

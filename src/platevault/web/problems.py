@@ -37,6 +37,13 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.BatchRefused: Kind(422, "batch-refused", "The batch is refused"),
     errors.TooLarge: Kind(413, "too-large", "Larger than the limits allow"),
     errors.IdentifierReused: Kind(409, "identifier-reused", "The batch id was used for other content"),
+    errors.OnHold: Kind(409, "on-hold", "A legal hold keeps it"),
+    errors.HoldIdReused: Kind(409, "hold-id-reused", "The hold id was used for something else"),
+    errors.AllGone: Kind(410, "all-gone", "Nothing is left to hold"),
+    errors.DeletionExpired: Kind(410, "deletion-expired", "The deletion was not confirmed in time"),
+    errors.CommittedOtherwise: Kind(409, "committed-otherwise", "The upload was committed with other content"),
+    errors.DirectUploadOff: Kind(409, "direct-upload-off", "Direct upload is off"),
+    errors.UploadEnded: Kind(410, "upload-ended", "The upload is not open any more"),
     errors.NotSignedIn: Kind(401, "not-signed-in", "Sign in first"),
     errors.Forbidden: Kind(403, "forbidden", "Not allowed"),
     errors.PurposeMissing: Kind(403, "purpose-missing", "Say why you look"),
@@ -64,7 +71,7 @@ HTTP_KINDS: Final = {
 }
 UNEXPECTED: Final = Kind(500, "unexpected", "This should not have happened")
 
-_EXTRAS: Final = ("part", "first_digest", "this_digest")
+_EXTRAS: Final = ("part", "first_digest", "this_digest", "hold_ids")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

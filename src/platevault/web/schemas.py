@@ -113,7 +113,7 @@ class DetectionAnswered(_Answered):
     heading_degrees: float | None
     data: dict[str, Any] | None
     held: bool
-    retain_until: datetime
+    retain_until: datetime | None
     clock_suspect: bool
     erased_at: datetime | None
     images: dict[str, ImageAnswered]
@@ -158,6 +158,7 @@ class LimitsAnswered(_Answered):
     max_batch_bytes: int
     max_image_bytes: int
     image_types: list[str]
+    direct_upload: bool
 
 
 class ProblemAnswered(BaseModel):

@@ -1,5 +1,8 @@
 """The vault that this app was built with, and the request's own id, as dependencies."""
 
+import itertools
+import re
+import secrets
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
@@ -11,8 +14,16 @@ from platevault.vault import Vault
 VAULT: Final = "vault"
 """Under this name the vault stands in the state of the app's lifespan, which connections are given."""
 
+DOOR: Final = "door"
+"""And under this one who refuses batches without the app (web/crowd)."""
+
 DISCARD_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Ids are unique without asking the kernel for chance each time.
+_THIS_PROCESS: Final = secrets.token_hex(8)
+_numbers: Final = itertools.count()
 
 
 def must_close_unread(headers: Headers) -> bool:
@@ -20,6 +31,13 @@ def must_close_unread(headers: Headers) -> bool:
     declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
     of_known_size = declared.isascii() and declared.isdigit() and int(declared[:20]) <= DISCARD_BYTES_MAX
     return "expect" in headers or not of_known_size  # who asks first may never send the body, or send it all the same
+
+
+def request_id_from(given: str | None) -> str:
+    """The id that the client gave its request, or a new one where it gave none that a log can hold."""
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return given
+    return f"{_THIS_PROCESS}{next(_numbers):016x}"
 
 
 async def vault_of(request: Request) -> Vault:

@@ -68,7 +68,7 @@ class IdentityAdmin:
         try:
             return str(self._admin.attach_policy([policy_name], user=access_key))
         except MinioAdminException as error:
-            if _ALREADY in _code_of(error):
+            if _ALREADY in code_of(error):
                 return ""
             raise
 
@@ -76,13 +76,13 @@ class IdentityAdmin:
         try:
             return await asyncio.to_thread(work)
         except MinioAdminException as error:
-            kind = _Forgotten if _code_of(error) in _NOT_THERE else StoreMisconfigured
-            raise kind(f"could not {doing}: the server's admin API answered {_code_of(error)}") from None
+            kind = _Forgotten if code_of(error) in _NOT_THERE else StoreMisconfigured
+            raise kind(f"could not {doing}: the server's admin API answered {code_of(error)}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise StoreUnavailable(f"could not {doing}: the server's admin API did not answer") from error
 
 
-def _code_of(error: MinioAdminException) -> str:
+def code_of(error: MinioAdminException) -> str:
     """The server's own code; its whole answer may hold an access key."""
     text = str(error)
     start = text.find("{")

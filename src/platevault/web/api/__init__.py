@@ -1,13 +1,5 @@
 """The JSON routes, one noun a file."""
 
-from platevault.web.api import batches, detections, image_urls, images, limits, objects, resend
+from platevault.web.api import collecting, keeping, reading
 
-routers = (
-    batches.router,
-    resend.router,
-    detections.router,
-    images.router,
-    image_urls.router,
-    limits.router,
-    objects.router,
-)
+routers = (*collecting.routers, *reading.routers, *keeping.routers)

@@ -1,10 +1,11 @@
 """GET and HEAD /v1/detections/{detection_id}/images/{kind}: the image itself, wherever it is by now."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from platevault.domain.errors import HeldElsewhere, Missing
+from platevault.flows.check_object import checked
 from platevault.flows.describe_image import describe_image
 from platevault.flows.show_image import show_image
 from platevault.web import image_answers
@@ -15,6 +16,10 @@ from platevault.web.wired import Wired, links_of
 router = APIRouter(tags=["images"])
 
 _PATH: Final = "/v1/detections/{detection_id}/images/{kind}"
+Check = Annotated[
+    bool,
+    Query(description="Look whether the object is there before redirecting: for whoever was refused where a URL led."),
+]
 _RESPONSES: Responses = {
     200: {"description": "The bytes, while the image waits in this node's spool", "content": {"image/jpeg": {}}},
     206: {"description": "The part that Range asked for"},
@@ -24,24 +29,31 @@ _RESPONSES: Responses = {
 
 
 @router.get(_PATH, summary="The image", responses=_RESPONSES, response_class=Response)
-async def get_image(detection_id: str, kind: str, request: Request, vault: Wired, look: Looking) -> Response:
+async def get_image(
+    detection_id: str, kind: str, request: Request, vault: Wired, look: Looking, check: Check = False
+) -> Response:
     """A redirect to the object store once it is stored; before, its bytes. What is gone answers a drawn placeholder (or a
     problem, where `Accept` asks for JSON); `X-Image-State` tells the state.
     """
+    links = links_of(vault)
     try:
         shown = await show_image(
             (detection_id, kind),
             asked_range=_range(request),
             look=look,
             database=vault.database,
-            links=links_of(vault),
+            links=links,
             spool=vault.spool,
             node_id=vault.node_id,
         )
     except Missing:
-        return image_answers.gone(request, image_answers.UNKNOWN)
+        return image_answers.gone(request, image_answers.UNKNOWN, kind=kind)
     except HeldElsewhere as error:
-        return image_answers.elsewhere(request, error)
+        return image_answers.elsewhere(request, error, kind=kind)
+    if check:
+        shown = await checked(
+            shown, objects=vault.objects, looks=vault.object_looks, database=vault.database, links=links
+        )
     return image_answers.shown(shown, request)
 
 

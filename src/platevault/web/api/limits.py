@@ -15,6 +15,7 @@ _EXAMPLE = {
     "max_batch_bytes": 67108864,
     "max_image_bytes": 16777216,
     "image_types": ["image/jpeg"],
+    "direct_upload": True,
 }
 
 
@@ -27,5 +28,6 @@ async def show_limits(vault: Wired, _actor: SignedIn) -> Response:
         "max_batch_bytes": limits.max_batch_bytes,
         "max_image_bytes": limits.max_image_bytes,
         "image_types": sorted(limits.image_types),
+        "direct_upload": vault.direct.is_on,
     }
     return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -1,19 +1,20 @@
 // Two small comforts; the pages work without them.
 "use strict";
 
-// A presigned URL ends while a page stays open: ask the service once for the image itself, which leads to a fresh one.
-document.addEventListener(
-  "error",
-  (event) => {
-    const image = event.target;
-    if (image instanceof HTMLImageElement && image.dataset.again) {
-      const again = image.dataset.again;
-      delete image.dataset.again;
-      image.src = again;
-    }
-  },
-  true,
-);
+// A presigned URL ends while a page stays open, or its object is gone: ask the service once for the image itself. It looks, and
+// leads to a fresh URL or draws what became of the image. Where that fails too, the words in `alt` stay.
+function askAgain(image) {
+  if (!(image instanceof HTMLImageElement) || !image.dataset.again) return;
+  const again = image.dataset.again;
+  delete image.dataset.again;
+  image.src = again;
+}
+
+document.addEventListener("error", (event) => askAgain(event.target), true);
+// Those that failed before this script was there.
+for (const image of document.querySelectorAll("img[data-again]")) {
+  if (image.complete && image.naturalWidth === 0) askAgain(image);
+}
 
 const REFRESH_MILLISECONDS = 10000;
 const live = document.getElementById("live");

@@ -1,0 +1,158 @@
+"""`platevault backup` and `restore`: the database, this node's spool and the bucket, in the order that fits together."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from platevault.domain.errors import Corrupted, Stopped, Unavailable
+from platevault.flows.backup import Backup
+from platevault.flows.backup import backup as make_backup
+from platevault.flows.restore import restore as put_back
+from platevault.flows.site import Site, Wanted
+from platevault.flows.verify_backup import Verified, verify_backup
+from platevault.vault import site_from_environment
+
+T = TypeVar("T")
+Moved = Callable[[int], None]
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Database = Annotated[bool, typer.Option("--database/--no-database", help="PostgreSQL.")]
+Spool = Annotated[bool, typer.Option("--spool/--no-spool", help="The spool of this node.")]
+Bucket = Annotated[bool, typer.Option("--bucket/--no-bucket", help="The objects, one file each.")]
+
+
+def backup(
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Make one there, under the time at which it begins.")
+    ] = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option("--verify", metavar="BACKUP", help="Read one through instead: each file by its digest."),
+    ] = None,
+    database: Database = True,
+    dump: Annotated[
+        Path | None, typer.Option("--dump", metavar="FILE", help="Take this dump (pg_dump -Fc), made a moment ago.")
+    ] = None,
+    spool: Spool = True,
+    bucket: Bucket = True,
+    as_json: AsJson = False,
+) -> None:
+    """Back up the database (pg_dump), then this node's spool, then the bucket, while all of it runs. Objects that an earlier
+    backup in FOLDER has are linked, not copied. A large bucket is better left to the store's own tools: --no-bucket.
+
+    No password, token or key is in a backup; plates are. Exit code 0 for a whole backup, 1 for one that did not come to its end or
+    could not read each object, 2 for one that could not begin.
+    """
+    if (out is None) == (verify is None):
+        raise typer.BadParameter("say either --out FOLDER or --verify BACKUP")
+    if verify is not None:
+        with _ending(), _progress("objects read") as moved:
+            found = asyncio.run(verify_backup(verify, moved=moved))
+        _finish(_told_of(found), ok=not found.faults, as_json=as_json)
+    if out is not None:
+        folder, wanted = out, Wanted(database=database, spool=spool, bucket=bucket, dump=dump)
+        with _ending(), _progress("objects copied") as moved:
+            made = _with_site(lambda site: make_backup(site, out=folder, wanted=wanted, moved=moved))
+        _finish(_told_of_new(made), ok=not made.manifest.left_out, as_json=as_json)
+
+
+def restore(
+    folder: Annotated[
+        Path, typer.Argument(metavar="BACKUP", help="A whole backup: a folder that has a manifest.json.")
+    ],
+    *,
+    database: Database = True,
+    spool: Spool = True,
+    bucket: Bucket = True,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup back while nothing of the vault runs: the objects that are not in the bucket, the spool where its folder has
+    none, the database where it is empty. Nothing that stands anywhere is replaced.
+
+    Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore`.
+    """
+    wanted = Wanted(database=database, spool=spool, bucket=bucket)
+    with _ending(), _progress("objects put back") as moved:
+        found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved))
+    _finish({"restored": str(folder), "counts": found.counts, "odd": found.odd}, ok=True, as_json=as_json)
+
+
+def _with_site(work: Callable[[Site], Awaitable[T]]) -> T:
+    async def run() -> T:
+        site = site_from_environment()
+        try:
+            return await work(site)
+        finally:
+            await site.upkeep.objects.close()
+            await site.upkeep.database.close()
+
+    return asyncio.run(run())
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """What begins and does not come to its end is exit code 1."""
+    try:
+        yield
+    except (Stopped, Unavailable, Corrupted) as error:
+        typer.echo(f"platevault: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Moved]:
+    console = Console(file=sys.stderr)
+    columns = (SpinnerColumn(), TextColumn(what), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda count: progress.advance(task, count)
+
+
+def _told_of_new(made: Backup) -> dict[str, Any]:
+    return {
+        "backup": str(made.folder),
+        "parts": made.manifest.parts,
+        "left_out": made.manifest.left_out,
+        "odd": made.odd,
+    }
+
+
+def _told_of(found: Verified) -> dict[str, Any]:
+    return {
+        "began_at": str(found.manifest.began_at),
+        "parts": found.manifest.parts,
+        "objects": found.objects,
+        "dump_was_read": found.dump_was_read,
+        "faults": found.faults,
+    }
+
+
+def _finish(told: dict[str, Any], *, ok: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"ok": ok, **told}, indent=2, default=str))
+    else:
+        for name, value in told.items():
+            for line in _lines(name, value):
+                typer.echo(line)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for part, more in value.items():
+            yield from _lines(f"{name} {part}", more)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield f"{name}: {one}"
+    else:
+        yield f"{name}: {value}"

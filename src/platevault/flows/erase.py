@@ -1,0 +1,93 @@
+"""Remove the bytes of images that were forgotten: rows first, bytes after.
+
+A crash after the rows, or a store that is down, leaves images that are `expired` or `deleted` and whose bytes nobody saw go; the next
+run finds them by that. Removing twice is removing once.
+
+Bytes in a spool are their node's to remove, within seconds: no pending image names the file any more, so `recover` lets it go, and
+`find_own` the dead letter. An upload that comes late (`upload`, `recover`) says so before it undoes its put, and the image is due
+here again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from platevault.domain.crash_points import reached
+from platevault.domain.errors import ObjectRefused, StoreUnavailable
+from platevault.domain.upkeep import HOLDS_PREFIX
+from platevault.flows.generation import refuse_while_it_lags
+from platevault.flows.upkeep import Upkeep
+from platevault.stores.objects import ObjectStore
+from platevault.stores.tombstones import ForgottenImage, count_to_remove, mark_removed, to_remove
+
+log = structlog.get_logger(__name__)
+
+IMAGES_AT_ONCE: Final = 500
+DELETES_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """How many images have no bytes any more, and how many wait for the next run; `why` is None when the store answered for all."""
+
+    images: int = 0
+    waiting: int = 0
+    why: str | None = None
+
+
+async def remove_bytes(upkeep: Upkeep) -> Removed:
+    """Remove the bytes of all forgotten images from the object store: originals, copies of lifted holds, derived images.
+
+    Never raises for the store: what it does not let go is due again in the next run. Raises `Stopped` while the restore marker says
+    that the database is an older one than the bucket has seen, and `DatabaseUnavailable`.
+    """
+    gone = 0
+    why: str | None = None
+    place = ("", "")
+    try:
+        while page := await to_remove(upkeep.database, after=place, most=IMAGES_AT_ONCE):
+            await refuse_while_it_lags(upkeep)
+            removed, error = await _remove(page, objects=upkeep.objects)
+            await upkeep.objects.settle()
+            reached("bytes-removed")
+            gone += await mark_removed(upkeep.database, removed, now=upkeep.now())
+            if error is not None and (not removed or not isinstance(error, ObjectRefused)):
+                raise error
+            why = why if error is None else str(error)
+            place = (page[-1].detection_id, page[-1].kind)
+    except StoreUnavailable as error:
+        log.warning("bytes of forgotten images wait", why=str(error))
+        why = str(error)
+    return Removed(images=gone, waiting=0 if why is None else await count_to_remove(upkeep.database), why=why)
+
+
+def keys_of(image: ForgottenImage) -> tuple[str, ...]:
+    """Every key under which the store may have bytes of this image, whichever of them its row names."""
+    original = image.key.removeprefix(HOLDS_PREFIX)
+    # Derived images belong here, once there are some.
+    return original, HOLDS_PREFIX + original
+
+
+async def _remove(
+    images: Sequence[ForgottenImage], *, objects: ObjectStore
+) -> tuple[list[ForgottenImage], StoreUnavailable | None]:
+    """Those of which nothing is left, and what is wrong with the others: what is about the whole store first."""
+    slots = asyncio.Semaphore(DELETES_AT_ONCE)
+
+    async def one(image: ForgottenImage) -> StoreUnavailable | None:
+        async with slots:
+            try:
+                for key in keys_of(image):
+                    await objects.delete(key)
+            except StoreUnavailable as error:
+                return error
+            return None
+
+    errors = await asyncio.gather(*(one(image) for image in images))
+    removed = [image for image, error in zip(images, errors, strict=True) if error is None]
+    wrong = [error for error in errors if error is not None]
+    of_the_store = [error for error in wrong if not isinstance(error, ObjectRefused)]
+    return removed, next(iter([*of_the_store, *wrong]), None)

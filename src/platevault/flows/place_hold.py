@@ -1,0 +1,47 @@
+"""Place a legal hold: its rows first, from which moment nothing expires or deletes what it names; then the copies.
+
+A crash between the rows and the copies, or between two parts of a large hold, leaves a hold that the worker goes on with
+(`copy_held`); whoever placed it asks again under the same hold id and gets the same hold.
+"""
+
+import time
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from platevault.domain.access import Look, Scope
+from platevault.domain.holds import HoldAsked, HoldNow
+from platevault.flows.copy_one_hold import copy_one_hold
+from platevault.flows.lane import UploadLane
+from platevault.flows.show_holds import hold_now
+from platevault.flows.upkeep import Upkeep
+from platevault.stores import holds
+
+log = structlog.get_logger(__name__)
+
+WITHIN_SECONDS: Final = 5.0
+
+
+async def place_hold(
+    asked: HoldAsked,
+    *,
+    hold_id: UUID,
+    look: Look,
+    upkeep: Upkeep,
+    lane: UploadLane,
+    seconds: float = WITHIN_SECONDS,
+) -> HoldNow:
+    """The hold, and what it has come to within so many seconds; `is_held` says whether all of it is done.
+
+    It stands whatever becomes of the copies now: a store that does not answer leaves them to the worker. Raises `HoldIdReused`,
+    `InvalidRequest` as `holds.place` does, and `AllGone` when nothing is left of what it names; that hold is kept as a record.
+    """
+    look.actor.must(Scope.HOLDS_WRITE)
+    ends_at = time.monotonic() + seconds
+    await holds.place(upkeep.database, asked, hold_id=hold_id, look=look, now=upkeep.now())
+    log.info("hold placed", hold=str(hold_id), by=look.actor.subject)
+    while time.monotonic() < ends_at and await holds.go_on_taking(upkeep.database, hold_id):
+        pass
+    await copy_one_hold(hold_id, upkeep=upkeep, lane=lane, ends_at=ends_at)
+    return await hold_now(upkeep.database, hold_id)

@@ -1,0 +1,301 @@
+"""A backup: in which order it is made, what it has, and that half of one is never taken for a whole one."""
+
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped, StoreUnavailable
+from platevault.flows.backup import backup
+from platevault.flows.restore import restore
+from platevault.flows.site import Site, Wanted
+from platevault.flows.upkeep import Upkeep
+from platevault.flows.verify_backup import verify_backup
+from platevault.stores import backup_folder
+from platevault.stores.database import Database
+from platevault.stores.objects.memory import MemoryStore
+from platevault.stores.spool import Spool
+from tests.deliveries import a_batch
+from tests.flows.backups import a_program, a_site, files_of, flip, opened, ticking
+from tests.flows.keeping import Rotten, Unreliable, an_object, key_of, stored
+from tests.receptions import DeadStore, Node, a_node
+
+ONLY_BUCKET = Wanted(database=False, spool=False)
+ONLY_SPOOL = Wanted(database=False, bucket=False)
+
+
+@pytest.fixture
+async def node(migrated: Database, tmp_path: Path) -> Node:
+    return await a_node(migrated, tmp_path / "spool")
+
+
+@pytest.fixture
+def site(node: Node, migrated_url: str) -> Site:
+    return a_site(node, migrated_url)
+
+
+async def test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it(
+    node: Node, site: Site, tmp_path: Path
+) -> None:
+    batch = await stored(node, 2)
+    for key in ("derived/thumb/x", "temp/upload/x", "holds/" + key_of(batch), "quarantine/orphans/x"):
+        await an_object(node, key)
+    made = await backup(site, out=tmp_path / "backups")
+    names = set(files_of(made.folder))
+    assert {"manifest.json", "database.dump", "objects.jsonl", "spool/node-id", "bucket/meta/generation"} <= names
+    assert {f"bucket/{key_of(batch, kind, number)}" for kind in ("full", "crop") for number in (0, 1)} <= names
+    assert {"bucket/holds/" + key_of(batch), "bucket/quarantine/orphans/x"} <= names
+    assert not [name for name in names if name.startswith(("bucket/derived", "bucket/temp"))]
+    assert made.manifest.parts["spool"]["node_id"] == str(node.lane.spool.node_id)
+    for path in (tmp_path / "backups", made.folder, *made.folder.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert (await verify_backup(made.folder)).faults == ()
+
+
+class Drained(DeadStore):
+    """Has its node's spool drained right after it was listed."""
+
+    node: Node | None = None
+
+    async def list(self, prefix: str) -> AsyncIterator[tuple[str, int, datetime]]:
+        async for found in super().list(prefix):
+            yield found
+        if self.node is not None:
+            self.dead = False
+            await self.node.leases_end()
+            await self.node.drain()
+
+
+async def test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it(
+    migrated: Database, migrated_url: str, tmp_path: Path
+) -> None:
+    objects = Drained()
+    node = await a_node(migrated, tmp_path / "spool", objects=objects)
+    batch = a_batch()
+    await node.send(batch)
+    await node.uploaded()
+    objects.node = node
+    made = await backup(a_site(node, migrated_url), out=tmp_path / "backups")
+    assert node.spool_files() == [], "it went to the bucket while the backup was made"
+    copied = Spool.open(made.folder / "spool", max_bytes=2**30, new_node_id=node.lane.spool.node_id)
+    assert len(copied.ready_files()) == 1
+
+
+class Told(Database):
+    """Calls `before` once, before it is read from."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database._engine)
+        self.before: list[object] = []
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        if self.before:
+            await self.before.pop()  # type: ignore[misc]
+        async with super().reading() as connection:
+            yield connection
+
+
+async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
+    migrated: Database, migrated_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    told = Told(migrated)
+    site = Site(
+        upkeep=Upkeep(database=told, objects=MemoryStore(), now=ticking()),
+        database_url=migrated_url,
+        spool_dir=node.folder,
+    )
+    batch = a_batch()
+    told.before.append(node.send(batch))  # it comes when the dump is about to be made
+    made = await backup(site, out=tmp_path / "backups")
+    await node.uploaded()
+    async with opened(empty_database_url) as database:
+        again = Site(
+            upkeep=Upkeep(database=database, objects=MemoryStore(), now=ticking()),
+            database_url=empty_database_url,
+            spool_dir=tmp_path / "spool again",
+        )
+        await restore(again, made.folder)
+        restored = await a_node(database, tmp_path / "spool again")
+        rows = await restored.rows("SELECT spool_file, spool_offset, size FROM images WHERE state = 'pending'")
+        assert len(rows) == 2
+        for row in rows:
+            assert await restored.lane.spool.read(str(row["spool_file"]), offset=row["spool_offset"], size=row["size"])  # type: ignore[arg-type]
+        await restored.leases_end()
+        await restored.drain()
+        assert set((await restored.states()).values()) == {"stored"}
+
+
+async def test_a_second_backup_links_what_the_first_has_and_is_whole_without_it(
+    node: Node, site: Site, tmp_path: Path
+) -> None:
+    out = tmp_path / "backups"
+    batch = await stored(node, 3)
+    first = await backup(site, out=out)
+    await stored(node)
+    await node.objects.delete(key_of(batch))
+    second = await backup(site, out=out)
+    assert second.manifest.parts["bucket"]["linked"] == 5
+    assert f"bucket/{key_of(batch)}" not in files_of(second.folder), "what was erased is in no later backup"
+    kept = key_of(batch, "crop")
+    assert (first.folder / "bucket" / kept).stat().st_ino == (second.folder / "bucket" / kept).stat().st_ino
+    shutil.rmtree(first.folder)
+    verified = await verify_backup(second.folder)
+    assert (verified.faults, verified.objects) == ((), 5 + 2 + 1)
+
+
+async def test_a_backup_that_did_not_come_to_its_end_is_none_and_the_next_run_takes_over_its_objects(
+    migrated: Database, tmp_path: Path, migrated_url: str
+) -> None:
+    objects = Unreliable()
+    node = await a_node(migrated, tmp_path / "spool", objects=objects)
+    await stored(node, 12)
+    site, out = a_site(node, migrated_url), tmp_path / "backups"
+
+    def goes_silent(_count: int) -> None:
+        objects.silent = True
+
+    with pytest.raises(StoreUnavailable):
+        await backup(site, out=out, wanted=ONLY_BUCKET, moved=goes_silent)
+    [left] = out.glob(".unfinished-*")
+    assert backup_folder.whole_backups(out) == []
+    for folder in (left, out):
+        with pytest.raises(SettingsInvalid, match="no whole backup"):
+            await verify_backup(folder)
+        with pytest.raises(SettingsInvalid, match="no whole backup"):
+            await restore(site, folder, wanted=ONLY_BUCKET)
+    objects.silent = False
+    rotten = next(path for name, path in sorted(files_of(left / "bucket").items()))
+    flip(rotten)  # a power cut before anything was synced
+    made = await backup(site, out=out, wanted=ONLY_BUCKET)
+    assert made.manifest.parts["bucket"]["linked"] == 7
+    assert (await verify_backup(made.folder)).faults == ()
+    assert list(out.glob(".unfinished-*")) == []
+
+
+@pytest.mark.parametrize("what", ["database.dump", "spool/node-id", "objects.jsonl", "bucket/meta/generation"])
+async def test_a_changed_bit_is_found_and_nothing_of_such_a_backup_is_restored(
+    node: Node, site: Site, tmp_path: Path, what: str, empty_database_url: str
+) -> None:
+    await stored(node)
+    made = await backup(site, out=tmp_path / "backups")
+    flip(made.folder / what, at=len((made.folder / what).read_bytes()) // 2)
+    try:
+        faults = (await verify_backup(made.folder)).faults
+    except Corrupted as error:
+        faults = (str(error),)
+    assert faults
+    async with opened(empty_database_url) as database:
+        empty = Site(
+            upkeep=Upkeep(database=database, objects=MemoryStore(), now=ticking()),
+            database_url=empty_database_url,
+            spool_dir=tmp_path / "new spool",
+        )
+        with pytest.raises(Corrupted):
+            await restore(empty, made.folder)
+        async with database.reading() as connection:
+            found = await connection.exec_driver_sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+            assert found.scalar_one() == 0
+    assert not (tmp_path / "new spool" / "node-id").exists()
+
+
+async def test_a_dump_that_was_cut_is_refused_whoever_made_it(node: Node, site: Site, tmp_path: Path) -> None:
+    await stored(node, 40)
+    made = await backup(site, out=tmp_path / "backups")
+    given = tmp_path / "given.dump"
+    whole = (made.folder / "database.dump").read_bytes()
+    given.write_bytes(whole[:-200])
+    with pytest.raises(Corrupted):
+        await backup(site, out=tmp_path / "backups", wanted=Wanted(dump=given))
+    given.write_bytes(whole)
+    again = await backup(site, out=tmp_path / "backups", wanted=Wanted(dump=given))
+    assert (again.folder / "database.dump").read_bytes() == whole
+    given.write_bytes(b"CREATE TABLE")
+    with pytest.raises(SettingsInvalid, match="format=custom"):
+        await backup(site, out=tmp_path / "backups", wanted=Wanted(dump=given))
+
+
+async def test_a_disk_without_room_ends_a_backup_and_keeps_what_others_need(
+    node: Node, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stored(node)
+    slow = a_program(
+        tmp_path / "bin",
+        "pg_dump",
+        'case "$1" in --version) echo "pg_dump (PostgreSQL) 99.0";; *) exec sleep 60;; esac',
+    )
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(backup_folder, "ROOM_KEPT_BYTES", 2**62)
+    for wanted in (Wanted(), ONLY_BUCKET):
+        with pytest.raises(Stopped, match="no room"):
+            await backup(site, out=tmp_path / "backups", wanted=wanted)
+    assert backup_folder.whole_backups(tmp_path / "backups") == []
+
+
+async def test_one_backup_at_a_time_into_one_folder(node: Node, site: Site, tmp_path: Path) -> None:
+    with (
+        backup_folder.begin_backup(tmp_path / "backups", began_at=site.upkeep.now()),
+        pytest.raises(Stopped, match="another backup"),
+    ):
+        await backup(site, out=tmp_path / "backups", wanted=ONLY_SPOOL)
+    await backup(site, out=tmp_path / "backups", wanted=ONLY_SPOOL)
+
+
+async def test_the_password_is_in_no_argument_and_an_older_pg_dump_is_passed_over(
+    node: Node, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_url: str
+) -> None:
+    old = a_program(tmp_path / "old", "pg_dump", 'echo "pg_dump (PostgreSQL) 9.6"; [ "$1" = --version ]')
+    monkeypatch.setenv("PATH", f"{old.parent}:{os.environ['PATH']}")
+    await backup(site, out=tmp_path / "backups", wanted=Wanted(spool=False, bucket=False))
+    new = a_program(
+        tmp_path / "new",
+        "pg_dump",
+        f'[ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.0" && exit\n'
+        f'echo "$*" > "{tmp_path}/arguments"; env > "{tmp_path}/environment"; exit 1',
+    )
+    monkeypatch.setenv("PATH", f"{new.parent}:{os.environ['PATH']}")
+    with pytest.raises(Stopped, match="pg_dump failed"):
+        await backup(site, out=tmp_path / "backups", wanted=Wanted(spool=False, bucket=False))
+    password = make_url(migrated_url).password or "?"
+    assert password not in (tmp_path / "arguments").read_text(encoding="utf-8")
+    assert f"PGPASSWORD={password}" in (tmp_path / "environment").read_text(encoding="utf-8")
+
+
+async def test_an_object_that_cannot_be_read_is_named_and_the_others_are_backed_up(
+    migrated: Database, migrated_url: str, tmp_path: Path
+) -> None:
+    objects = Rotten()
+    node = await a_node(migrated, tmp_path / "spool", objects=objects)
+    batch = await stored(node, 2)
+    objects.rotten.add(key_of(batch))
+    made = await backup(a_site(node, migrated_url), out=tmp_path / "backups", wanted=ONLY_BUCKET)
+    assert made.manifest.left_out == (key_of(batch),)
+    assert made.manifest.parts["bucket"]["objects"] == 3
+
+
+async def test_nothing_that_stands_is_replaced_by_a_restore(
+    node: Node, site: Site, tmp_path: Path, migrated_url: str
+) -> None:
+    batch = await stored(node)
+    made = await backup(site, out=tmp_path / "backups")
+    with pytest.raises(Stopped, match="empty one"):
+        await restore(site, made.folder)
+    other = Spool.open(tmp_path / "other", max_bytes=2**30, new_node_id=uuid.uuid4())
+    stranger = Site(upkeep=site.upkeep, database_url=migrated_url, spool_dir=tmp_path / "other")
+    with pytest.raises(Stopped, match=str(other.node_id)):
+        await restore(stranger, made.folder, wanted=ONLY_SPOOL)
+    assert (await restore(site, made.folder, wanted=ONLY_SPOOL)).counts["spool files"] == 0
+    await node.objects.delete(key_of(batch))
+    await an_object(node, key_of(batch), b"\xff\xd8\xff another")
+    found = await restore(site, made.folder, wanted=ONLY_BUCKET)
+    assert found.odd == {"another object stands there": [key_of(batch)]}
+    assert await node.objects.get(key_of(batch)) == b"\xff\xd8\xff another"

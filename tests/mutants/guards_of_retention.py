@@ -1,0 +1,62 @@
+"""Guards of the sweep and of the retention classes."""
+
+from typing import Final
+
+from tests.mutants.guard import Guard
+
+SWEEP: Final = "flows/test_sweep.py::"
+CHANGE: Final = "flows/test_change_retention.py::"
+
+GUARDS: Final = (
+    Guard(
+        name="the-held-are-passed-by",
+        protects="a hold that came before the erasing wins",
+        file="src/platevault/stores/tombstones.py",
+        old="if not row.erased and not row.held]",
+        new="if not row.erased]",
+        tests=(f"{SWEEP}test_a_hold_that_comes_between_the_look_and_the_erasing_wins",),
+        short=True,
+    ),
+    Guard(
+        name="sweep-asks-the-marker",
+        protects="a restored dump erases nothing",
+        file="src/platevault/flows/forget.py",
+        old="        await refuse_while_it_lags(upkeep)\n",
+        new="        pass\n",
+        tests=(f"{SWEEP}test_a_restored_dump_stops_the_sweep_before_it_erases",),
+    ),
+    Guard(
+        name="bucket-before-a-longer-class",
+        protects="a class is not longer than the bucket lets images live",
+        file="src/platevault/flows/classes.py",
+        old="            await raise_to(longest(after, default_days=default_days))\n",
+        new="            pass\n",
+        tests=(f"{CHANGE}test_where_the_rule_cannot_be_raised_nothing_is_written[seaweed]",),
+    ),
+    Guard(
+        name="late-puts-are-looked-for",
+        protects="a put that came after its image was forgotten leaves nothing behind",
+        file="src/platevault/flows/recover.py",
+        old="        await lane.ledger.look_again(recorded.receipt.detection_ids)\n",
+        new="",
+        tests=(f"{SWEEP}test_a_put_whose_process_died_before_it_learned_is_undone_by_recovery_and_the_next_sweep",),
+    ),
+    Guard(
+        name="runs-that-died-are-recorded",
+        protects="what was erased before a crash has its record",
+        file="src/platevault/flows/forget.py",
+        old="since=moment - TOMBSTONES_FOR if before is None else before.started_at - LOOK_BACK",
+        new="since=moment",
+        tests=(
+            f"{SWEEP}test_rows_that_were_erased_before_a_crash_get_their_record_and_lose_their_bytes_in_the_next_run",
+        ),
+    ),
+    Guard(
+        name="dead-clocks-count-from-receipt",
+        protects="a shorter class does not erase what a dead clock captured in 1970",
+        file="src/platevault/stores/retention.py",
+        old="CASE WHEN d.clock_suspect OR d.received_at - d.captured_at > CAST(:suspect_after AS interval)",
+        new="CASE WHEN d.clock_suspect AND CAST(:suspect_after AS interval) IS NOT NULL",
+        tests=(f"{SWEEP}test_the_shorter_default_counts_a_dead_clock_from_receipt_even_where_the_row_forgot_that",),
+    ),
+)

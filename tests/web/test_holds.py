@@ -1,0 +1,183 @@
+"""Legal holds over HTTP: placed, shown, lifted; who may, and what it says when it cannot."""
+
+import hashlib
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from platevault.domain.keys import generate_object_key
+from platevault.stores.objects import NewObject
+from platevault.vault import Vault
+from tests.makers import NOON, DetectionRows, a_detection, an_image
+from tests.web.vaults import COLLECTOR, NOW, a_client, keep, looks
+
+ASKED: dict[str, Any] = {
+    "requested_by": "J. Doe",
+    "authority": "City police",
+    "case": "2025-0117",
+    "reason": "theft",
+    "review_on": "2030-01-01",
+}
+
+
+def with_bytes(detection_id: str, **more: Any) -> tuple[DetectionRows, bytes]:
+    data = b"\xff\xd8\xff" + detection_id.encode()
+    image = an_image("full", sha256=hashlib.sha256(data).digest(), size=len(data))
+    return a_detection(detection_id, images=[image], **more), data
+
+
+async def have(vault: Vault, *ids: str, stored: bool = True, **more: Any) -> None:
+    for one in ids:
+        rows, data = with_bytes(one, **more)
+        await keep(vault, rows)
+        if stored:
+            key = generate_object_key(one, more.get("captured_at", NOON), "full")
+            assert await vault.objects.create(key, NewObject(data=data, content_type="image/jpeg", metadata={}))
+
+
+async def place(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
+    return await client.post("/v1/holds", json=ASKED | more)
+
+
+async def test_a_hold_that_is_done_is_201_and_its_image_is_shown_from_its_copy(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await have(vault, "evt_1", "evt_2")
+    hold_id = str(uuid.uuid4())
+    answer = await place(viewer, detection_ids=["evt_1"], hold_id=hold_id)
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/v1/holds/{hold_id}"
+    hold = answer.json()
+    assert (hold["status"], hold["detections"], hold["images"]) == (
+        "held",
+        1,
+        {"copying": 0, "held": 1, "gone": 0},
+    )
+    assert {name: hold[name] for name in ASKED} == ASKED
+    assert hold["placed_by"] == "viewer"
+    assert (await viewer.get(f"/v1/holds/{hold_id}")).json() == hold
+    assert (await place(viewer, detection_ids=["evt_1"], hold_id=hold_id)).json() == hold
+    found = {one["detection_id"]: one for one in (await viewer.get("/v1/detections")).json()["items"]}
+    assert (found["evt_1"]["held"], found["evt_2"]["held"]) == (True, False)
+    assert "/holds/full/" in found["evt_1"]["images"]["full"]["url"]
+
+
+async def test_a_hold_that_is_not_done_is_202_and_names_what_is_missing(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await have(vault, "evt_1", stored=False)
+    answer = await place(viewer, filter={"camera_id": "north"})
+    assert answer.status_code == 202
+    assert answer.json()["images"] == {"copying": 1, "held": 0, "gone": 0}
+    location = answer.headers["Location"]
+    assert (await viewer.get(location)).json()["filter"] == {"camera_id": "north"}
+    (image,) = (await viewer.get(f"{location}/images?state=copying")).json()["items"]
+    assert (image["detection_id"], image["kind"], image["image_state"]) == ("evt_1", "full", "stored")
+    assert "neither its object" in image["reason"]
+
+
+async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_0", images=[an_image("full", state="expired")]))
+    await have(vault, "evt_1")
+    hold_id = str(uuid.uuid4())
+    answer = await place(viewer, detection_ids=["evt_0"], hold_id=hold_id)
+    assert answer.status_code == 410
+    assert answer.json()["type"] == "urn:platevault:problem:all-gone"
+    assert hold_id in answer.json()["detail"]
+    assert (await viewer.get(f"/v1/holds/{hold_id}")).status_code == 410
+    (image,) = (await viewer.get(f"/v1/holds/{hold_id}/images")).json()["items"]
+    assert (image["state"], image["image_state"]) == ("gone", "expired")
+    both = await place(viewer, detection_ids=["evt_0", "evt_1"])
+    assert (both.status_code, both.json()["images"]) == (201, {"copying": 0, "held": 1, "gone": 1})
+
+
+async def test_holds_are_listed_newest_first_page_by_page(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await have(vault, "evt_1")
+    placed = [(await place(viewer, detection_ids=["evt_1"])).json()["hold_id"] for _ in range(5)]
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await viewer.get(f"/v1/holds?limit=2{cursor}")).json()
+        seen += [one["hold_id"] for one in page["items"]]
+        assert all("filter" not in one for one in page["items"])
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert sorted(seen) == sorted(placed)
+    assert (await viewer.get("/v1/holds?cursor=nonsense")).status_code == 422
+
+
+async def test_images_under_a_hold_are_listed_page_by_page_and_each_page_is_a_look(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    ids = [f"evt_{number}" for number in range(5)]
+    await have(vault, *ids)
+    location = (await place(viewer, detection_ids=ids)).headers["Location"]
+    first = (await viewer.get(f"{location}/images?limit=3")).json()
+    rest = (await viewer.get(f"{location}/images?limit=3&cursor={first['next_cursor']}")).json()
+    assert [one["detection_id"] for one in first["items"] + rest["items"]] == ids
+    assert rest["next_cursor"] is None
+    assert [look["detection_ids"] for look in (await looks(vault))[1:]] == [ids[:3], ids[3:]]
+    assert (await viewer.get(f"/v1/holds/{uuid.uuid4()}/images")).status_code == 404
+
+
+async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await have(vault, "evt_1")
+    location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
+    assert (await viewer.post(f"{location}/lift", json={"reason": " "})).status_code == 422
+    lifted = (await viewer.post(f"{location}/lift", json={"reason": "case closed"})).json()
+    assert (lifted["status"], lifted["lifted_by"], lifted["lift_reason"]) == ("lifted", "viewer", "case closed")
+    again = await viewer.post(f"{location}/lift", json={"reason": "another"})
+    assert (again.status_code, again.json()) == (200, lifted)
+    (one,) = (await viewer.get("/v1/detections")).json()["items"]
+    assert one["held"] is False
+    assert (await viewer.post(f"/v1/holds/{uuid.uuid4()}/lift", json={"reason": "x"})).status_code == 404
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "neither": {},
+    "both": {"detection_ids": ["evt_1"], "filter": {"camera_id": "north"}},
+    "an empty filter": {"filter": {}},
+    "a page": {"filter": {"camera_id": "north", "limit": 5}},
+    "an unknown field": {"filter": {"camera": "north"}},
+    "nothing found": {"filter": {"camera_id": "nowhere"}},
+    "no ids": {"detection_ids": []},
+    "an id that cannot be one": {"detection_ids": ["../evt_1"]},
+    "an id that nobody has": {"detection_ids": ["evt_1", "evt_9"]},
+    "a review that is past": {"detection_ids": ["evt_1"], "review_on": str((NOW - timedelta(days=3)).date())},
+    "no case": {"detection_ids": ["evt_1"], "case": "  "},
+    "a line break": {"detection_ids": ["evt_1"], "reason": "a\nb"},
+    "a long case": {"detection_ids": ["evt_1"], "case": "x" * 101},
+    "another field": {"detection_ids": ["evt_1"], "forever": True},
+}
+
+
+@pytest.mark.parametrize("more", WRONG.values(), ids=WRONG)
+async def test_what_is_wrong_holds_nothing(vault: Vault, viewer: httpx.AsyncClient, more: dict[str, Any]) -> None:
+    await have(vault, "evt_1")
+    answer = await place(viewer, **more)
+    assert answer.status_code == 422, answer.text
+    assert (await viewer.get("/v1/holds")).json()["items"] == []
+    assert await looks(vault) == []
+
+
+async def test_a_hold_id_for_something_else_is_409(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await have(vault, "evt_1")
+    hold_id = str(uuid.uuid4())
+    await place(viewer, detection_ids=["evt_1"], hold_id=hold_id)
+    answer = await place(viewer, detection_ids=["evt_1"], hold_id=hold_id, case="another")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:platevault:problem:hold-id-reused")
+
+
+async def test_a_collector_may_neither_place_nor_see_nor_lift(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await have(vault, "evt_1")
+    location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
+    async with a_client(vault, token=COLLECTOR) as collector:
+        assert (await place(collector, detection_ids=["evt_1"])).status_code == 403
+        assert (await collector.post(f"{location}/lift", json={"reason": "x"})).status_code == 403
+        for path in ("/v1/holds", location, f"{location}/images"):
+            assert (await collector.get(path)).status_code == 403
+    assert (await viewer.get(location)).json()["status"] == "held"
