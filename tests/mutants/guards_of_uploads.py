@@ -60,8 +60,8 @@ GUARDS: Final = (
         name="stored-only-from-pending",
         protects="an image that was deleted during its put does not become stored",
         file="src/platevault/stores/images.py",
-        old="i.kind = u.kind AND i.state = 'pending'\n    RETURNING",
-        new="i.kind = u.kind\n    RETURNING",
+        old="i.kind = u.kind AND i.state = 'pending' AND i.key = u.key",
+        new="i.kind = u.kind AND i.key = u.key",
         tests=(
             "flows/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
         ),
