@@ -12,6 +12,7 @@ VaultError
 │   ├── DeletionExpired     it was not confirmed in time
 │   ├── DirectUploadOff     there is no identity to sign uploads with
 │   ├── UploadEnded         it was committed, aborted or has expired
+│   ├── ImageRefused        its bytes are no picture that can be decoded whole, or not within the limits
 │   └── Missing             nothing of that name
 ├── Unavailable             nobody's fault but time's: try again after `retry_after`
 │   ├── Busy, SpoolFull, DatabaseUnavailable
@@ -93,6 +94,10 @@ class DirectUploadOff(Refusal):
 
 class UploadEnded(Refusal):
     """The direct upload was committed, aborted or has expired."""
+
+
+class ImageRefused(Refusal):
+    """The bytes are no picture that can be decoded whole, or not within the limits; the message says which."""
 
 
 class NotSignedIn(Refusal):

@@ -30,7 +30,7 @@ def check_header(data: bytes) -> str:
     if content_type is None:
         raise ImageRefused("not an image of a known format")
     if content_type == "image/jpeg":
-        _check_jpeg(data)
+        _end_of_jpeg(data)
     elif content_type == "image/png":
         check_size((int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
     return content_type
@@ -63,14 +63,15 @@ def longer_jpeg(data: bytes) -> bytes:
 
     Of a whole picture they change nothing; where data are missing they stand in for it, so that pixels differ.
     """
-    end = data.rfind(b"\xff\xd9")
+    end = _end_of_jpeg(data)
     restarts = [marker[0] for marker in re.findall(rb"\xff([\xd0-\xd7])", data[:end])]
     restart = 0xD0 + ((restarts[-1] - 0xD0 + 1) % 8 if restarts else 0)
     noise = b"\x5a\xa6\x39\x17" * 256
     return data[:end] + noise + bytes((0xFF, restart)) + noise + data[end:]
 
 
-def _check_jpeg(data: bytes) -> None:
+def _end_of_jpeg(data: bytes) -> int:
+    """Where the end marker of the first picture stands; what follows it is nobody's."""
     at, scans, frames = 2, 0, 0
     for _ in range(SEGMENTS_MAX):
         found = _NEXT_SEGMENT.search(data, at)
@@ -80,7 +81,7 @@ def _check_jpeg(data: bytes) -> None:
         if marker == _END:
             if not (frames and scans):
                 raise ImageRefused("it has no picture in it")
-            return
+            return found.start()
         if marker in _STANDALONE:
             continue
         if marker in _FRAMES:

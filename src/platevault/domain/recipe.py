@@ -55,7 +55,7 @@ LOSSLESS: Final = frozenset({Format.PNG, Format.TIFF})
 class Crop:
     """A rectangle in pixels from the top-left corner of the picture as it is shown, that is after its EXIF orientation.
 
-    With `stored` it is one of the file's own pixels, before any rotation: a detection's box.
+    With `stored` it is one of the file's own pixels, before any rotation: a detection's box (a TIFF's is taken as shown).
     What hangs over the picture's edge is cut off; nothing of it on the picture is an `InvalidRequest`.
     """
 
@@ -199,9 +199,7 @@ def shown_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation in _EDGES_SWAPPED else size
 
 
-def _stored(
-    box: tuple[int, int, int, int], size: tuple[int, int], orientation: int
-) -> tuple[int, int, int, int]:
+def _stored(box: tuple[int, int, int, int], size: tuple[int, int], orientation: int) -> tuple[int, int, int, int]:
     """Where the edges of a box on the picture as shown lie in the file (EXIF 2.32, tag 0x0112)."""
     left, top, right, bottom = box
     if orientation in _EDGES_SWAPPED:

@@ -44,6 +44,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.CommittedOtherwise: Kind(409, "committed-otherwise", "The upload was committed with other content"),
     errors.DirectUploadOff: Kind(409, "direct-upload-off", "Direct upload is off"),
     errors.UploadEnded: Kind(410, "upload-ended", "The upload is not open any more"),
+    errors.ImageRefused: Kind(422, "image-refused", "The image cannot be decoded"),
     errors.NotSignedIn: Kind(401, "not-signed-in", "Sign in first"),
     errors.Forbidden: Kind(403, "forbidden", "Not allowed"),
     errors.PurposeMissing: Kind(403, "purpose-missing", "Say why you look"),
