@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test check env containers outage mutants clean
+.PHONY: help setup run test check env containers outage mutants bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ outage: setup ## break everything around a running vault, then one table of what
 
 mutants: setup ## remove each guard once, in a copy: the tests must notice (MUTANTS="--short", "--only NAME", "--list")
 	$(RUN) python -m tests.mutants.run $(MUTANTS)
+
+bench: setup ## compare with the tutorial's service and the bare object store (BENCH="--short", "--only ingest", "--json FILE")
+	$(RUN) python -m bench.run $(BENCH)
 
 clean: ## remove what setup made (never data)
 	rm -rf .venv $(UV_DIR)

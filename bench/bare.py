@@ -17,9 +17,8 @@ from typing import Final
 
 import obstore
 import uvloop
-from obstore.store import S3Store
-
 from bench.bodies import pairs_from
+from obstore.store import S3Store
 
 AT_ONCE: Final = 16
 
@@ -53,7 +52,11 @@ async def main() -> None:
             number = next(numbers)
             kind, data = images[number % len(images)]
             key = f"{kind}/bare/{run}-{number}.jpg"
-            attributes = {"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=86400", "camera-id": "lane-1"}
+            attributes = {
+                "Content-Type": "image/jpeg",
+                "Cache-Control": "private, max-age=86400",
+                "camera-id": "lane-1",
+            }
             await obstore.put_async(store, key, data, attributes=attributes, use_multipart=False)
 
     await asyncio.gather(*(put_on() for _ in range(AT_ONCE)))

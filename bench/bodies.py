@@ -1,6 +1,5 @@
 """Batches to send, the same for every candidate: pictures of the usual size that are drawn, or photographs of a folder."""
 
-
 import io
 import json
 import secrets
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
-
 from tests.deliveries import BOUNDARY, CONTENT_TYPE, a_detection_of, a_jpeg
 from tests.processes import COLLECTOR_TOKEN
 
@@ -54,9 +52,7 @@ class Form:
 
 
 PLATEVAULT: Final = Form(target="/v1/detections", manifest="batch", image="{detection}_{kind}")
-PLATEVAULT_STORED: Final = Form(
-    target="/v1/detections?durability=stored", manifest="batch", image="{detection}_{kind}"
-)
+PLATEVAULT_STORED: Final = Form(target="/v1/detections?durability=stored", manifest="batch", image="{detection}_{kind}")
 TUTORIAL: Final = Form(target="/detections", manifest="detections", image="files")
 FORMS: Final = {"platevault": PLATEVAULT, "platevault-stored": PLATEVAULT_STORED, "tutorial": TUTORIAL}
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-
 from bench.bodies import FORMS, Bodies, pairs_from
 from tests.outage.load import Sender, closed_loop, open_loop
 from tests.processes import VIEWER_TOKEN

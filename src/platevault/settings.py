@@ -11,7 +11,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from platevault.domain.errors import SettingsInvalid
+from platevault.domain.errors import InvalidRequest, SettingsInvalid
+from platevault.domain.variants import Variants
 
 MEBI: Final = 1024 * 1024
 TOKEN_MIN: Final = 16
@@ -88,6 +89,15 @@ class Settings(BaseSettings):
     lifecycle_margin_days: Annotated[int, Field(ge=1, le=3650)] = 30
     clock_suspect_days: Annotated[int, Field(ge=1, le=36_500)] = 31
     image_types: Annotated[Words, Field(description="accepted, by their bytes; separated by commas")] = ("image/jpeg",)
+    image_variants: Annotated[
+        str,
+        Field(
+            description='JSON: named pictures made of each image; with "at_ingest":true by the worker, else when asked for'
+        ),
+    ] = '{"thumb":{"width":320,"height":320,"format":"webp","quality":75}}'
+    image_metadata_location: Annotated[
+        bool, Field(description="whether the facts of an image tell where it was taken")
+    ] = False
 
     # Tiering
     tier_name: Annotated[
@@ -168,6 +178,15 @@ class Settings(BaseSettings):
     def _known_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or set(value) - set(_TYPES):
             raise ValueError("choose from " + ", ".join(_TYPES))
+        return value
+
+    @field_validator("image_variants")
+    @classmethod
+    def _known_variants(cls, value: str) -> str:
+        try:
+            Variants.parse(value)
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("minio_endpoint")

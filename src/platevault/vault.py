@@ -28,13 +28,16 @@ from platevault.domain.lifecycle import OuterBound, Tier
 from platevault.domain.pace import Pace
 from platevault.domain.retention import Retention
 from platevault.domain.tiers import RemoteTier
+from platevault.domain.variants import Variants
 from platevault.flows.bucket_rules import Wanted, WatchedBucket, rules_as_far_as_known
 from platevault.flows.check_object import LOOKS_AT_ONCE
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
+from platevault.flows.darkroom import Bench, Darkroom
 from platevault.flows.demo_feed import feed
 from platevault.flows.direct_upload import DirectUpload, turns_for
 from platevault.flows.drain import drain
 from platevault.flows.export import ExportDesk
+from platevault.flows.followers import Followers
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
@@ -47,12 +50,14 @@ from platevault.flows.schedule import keep_schedule
 from platevault.flows.set_up import Key
 from platevault.flows.site import Site
 from platevault.flows.upkeep import Upkeep
+from platevault.flows.variant_jobs import variant_jobs
 from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.settings import Settings, read_settings
 from platevault.stores.database import Database
 from platevault.stores.embedded.syncfs import sync_folder_tree
 from platevault.stores.images import ImageLedger
 from platevault.stores.meters import Meters
+from platevault.stores.notices import Notices
 from platevault.stores.objects import ObjectStore, UrlSigner
 from platevault.stores.objects.bucket import BucketAdmin
 from platevault.stores.objects.identities import IdentityAdmin
@@ -60,6 +65,7 @@ from platevault.stores.objects.local import LocalStore, LocalUrlSigner
 from platevault.stores.objects.presign import S3UploadSigner, S3UrlSigner, SigningIdentity
 from platevault.stores.objects.s3 import S3Store
 from platevault.stores.objects.tiers import TierAdmin
+from platevault.stores.renderer import Renderer
 from platevault.stores.spool import Spool
 from platevault.stores.vault_api import VaultApi
 
@@ -103,7 +109,9 @@ class Vault:
     lane: UploadLane
     reception: Reception
     exports: ExportDesk
+    followers: Followers
     direct: DirectUpload
+    bench: Bench
     access: AccessRules
     links: LinkRules
     now: Callable[[], datetime]
@@ -138,17 +146,36 @@ class Vault:
     def meters(self) -> Meters:
         return self.reception.meters
 
+    @property
+    def serves_images(self) -> bool:
+        """True when image URLs lead to this service, which signs them itself."""
+        return isinstance(self.signer, LocalUrlSigner)
+
+    @property
+    def darkroom(self) -> Darkroom:
+        return Darkroom(
+            bench=self.bench,
+            database=self.database,
+            objects=self.objects,
+            now=self.now,
+            process_id=self.reception.rules.process_id,
+            spool=self.spool,
+            node_id=self.node_id,
+            meters=self.meters,
+        )
+
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
         self._announced.append(self.spool.announce(self.reception.rules.process_id))
         watch(reception=self.reception)
+        self.meters.watch("followers", lambda: self.followers.taken)
         await asyncio.to_thread(self.meters.start)
         self._begin(lambda: keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
         self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
         self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
         if as_worker:
-            self._begin(lambda: keep_schedule(self.upkeep))
+            self._begin(lambda: keep_schedule(self.upkeep, more=variant_jobs(self.darkroom)))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
@@ -159,10 +186,12 @@ class Vault:
         for upload in self.reception.uploads:
             upload.cancel()
         await asyncio.gather(*self._work, *self.reception.uploads, return_exceptions=True)
+        await self.bench.close()
         for descriptor in self._announced:
             os.close(descriptor)
         self._announced.clear()
         await asyncio.to_thread(self.meters.stop)
+        await self.followers.notices.close()
         await self.objects.close()
         await self.database.close()
 
@@ -182,16 +211,13 @@ async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
 
 def open_vault(settings: Settings) -> Vault:
     """The vault of these settings; nothing is connected yet. Raises `SettingsInvalid` when the spool cannot be used."""
-    if not settings.serves_images and settings.minio_presign_access_key is None:
-        log.warning(
-            "presigned URLs carry the id of the service's own key",
-            fix="set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY to an identity that may only GetObject",
-        )
+    _warn_of_a_shared_key(settings)
     database = open_database(settings)
     objects = open_objects(settings)
     spool = _open_spool(settings)
     process_id = uuid.uuid4()
     meters = Meters(settings.spool_dir / "metrics", process_id)
+    notices = Notices(database)
     lane = UploadLane(
         spool=spool,
         objects=objects,
@@ -209,6 +235,7 @@ def open_vault(settings: Settings) -> Vault:
         now=_now,
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
         meters=meters,
+        tell=notices.tell,
     )
     return Vault(
         database=database,
@@ -218,18 +245,25 @@ def open_vault(settings: Settings) -> Vault:
         lane=lane,
         reception=reception,
         exports=ExportDesk(folder=settings.spool_dir),
+        followers=Followers(notices=notices),
         direct=_direct_upload(settings, reception),
+        bench=open_bench(settings),
         access=_access(settings),
-        links=LinkRules(
-            valid_for=settings.url_valid_for,
-            valid_for_at_most=timedelta(minutes=settings.image_max_url_expiry_minutes),
-        ),
+        links=_links(settings),
         now=_now,
         image_origin=settings.image_origin,
         public_url=settings.public_url,
         watched_bucket=_watched_bucket(settings),
         cors_origins=settings.cors_origins,
     )
+
+
+def _warn_of_a_shared_key(settings: Settings) -> None:
+    if not settings.serves_images and settings.minio_presign_access_key is None:
+        log.warning(
+            "presigned URLs carry the id of the service's own key",
+            fix="set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY to an identity that may only GetObject",
+        )
 
 
 def _direct_upload(settings: Settings, reception: Reception) -> DirectUpload:
@@ -281,6 +315,15 @@ def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> 
         image_types=frozenset(settings.image_types),
     )
     return Rules(limits=limits, retention=retention_of(settings), node_id=node_id, process_id=process_id)
+
+
+def open_bench(settings: Settings) -> Bench:
+    """What derived pictures are made with; no process is started yet."""
+    return Bench(
+        maker=Renderer(accepted=frozenset(settings.image_types)),
+        variants=Variants.parse(settings.image_variants),
+        shows_location=settings.image_metadata_location,
+    )
 
 
 def open_database(settings: Settings) -> Database:
@@ -522,6 +565,11 @@ def _access(settings: Settings) -> AccessRules:
     )
 
 
+def _links(settings: Settings) -> LinkRules:
+    at_most = timedelta(minutes=settings.image_max_url_expiry_minutes)
+    return LinkRules(valid_for=settings.url_valid_for, valid_for_at_most=at_most)
+
+
 def _secret(value: Any) -> str:
     return "" if value is None else str(value.get_secret_value())
 
@@ -553,6 +601,19 @@ def site_from_environment() -> Site:
     log_to_standard_error()
     settings = read_settings()
     return Site(upkeep=open_upkeep(settings), database_url=_secret(settings.database_url), spool_dir=settings.spool_dir)
+
+
+def darkroom_from_environment() -> Darkroom:
+    """What makes pictures of stored images, of the environment and `.env`, for a command."""
+    log_to_standard_error()
+    settings = read_settings()
+    return Darkroom(
+        bench=open_bench(settings),
+        database=open_database(settings),
+        objects=open_objects(settings),
+        now=_now,
+        process_id=uuid.uuid4(),
+    )
 
 
 async def feed_demo(

@@ -45,7 +45,7 @@ def test_a_limit_in_json_is_a_whole_number(limit: Any) -> None:
         parse_fields({"limit": limit})
 
 
-@pytest.mark.parametrize("name", ["similar", "Plate", "from_", "offset", "\x00"])
+@pytest.mark.parametrize("name", ["Similar", "Plate", "from_", "offset", "\x00"])
 def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidRequest, match="unknown parameter"):
         parse_query([(name, "true")])
@@ -102,6 +102,35 @@ def test_wildcards_become_a_pattern_with_its_literal_prefix() -> None:
     found = parse_fields({"plate": "a-b*1?"}).filters.plate
     assert found is not None
     assert (found.exact, found.pattern, found.prefix) == (None, "AB%1_", "AB")
+
+
+def test_a_similar_plate_is_compared_by_its_skeleton() -> None:
+    exact = parse_query([("plate", "ob-1Z"), ("similar", "true")]).filters.plate
+    wild = parse_fields({"plate": "*gi?", "similar": True}).filters.plate
+    assert exact is not None
+    assert wild is not None
+    assert (exact.exact, exact.similar) == ("0812", True)
+    assert (wild.pattern, wild.prefix, wild.similar) == ("%61_", "", True)
+    assert (
+        parse_query([("plate", "OB"), ("similar", "false")]).filters.plate
+        == parse_fields({"plate": "OB"}).filters.plate
+    )
+
+
+def test_similar_is_written_down_as_it_was_asked() -> None:
+    assert parse_query([("plate", "OB"), ("similar", "true")]).asked == {"plate": "OB", "similar": True}
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "True", ""])
+def test_similar_is_true_or_false_in_a_query_string(value: str) -> None:
+    with pytest.raises(InvalidRequest, match="^similar: "):
+        parse_query([("plate", "OB"), ("similar", value)])
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0])
+def test_similar_is_true_or_false_in_json(value: Any) -> None:
+    with pytest.raises(InvalidRequest, match="^similar: "):
+        parse_fields({"plate": "OB", "similar": value})
 
 
 @pytest.mark.parametrize("plate", ["%", "_", "\\", "--", ""])

@@ -18,6 +18,7 @@ from platevault.domain.errors import (
     Forbidden,
     InvalidRequest,
     Missing,
+    ObjectRefused,
     OnHold,
     Stopped,
     StoreUnavailable,
@@ -41,13 +42,16 @@ FILTER = {"plate": PLATE}
 
 
 class Stubborn(Eventful):
-    """Lets go of nothing while `stubborn`."""
+    """Lets go of nothing while `stubborn`, and never of what is `refused`."""
 
     stubborn = False
+    refused: frozenset[str] = frozenset()
 
     async def delete(self, key: str) -> None:
         if self.stubborn:
             raise StoreUnavailable(f"could not delete {key}")
+        if key in self.refused:
+            raise ObjectRefused(f"could not delete {key}")
         await super().delete(key)
 
 
@@ -77,8 +81,8 @@ async def hold(node: Node, *ids: str) -> str:
     """As the tables take it; the copies are not what is tried here."""
     hold_id = str(uuid.uuid4())
     await node.run(
-        'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query)'
-        " VALUES (:hold, now(), 'viewer', 'J. Doe', 'police', '2025-1', 'theft', '2026-01-01', '{}')",
+        'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query, placed_all_at)'
+        " VALUES (:hold, now(), 'viewer', 'J. Doe', 'police', '2025-1', 'theft', '2026-01-01', '{}', now())",
         hold=hold_id,
     )
     await node.database.transaction(
@@ -393,7 +397,7 @@ async def test_a_run_that_dies_between_rows_and_bytes_is_gone_on_with(
     node.objects.before["delete"] = die
     with pytest.raises((ZeroDivisionError, ExceptionGroup)):
         await carry_out(asked.deletion_id, upkeep=upkeep_of(node))
-    assert len(await plates(node)) == 3, "the first rows are gone"
+    assert await plates(node) == [], "no plate waits for bytes"
     assert await carry_out(asked.deletion_id, upkeep=upkeep_of(node))
     assert await plates(node) == []
     assert await bytes_of(node) == {}
@@ -413,6 +417,20 @@ async def test_it_has_not_ended_while_the_store_keeps_bytes(node: Node) -> None:
     assert await bytes_of(node) == {}
     done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
     assert (done.state(datetime.now(UTC)), done.deleted) == (DeletionState.DONE, 2)
+
+
+async def test_one_object_that_the_store_will_not_delete_holds_up_no_deletion(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "DETECTIONS_AT_ONCE", 2)
+    await stored(node, 5, plate=PLATE)
+    refused = sorted(await node.keys())[0]
+
+    assert isinstance(node.objects, Stubborn)
+    node.objects.refused = frozenset({refused})
+    done = await confirm(node, await ask(node))
+    assert (done.state(datetime.now(UTC)), done.deleted, await plates(node)) == (DeletionState.DONE, 5, [])
+    assert await node.keys() == [refused]
 
 
 async def test_two_at_once_count_each_detection_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from platevault.domain.errors import AllGone, HoldIdReused, InvalidRequest, StoreUnavailable
+from platevault.domain.errors import (
+    AllGone,
+    HoldIdReused,
+    HoldLifted,
+    HoldsBeingPlaced,
+    InvalidRequest,
+    StoreUnavailable,
+)
 from platevault.domain.metadata import decode_metadata
 from platevault.flows.copy_held import copy_held
 from platevault.stores import holds as hold_rows
@@ -108,7 +115,7 @@ async def test_a_hold_on_a_real_store_copies_reads_back_and_survives_the_origina
     node = await a_node(migrated, tmp_path / "spool", objects=store)
     batch = await stored(node, 3, camera_id="Einfahrt Süd")
     found = await placed(node, over(*batch.ids, case="Aktenzeichen 12/26 Ä"))
-    assert (found.is_held, found.status, found.counted.held) == (True, "held", 6)
+    assert (found.is_held, found.status, found.images.held) == (True, "held", 6)
     assert set(await kept(node)) == set(batch.parts)
     assert all(key.startswith("holds/") for key in (await kept(node)).values())
     standing = await store.stat(f"holds/{key_of(batch)}")
@@ -131,7 +138,7 @@ async def test_a_copy_whose_bytes_are_others_is_never_held_and_is_made_good(node
     batch = await stored(node)
     faulty(node).rots = True
     found = await placed(node, over(*batch.ids))
-    assert (found.status, found.counted.held) == ("copying", 0)
+    assert (found.status, found.images.held) == ("copying", 0)
     assert not any(key.startswith("holds/") for key in (await kept(node)).values())
     (row, _) = await node.rows("SELECT last_error, attempts FROM hold_images")
     assert row["last_error"] == "its copy, read back, is not what was copied"
@@ -160,7 +167,7 @@ async def test_a_crash_between_row_and_copy_or_copy_and_row_leaves_work_for_the_
     await due_now(node)
     await copy_held(upkeep_of(node))
     again = await placed(node, over(*batch.ids), hold_id=hold_id)
-    assert (again.status, again.counted.held) == ("held", 2)
+    assert (again.status, again.images.held) == ("held", 2)
     assert await readable(node, batch) == digests(batch)
 
 
@@ -191,7 +198,7 @@ async def test_bytes_in_the_spool_go_to_holds_directly(migrated: Database, tmp_p
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     batch = await _waiting(node)
     found = await placed(node, over(*batch.ids), seconds=0.3)
-    assert (found.status, found.counted.waiting) == ("copying", 2)
+    assert (found.status, found.images.waiting) == ("copying", 2)
     assert (await erase(node, *batch.ids)).held == 1
     assert isinstance(node.objects, DeadStore)
     node.objects.dead = False
@@ -305,7 +312,7 @@ async def test_a_hold_that_waits_for_a_sweep_finds_gone_what_that_took(node: Nod
         return task
 
     found = await (await node.database.transaction(sweep))
-    assert (found.status, found.counted.gone, found.counted.held) == ("held", 2, 2)
+    assert (found.status, found.images.gone, found.images.held) == ("held", 2, 2)
 
 
 async def test_the_same_hold_id_gives_the_same_hold_and_another_request_under_it_is_refused(node: Node) -> None:
@@ -327,6 +334,7 @@ async def test_a_second_hold_reuses_the_verified_copy_and_keeps_it_when_the_firs
     assert (second.status, faulty(node).puts) == ("held", puts)
     gone = await lifted(node, first.hold.hold_id)
     assert (gone.status, gone.hold.lifted_by, gone.hold.lift_reason) == ("lifted", "viewer", "case closed")
+    assert (gone.images.held, gone.images.released) == (0, 2)
     assert (await erase(node, *batch.ids)).held == 1
     await lifted(node, second.hold.hold_id)
     assert (await erase(node, *batch.ids)).ids == tuple(batch.ids)
@@ -336,9 +344,10 @@ async def test_what_a_hold_names_that_was_gone_before_is_gone_and_when_all_is_go
     batch = await stored(node, 2)
     await erase(node, batch.ids[0])
     found = await placed(node, over(*batch.ids))
-    assert (found.status, found.counted.gone, found.counted.held) == ("held", 2, 2)
+    assert (found.status, found.images.gone, found.images.held) == ("held", 2, 2)
+    assert (found.detections.active, found.detections.gone) == (1, 1)
     hold_id = uuid.uuid4()
-    with pytest.raises(AllGone, match="all 2 images"):
+    with pytest.raises(AllGone, match="1 detections"):
         await placed(node, over(batch.ids[0]), hold_id=hold_id)
     assert set((await under(node, hold_id)).values()) == {"gone"}, "who asked is kept all the same"
 
@@ -361,13 +370,132 @@ async def test_a_large_hold_is_taken_up_in_parts_and_a_crash_between_them_is_mad
     await stored(node, 3, camera_id="north")
     for asked in (over(filter={"camera_id": "south"}), over(*batch.ids)):
         found = await placed(node, asked, seconds=0.0)
-        assert (found.hold.is_placed, found.is_held, found.counted.detections) == (False, False, 4)
+        assert (found.hold.is_placed, found.is_held, found.detections.active) == (False, False, 4)
         late = await stored(node, 1, camera_id="south", captured_at=(datetime.now(UTC) - timedelta(days=3)).isoformat())
         await copy_held(upkeep_of(node))
         assert late.ids[0] not in {one.partition("_")[0] for one in await under(node, found.hold.hold_id)}
         again = await placed(node, asked, hold_id=found.hold.hold_id)
-        assert (again.hold.is_placed, again.is_held, again.counted.held) == (True, True, 20)
+        assert (again.hold.is_placed, again.is_held, again.images.held) == (True, True, 20)
         assert set(await under(node, found.hold.hold_id)) == set(batch.parts)
+
+
+async def erases_slowly(
+    node: Node, detection_id: str, *, erased: asyncio.Event, go_on: asyncio.Event
+) -> tombstones.Tombstoned:
+    async def work(connection: Any) -> tombstones.Tombstoned:
+        done = await tombstones.erase(connection, [detection_id], state="expired", now=datetime.now(UTC))
+        erased.set()
+        await go_on.wait()
+        return done
+
+    return await node.database.transaction(work)
+
+
+async def test_a_hold_waits_for_whoever_erases_and_tells_what_was_gone_when_it_came_to_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 4)
+    batch = await stored(node, 10, camera_id="south")
+    last, hold_id = max(batch.ids), uuid.uuid4()
+    erased, go_on = asyncio.Event(), asyncio.Event()
+    erasing = asyncio.create_task(erases_slowly(node, last, erased=erased, go_on=go_on))
+    await erased.wait()
+    placing = asyncio.create_task(placed(node, over(*batch.ids), hold_id=hold_id, seconds=0.0))
+    await asyncio.sleep(0.3)
+    assert not placing.done(), "its first four detections are not the one that is erased"
+    go_on.set()
+    assert (await erasing).ids == (last,)
+    assert (await placing).status == "placing"
+    await copy_held(upkeep_of(node))
+    found = await placed(node, over(*batch.ids), hold_id=hold_id)
+    assert (found.status, found.detections.active, found.detections.gone) == ("held", 9, 1)
+    assert (found.images.held, found.images.gone) == (18, 2)
+
+
+async def test_whoever_erases_waits_for_a_hold_that_is_written_down_and_is_refused_until_it_has_all(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 4)
+    batch = await stored(node, 10, camera_id="south")
+    (other,) = (await stored(node, 1, camera_id="north")).ids
+    first, last = min(batch.ids), max(batch.ids)
+    locked, go_on, hold_id = asyncio.Event(), asyncio.Event(), uuid.uuid4()
+
+    async def in_its_way(connection: Any) -> None:
+        await connection.execute(text("SELECT FROM detections WHERE detection_id = :id FOR UPDATE"), {"id": first})
+        locked.set()
+        await go_on.wait()
+
+    blocking = asyncio.create_task(node.database.transaction(in_its_way))
+    await locked.wait()
+    placing = asyncio.create_task(placed(node, over(*batch.ids), hold_id=hold_id, seconds=0.0))
+    await asyncio.sleep(0.2)
+    erasing = asyncio.create_task(erase(node, last))
+    await asyncio.sleep(0.3)
+    assert not erasing.done(), "nobody knows yet what the hold names"
+    go_on.set()
+    await blocking
+    assert (await placing).detections.active == 4
+    with pytest.raises(HoldsBeingPlaced, match=str(hold_id)):
+        await erasing
+    with pytest.raises(HoldsBeingPlaced):
+        await erase(node, other)
+    await copy_held(upkeep_of(node))
+    assert (await erase(node, last)).held == 1
+    assert (await erase(node, other)).ids == (other,)
+    assert len(await under(node, hold_id)) == 20
+
+
+async def test_a_lift_ends_the_taking_up_and_erasing_goes_on(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 4)
+    batch = await stored(node, 10)
+    found = await placed(node, over(*batch.ids), seconds=0.0)
+    gone = await lifted(node, found.hold.hold_id)
+    assert (gone.status, gone.detections.active, gone.detections.released) == ("lifted", 0, 4)
+    assert (await erase(node, *batch.ids)).ids == tuple(sorted(batch.ids))
+
+
+async def test_many_who_place_and_many_who_erase_leave_each_detection_held_or_gone(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 3)
+    batch = await stored(node, 24)
+    refused = 0
+
+    async def sweep(ids: list[str]) -> None:
+        nonlocal refused
+        for one in ids:
+            try:
+                await erase(node, one)
+            except HoldsBeingPlaced:
+                refused += 1
+
+    found, *_ = await asyncio.gather(
+        *(placed(node, over(*batch.ids, case=f"case {n}"), seconds=0.0) for n in range(3)),
+        sweep(batch.ids[:12]),
+        sweep(batch.ids[6:]),
+    )
+    assert refused, "else nothing was tried"
+    await copy_held(upkeep_of(node))
+    rows = await node.rows("SELECT detection_id, holds, erased_at IS NULL AS is_here FROM detections")
+    assert len(rows) == 24
+    assert all(row["holds"] == (3 if row["is_here"] else 0) for row in rows)
+    again = await placed(node, over(*batch.ids, case=found.hold.case), hold_id=found.hold.hold_id)
+    assert (again.detections.active, again.detections.gone) == (
+        sum(bool(row["is_here"]) for row in rows),
+        sum(not row["is_here"] for row in rows),
+    )
+
+
+async def test_a_hold_that_was_lifted_does_not_come_back_under_its_id(node: Node) -> None:
+    batch = await stored(node)
+    found = await placed(node, over(*batch.ids))
+    await lifted(node, found.hold.hold_id)
+    with pytest.raises(HoldLifted, match="was lifted at"):
+        await placed(node, over(*batch.ids), hold_id=found.hold.hold_id)
+    with pytest.raises(HoldIdReused, match="something else"):
+        await placed(node, over(*batch.ids, case="another"), hold_id=found.hold.hold_id)
+    assert (await erase(node, *batch.ids)).ids == tuple(batch.ids), "nothing holds it"
 
 
 async def test_a_lift_that_is_cut_off_is_finished_by_the_worker(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -608,3 +608,31 @@ async def test_a_worker_sweeps_every_hour_where_it_knows_the_default_class_and_n
     await job.work()
     assert job.cron.endswith(" * * * *")
     assert set((await node.states()).values()) == {"expired"}
+
+
+async def test_what_is_held_in_front_neither_hides_what_is_due_behind_it_nor_keeps_the_sweep_going(
+    node: Node, clock: Clock
+) -> None:
+    await many(node, 30)
+    await hold(node.database)
+    later = a_detection("evt_later", captured_at=START, retain_until=START + timedelta(hours=1))
+    await node.database.transaction(lambda connection: put(connection, later))
+    clock.goes_on(days=1)
+    run = await swept(node, clock, batches=Batches(size=10, most=2))
+    assert (run.counts["erased"], run.counts["held"], run.findings.get("more is due")) == (1, 30, None)
+    async with asyncio.timeout(30):
+        await sweep_all(upkeep_at(node, clock), default=DEFAULT)
+
+
+@pytest.mark.parametrize("refuge", ["orphans/", "scrub/", "foreign/", "holds/holds/", f"orphans/{'ab' * 32}/"])
+async def test_what_was_set_aside_of_an_image_goes_when_the_image_is_forgotten_and_not_before(
+    node: Node, clock: Clock, refuge: str
+) -> None:
+    batch = await captured(node, clock)
+    aside, foreign = f"quarantine/{refuge}{key_of(batch)}", "quarantine/orphans/full/2025/03/01/nobody_full.jpg"
+    for key in (aside, foreign):
+        await node.objects.create(key, NewObject(data=b"set aside", content_type="image/jpeg", metadata={}))
+    assert (await swept(node, clock)).counts["quarantine removed"] == 0
+    clock.goes_on(days=31)
+    assert (await swept(node, clock)).counts["quarantine removed"] == 1
+    assert await node.keys() == [foreign]

@@ -199,7 +199,7 @@ GUARDS: Final = (
         name="small-bodies",
         protects="a body that is read into memory is small, whatever it declares",
         file="src/platevault/web/middleware.py",
-        old="if total > SMALL_BODY_BYTES_MAX:",
+        old="if total > at_most:",
         new="if False:",
         tests=("web/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
     ),

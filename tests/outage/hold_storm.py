@@ -152,7 +152,7 @@ async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) 
             pass
         found = await holds.hold_now(upkeep.database, hold_id)
         assert found is not None
-        storm.seen.update({"held": found.counted.held, "gone": found.counted.gone, "too late": found.counted.copying})
+        storm.seen.update({"held": found.images.held, "gone": found.images.gone, "too late": found.images.copying})
         storm.seen["holds confirmed"] += found.is_held
         async with upkeep.database.reading() as connection:
             images = await holds.images_of_hold(connection, hold_id=hold_id, after=("", ""), state="held", most=1000)

@@ -157,7 +157,7 @@ async def test_what_is_confirmed_too_late_is_gone(vault: Vault, admin: httpx.Asy
     assert await left(admin) == ["evt_1", "evt_2", "evt_3"]
 
 
-@pytest.mark.parametrize("name", [str(uuid.uuid4()), "x"])
+@pytest.mark.parametrize("name", ["00000000-0000-4000-8000-00000000000f", "x"])
 async def test_a_deletion_that_nobody_asked_for_is_not_there(admin: httpx.AsyncClient, name: str) -> None:
     expected = 404 if "-" in name else 422
     assert (await admin.get(f"/v1/deletions/{name}")).status_code == expected
@@ -168,8 +168,8 @@ async def test_holds_that_keep_a_detection_are_named(admin: httpx.AsyncClient, v
     hold_id = uuid.uuid4()
     async with vault.database.reading() as connection:
         for statement in (
-            'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query) VALUES'
-            f" ('{hold_id}', now(), 'viewer', 'J. Doe', 'police', '2025-1', 'theft', '2026-01-01', '{{}}');"
+            'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query, placed_all_at)'
+            f" VALUES ('{hold_id}', now(), 'viewer', 'J. Doe', 'police', '2025-1', 'theft', '2026-01-01', '{{}}', now());"
             f" INSERT INTO hold_detections (hold_id, detection_id) VALUES ('{hold_id}', 'evt_1')"
         ).split(";"):
             await connection.exec_driver_sql(statement)

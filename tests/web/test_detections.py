@@ -56,6 +56,7 @@ async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx.Async
         "stored_at",
         "url",
         "url_expires_at",
+        "variants",
     ]
     assert full["url"].startswith(f"{IMAGE_ORIGIN}/alpr-images/full/2025/01/15/evt_1_full.jpg?")
     assert "X-Amz-Signature=" in full["url"]

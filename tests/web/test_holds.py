@@ -1,19 +1,30 @@
 """Legal holds over HTTP: placed, shown, lifted; who may, and what it says when it cannot."""
 
+import dataclasses
 import hashlib
 import uuid
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from platevault.domain.keys import generate_object_key
+from platevault.domain.retention import Retention
+from platevault.flows import place_hold as placing
+from platevault.flows.carry_out import delete_requested
+from platevault.flows.copy_held import copy_held
+from platevault.flows.sweep import sweep
+from platevault.stores import holds as hold_rows
 from platevault.stores.objects import NewObject
 from platevault.vault import Vault
 from tests.makers import NOON, DetectionRows, a_detection, an_image
-from tests.web.vaults import COLLECTOR, NOW, a_client, keep, looks
+from tests.web.vaults import COLLECTOR, NOW, RULES, a_client, keep, looks
 
+ADMIN = "admin-token-of-the-tests"
+RETENTION = Retention(keep_for=timedelta(days=30))
 ASKED: dict[str, Any] = {
     "requested_by": "J. Doe",
     "authority": "City police",
@@ -29,6 +40,13 @@ def with_bytes(detection_id: str, **more: Any) -> tuple[DetectionRows, bytes]:
     return a_detection(detection_id, images=[image], **more), data
 
 
+@pytest.fixture
+async def admin(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
+    rules = dataclasses.replace(RULES, admin_token=ADMIN)
+    async with a_client(dataclasses.replace(vault, access=rules), token=ADMIN) as client:
+        yield client
+
+
 async def have(vault: Vault, *ids: str, stored: bool = True, **more: Any) -> None:
     for one in ids:
         rows, data = with_bytes(one, **more)
@@ -36,6 +54,10 @@ async def have(vault: Vault, *ids: str, stored: bool = True, **more: Any) -> Non
         if stored:
             key = generate_object_key(one, more.get("captured_at", NOON), "full")
             assert await vault.objects.create(key, NewObject(data=data, content_type="image/jpeg", metadata={}))
+
+
+def images(**more: int) -> dict[str, int]:
+    return {"copying": 0, "held": 0, "gone": 0, "released": 0} | more
 
 
 async def place(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
@@ -53,8 +75,8 @@ async def test_a_hold_that_is_done_is_201_and_its_image_is_shown_from_its_copy(
     hold = answer.json()
     assert (hold["status"], hold["detections"], hold["images"]) == (
         "held",
-        1,
-        {"copying": 0, "held": 1, "gone": 0},
+        {"active": 1, "gone": 0, "released": 0},
+        images(held=1),
     )
     assert {name: hold[name] for name in ASKED} == ASKED
     assert hold["placed_by"] == "viewer"
@@ -71,7 +93,7 @@ async def test_a_hold_that_is_not_done_is_202_and_names_what_is_missing(
     await have(vault, "evt_1", stored=False)
     answer = await place(viewer, filter={"camera_id": "north"})
     assert answer.status_code == 202
-    assert answer.json()["images"] == {"copying": 1, "held": 0, "gone": 0}
+    assert (answer.json()["status"], answer.json()["images"]) == ("copying", images(copying=1))
     location = answer.headers["Location"]
     assert (await viewer.get(location)).json()["filter"] == {"camera_id": "north"}
     (image,) = (await viewer.get(f"{location}/images?state=copying")).json()["items"]
@@ -80,7 +102,7 @@ async def test_a_hold_that_is_not_done_is_202_and_names_what_is_missing(
 
 
 async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx.AsyncClient) -> None:
-    await keep(vault, a_detection("evt_0", images=[an_image("full", state="expired")]))
+    await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW, images=[an_image("full", state="expired")]))
     await have(vault, "evt_1")
     hold_id = str(uuid.uuid4())
     answer = await place(viewer, detection_ids=["evt_0"], hold_id=hold_id)
@@ -91,7 +113,74 @@ async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx.AsyncCl
     (image,) = (await viewer.get(f"/v1/holds/{hold_id}/images")).json()["items"]
     assert (image["state"], image["image_state"]) == ("gone", "expired")
     both = await place(viewer, detection_ids=["evt_0", "evt_1"])
-    assert (both.status_code, both.json()["images"]) == (201, {"copying": 0, "held": 1, "gone": 1})
+    assert (both.status_code, both.json()["images"]) == (201, images(held=1, gone=1))
+    assert both.json()["detections"] == {"active": 1, "gone": 1, "released": 0}
+
+
+async def test_tombstones_without_images_are_gone_too(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW), a_detection("evt_1"))
+    assert (await place(viewer, detection_ids=["evt_0"])).status_code == 410
+    answer = await place(viewer, detection_ids=["evt_0", "evt_1"])
+    assert (answer.status_code, answer.json()["status"]) == (201, "held")
+    assert answer.json()["detections"] == {"active": 1, "gone": 1, "released": 0}
+
+
+async def test_while_a_hold_takes_up_its_detections_nothing_is_erased(
+    vault: Vault, viewer: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(placing, "WITHIN_SECONDS", 0.0)
+    ids = [f"evt_{number}" for number in range(5)]
+    await have(vault, *ids, retain_until=NOW - timedelta(days=1))
+    await have(vault, "evt_9", retain_until=NOW - timedelta(days=1), camera_id="south")
+    asked = await admin.post("/v1/deletions", json={"filter": {"from": "2020-01-01T00:00:00Z"}})
+    confirm = f"{asked.headers['location']}/confirm"
+    answer = await place(viewer, filter={"camera_id": "north"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "placing")
+    assert answer.json()["detections"] == {"active": 2, "gone": 0, "released": 0}
+    location, hold_id = answer.headers["Location"], answer.json()["hold_id"]
+    for refused in (
+        await admin.delete("/v1/detections/evt_0"),
+        await admin.delete("/v1/detections/evt_9"),
+        await admin.post(confirm),
+    ):
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+        assert refused.json()["type"] == "urn:platevault:problem:holds-being-placed"
+        assert refused.json()["hold_ids"] == [hold_id]
+    run = await sweep(vault.upkeep, default=RETENTION, act=True)
+    assert (run.outcome, run.counts["erased"]) == ("stopped", 0)
+    assert hold_id in str(run.findings["reason"])
+    assert (await admin.get(asked.headers["location"])).json()["state"] == "asked"
+    assert (await viewer.get(location)).json()["status"] == "placing"
+
+    await copy_held(vault.upkeep)
+    done = (await viewer.get(location)).json()
+    assert (done["status"], done["detections"]["active"], done["images"]) == ("held", 5, images(held=5))
+    assert {(await admin.delete(f"/v1/detections/{one}")).status_code for one in ids} == {409}
+    run = await sweep(vault.upkeep, default=RETENTION, act=True)
+    assert (run.outcome, run.counts["erased"], run.counts["held"]) == ("done", 1, 5)
+
+
+async def test_a_deletion_that_a_hold_comes_upon_goes_on_once_that_has_all(
+    vault: Vault, viewer: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 2)
+    monkeypatch.setattr(placing, "WITHIN_SECONDS", 0.0)
+    await have(vault, *(f"evt_{number}" for number in range(5)))
+    await have(vault, "evt_9", camera_id="south")
+    asked = await admin.post("/v1/deletions", json={"filter": {"from": "2020-01-01T00:00:00Z"}})
+    async with vault.database.reading() as connection:
+        await connection.execute(text("UPDATE deletions SET confirmed_at = now(), confirmed_by = 'admin'"))
+        await connection.commit()
+    location = (await place(viewer, filter={"camera_id": "north"})).headers["Location"]
+    run = await delete_requested(vault.upkeep)
+    assert run is not None
+    assert run.outcome == "stopped"
+    await copy_held(vault.upkeep)
+    assert (await viewer.get(location)).json()["detections"]["active"] == 5
+    await delete_requested(vault.upkeep)
+    done = (await admin.get(asked.headers["location"])).json()
+    assert (done["state"], done["deleted"], done["skipped"]) == ("done", 1, 5)
 
 
 async def test_holds_are_listed_newest_first_page_by_page(vault: Vault, viewer: httpx.AsyncClient) -> None:
@@ -137,10 +226,38 @@ async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, 
     assert (await viewer.post(f"/v1/holds/{uuid.uuid4()}/lift", json={"reason": "x"})).status_code == 404
 
 
+async def test_a_lifted_hold_keeps_nothing_any_more_and_does_not_come_back(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await have(vault, "evt_1", "evt_2")
+    await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW, images=[an_image("full", state="expired")]))
+    hold_id = str(uuid.uuid4())
+    named = {"detection_ids": ["evt_0", "evt_1", "evt_2"], "hold_id": hold_id}
+    assert (await place(viewer, **named)).status_code == 201
+    lifted = (await viewer.post(f"/v1/holds/{hold_id}/lift", json={"reason": "case closed"})).json()
+    assert lifted["detections"] == {"active": 0, "gone": 1, "released": 2}
+    assert lifted["images"] == images(gone=1, released=2)
+    assert (await viewer.get(f"/v1/holds/{hold_id}")).json() == lifted
+    again = await place(viewer, **named)
+    assert (again.status_code, again.json()["type"]) == (409, "urn:platevault:problem:hold-lifted")
+
+
+async def test_ten_thousand_detections_of_the_longest_ids_fit_into_one_request(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    ids = [f"{number:05d}".ljust(128, "x") for number in range(10_000)]
+    answer = await place(viewer, detection_ids=ids)
+    assert answer.status_code == 422
+    assert "there is no detection" in answer.json()["detail"]
+    assert (await place(viewer, detection_ids=ids, reason="x" * 2_000_000)).status_code == 413
+
+
 WRONG: dict[str, dict[str, Any]] = {
     "neither": {},
     "both": {"detection_ids": ["evt_1"], "filter": {"camera_id": "north"}},
     "an empty filter": {"filter": {}},
+    "a filter without a condition": {"filter": {"data": []}},
+    "a filter of null": {"filter": {"plate": None, "similar": True}},
     "a page": {"filter": {"camera_id": "north", "limit": 5}},
     "an unknown field": {"filter": {"camera": "north"}},
     "nothing found": {"filter": {"camera_id": "nowhere"}},
@@ -148,6 +265,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "an id that cannot be one": {"detection_ids": ["../evt_1"]},
     "an id that nobody has": {"detection_ids": ["evt_1", "evt_9"]},
     "a review that is past": {"detection_ids": ["evt_1"], "review_on": str((NOW - timedelta(days=3)).date())},
+    "a review that is a number": {"detection_ids": ["evt_1"], "review_on": 1893456000},
+    "a review that is a number as text": {"detection_ids": ["evt_1"], "review_on": "1893456000"},
+    "a review at a time": {"detection_ids": ["evt_1"], "review_on": "2030-01-01T00:00:00"},
     "no case": {"detection_ids": ["evt_1"], "case": "  "},
     "a line break": {"detection_ids": ["evt_1"], "reason": "a\nb"},
     "a long case": {"detection_ids": ["evt_1"], "case": "x" * 101},

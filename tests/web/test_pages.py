@@ -16,7 +16,13 @@ NASTY = "\"><script>alert('x')</script>"
 
 
 def cards(page: str) -> list[str]:
-    return re.findall(r'<a class="scene" href="/detections/([^"]+)"', page)
+    return re.findall(r'<a class="scene shot" href="/detections/([^"]+)"', page)
+
+
+async def searched(client: httpx.AsyncClient, form: dict[str, str]) -> httpx.Response:
+    """The results of what the form asks, to which its answer leads."""
+    answer = await client.post("/search", data=form)
+    return await client.get(answer.headers["location"])
 
 
 async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vault, viewer: httpx.AsyncClient) -> None:
@@ -33,15 +39,17 @@ async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vaul
     answer = await viewer.get("/")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     assert cards(answer.text) == ["new", "old"]
-    for told in ("NEW 1", "OLD 1", "97 %", "2025-01-15", "12:00:00", "north", "gate-1", "no full image"):
+    for told in ("NEW 1", "OLD 1", "97 %", "2025-01-15", "12:00:00", "north", "gate-1", "no image"):
         assert told in answer.text
-    urls = [html.unescape(url) for url in re.findall(r'<img src="(https:[^"]+)"', answer.text)]
-    assert [url.partition("?")[0] for url in urls] == [
-        f"{IMAGE_ORIGIN}/alpr-images/full/2025/01/15/new_full.jpg",
+    listed = answer.text.partition("<template")[0]
+    urls = [html.unescape(url).partition("?") for url in re.findall(r'<img src="([^"]+)" data-again', listed)]
+    assert [url for url, _, _ in urls] == [
+        "/v1/detections/new/images/full/derived",
         f"{IMAGE_ORIGIN}/alpr-images/crop/2025/01/15/new_crop.jpg",
     ]
+    assert urls[0][2] == "variant=thumb", "it is made when it is asked for first"
     assert 'width="1280" height="720"' in answer.text
-    assert answer.text.count('loading="lazy"') == 2
+    assert listed.count('loading="lazy" decoding="async"') == 2
     (look,) = await looks(vault)
     assert (look["route"], look["detection_ids"]) == ("/", ["new", "old"])
 
@@ -50,55 +58,184 @@ async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vaul
 async def test_each_state_is_told(vault: Vault, viewer: httpx.AsyncClient, state: ImageState) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state=state)]))
     words = {
-        ImageState.STORED: f'<img src="{IMAGE_ORIGIN}/',
+        ImageState.STORED: '<img src="/v1/detections/evt_1/images/full/derived',
         ImageState.PENDING: '<img src="/v1/detections/evt_1/images/full"',
     }
-    assert words.get(state, f"full image {state}") in (await viewer.get("/")).text
+    assert words.get(state, f"<span>image {state}</span>") in (await viewer.get("/")).text
     detail = (await viewer.get("/detections/evt_1")).text
+    assert words.get(state, f"<span>image {state}</span>").removesuffix("/derived") in detail or state == "stored"
+    assert ('href="/detections/evt_1/images/full/save"' in detail) == (state in {"stored", "pending"})
     assert f'<span class="badge {state}">{state}</span>' in detail
+
+
+async def test_a_thumbnail_that_is_there_is_shown_without_asking_the_service(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    (name,) = vault.bench.variants.names
+    made = {"key": "derived/thumb.jpg", "width": 320, "height": 180, "made_at": NOON.isoformat()}
+    await keep(vault, a_detection("evt_1", images=[an_image("full", width=1280, height=720, variants={name: made})]))
+    listed = (await viewer.get("/")).text.partition("<template")[0]
+    (src,) = re.findall(r'<img src="([^"]+)" data-again', listed)
+    assert src.startswith(f"{IMAGE_ORIGIN}/alpr-images/derived/thumb.jpg?")
+    assert 'width="320" height="180"' in listed
+    assert 'data-again="/v1/detections/evt_1/images/full?check=true"' in listed
+
+
+async def test_a_crop_that_no_collector_sent_is_cut_out_of_the_scene(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40}
+    await keep(vault, a_detection("evt_1", box=box, images=[an_image("full")]))
+    for path in ("/", "/detections/evt_1"):
+        assert '<img src="/v1/detections/evt_1/images/crop/derived?variant=thumb"' in (await viewer.get(path)).text
 
 
 async def test_the_form_finds_by_plate_camera_and_time(vault: Vault, viewer: httpx.AsyncClient) -> None:
     await keep(
         vault,
-        a_detection("a", plate="AB 1"),
-        a_detection("b", plate="AB 2", camera_id="south", captured_at=NOON + timedelta(hours=2)),
+        a_detection("a", plate="AB 1", confidence=0.5),
+        a_detection("b", plate="AB 2", camera_id="south", captured_at=NOON + timedelta(hours=2), confidence=0.9),
     )
     for form, found in (
         ({"plate": "ab*"}, ["b", "a"]),
         ({"plate": " ab1 ", "camera_id": ""}, ["a"]),
+        ({"plate": "A8I", "similar": "true"}, ["a"]),
+        ({"plate": "A8I"}, []),
         ({"camera_id": "south"}, ["b"]),
+        ({"collector_id": "gate-2"}, []),
+        ({"min_confidence": "60"}, ["b"]),
         ({"from": "2025-01-15T13:00"}, ["b"]),
         ({"to": "2025-01-15T14:00"}, ["a"]),
         ({"plate": "ZZ"}, []),
     ):
-        answer = await viewer.post("/", data=form)
-        assert (answer.status_code, cards(answer.text)) == (200, found)
+        answer = await searched(viewer, form)
+        assert (answer.status_code, cards(answer.text)) == (200, found), form
     assert "Nothing was found" in answer.text
     assert 'name="plate" value="ZZ"' in answer.text
 
 
+async def test_the_last_hours_are_one_press_away(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    """The tests' clock stands an hour after noon."""
+    await keep(
+        vault,
+        a_detection("new", captured_at=NOON + timedelta(minutes=30)),
+        a_detection("old", captured_at=NOON - timedelta(hours=3)),
+    )
+    assert cards((await searched(viewer, {"within": "1h"})).text) == ["new"]
+    answer = await searched(viewer, {"within": "24h", "to": "2025-01-01T00:00"})
+    assert cards(answer.text) == ["new", "old"]
+    assert 'name="from" value="2025-01-14T13:00"' in answer.text
+
+
+async def test_no_plate_stands_in_a_url_and_every_search_of_a_browser_is_there_again(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await keep(vault, a_detection("a", plate="AB 1"), a_detection("b", plate="CD 2"))
+    places = []
+    for plate in ("ab1", "cd2"):
+        answer = await viewer.post("/search", data={"plate": plate})
+        assert answer.status_code == 303
+        (cookie,) = answer.headers.get_list("set-cookie")
+        for attribute in ("HttpOnly", "SameSite=lax", "Path=/search"):
+            assert attribute in cookie
+        assert "Max-Age" not in cookie, "it ends with the browser's session"
+        places.append(answer.headers["location"])
+        assert re.fullmatch("/search/[0-9a-f]{12}", places[-1])
+    assert [cards((await viewer.get(place)).text) for place in places] == [["a"], ["b"]]
+    assert [look["filters"]["plate"] for look in await looks(vault)] == ["ab1", "cd2"]
+    assert (await viewer.post("/search", data={"plate": " "})).headers["location"] == "/"
+
+
+async def test_old_searches_make_room_before_the_cookie_is_too_large(viewer: httpx.AsyncClient) -> None:
+    places = [
+        (await viewer.post("/search", data={"camera_id": f"{number} " + "c" * 120})).headers["location"]
+        for number in range(30)
+    ]
+    assert len(viewer.cookies["platevault_searches"]) <= 3800
+    assert (await viewer.get(places[-1])).status_code == 200
+    forgotten = await viewer.get(places[0])
+    assert (forgotten.status_code, "not kept in this browser" in forgotten.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "cookie", ["x", "bnVsbA==", "W10=", "eyIwMDAwMDAwMDAwMDAiOiAxfQ==", "eyIwMDAwMDAwMDAwMDAiOnsicGxhdGUiOjF9fQ=="]
+)
+async def test_a_cookie_of_searches_that_is_not_ours_is_no_harm(viewer: httpx.AsyncClient, cookie: str) -> None:
+    viewer.cookies.set("platevault_searches", cookie)
+    assert (await viewer.get("/search/000000000000")).status_code in {200, 404}
+
+
 async def test_a_wrong_form_says_so_and_stays_filled(vault: Vault, viewer: httpx.AsyncClient) -> None:
-    answer = await viewer.post("/", data={"plate": "A" * 33, "camera_id": "north", "from": "x"})
-    assert answer.status_code == 422
-    assert "from: must be RFC 3339" in answer.text
-    assert 'value="north"' in answer.text
+    for form, told in (
+        ({"plate": "A" * 33}, "plate: must be at most 32"),
+        ({"from": "x"}, "from: must be RFC 3339"),
+        ({"min_confidence": "much"}, "min_confidence: must be a number"),
+    ):
+        answer = await viewer.post("/search", data=form | {"camera_id": "north"})
+        assert (answer.status_code, told in answer.text) == (422, True)
+        assert 'role="alert"' in answer.text
+        assert 'value="north"' in answer.text
     assert await looks(vault) == []
 
 
 async def test_older_leads_on_with_and_without_filters(vault: Vault, viewer: httpx.AsyncClient) -> None:
-    await keep(vault, *(a_detection(f"d{n:02}", captured_at=NOON + timedelta(seconds=n)) for n in range(30)))
-    expected = [f"d{n:02}" for n in reversed(range(30))]
-    first = (await viewer.get("/")).text
-    (href,) = re.findall(r'<a class="button" href="(/\?cursor=[^"]+)">Older', first)
-    second = (await viewer.get(html.unescape(href))).text
-    assert cards(first) + cards(second) == expected
-    assert "Older</" not in second
-    found = (await viewer.post("/", data={"plate": "ab*"})).text
-    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', found))
-    assert set(hidden) == {"plate", "cursor"}
-    rest = (await viewer.post("/", data=hidden)).text
-    assert cards(found) + cards(rest) == expected
+    await keep(vault, *(a_detection(f"d{n:02}", captured_at=NOON + timedelta(seconds=n)) for n in range(60)))
+    expected = [f"d{n:02}" for n in reversed(range(60))]
+    for page in ((await viewer.get("/")).text, (await searched(viewer, {"plate": "ab*"})).text):
+        (href,) = re.findall(r'<a class="button" rel="next" href="([^"]+)">Older', page)
+        second = (await viewer.get(html.unescape(href))).text
+        assert cards(page) + cards(second) == expected
+        assert "Older</" not in second
+        assert len(cards(page)) == 50
+    assert 'name="plate" value="ab*"' in second
+
+
+async def test_somebody_likes_a_table_of_200_in_the_dark(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(
+        vault,
+        *(
+            a_detection(f"d{n:03}", captured_at=NOON + timedelta(seconds=n), images=[an_image("full")])
+            for n in range(201)
+        ),
+    )
+    for chosen in (
+        {"view": "table"},
+        {"rows": "200"},
+        {"theme": "dark"},
+        {"theme": "<script>", "view": "x", "rows": "201"},
+    ):
+        answer = await viewer.post("/preferences", data=chosen | {"next": "/?cursor=x"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?cursor=x")
+    assert viewer.cookies["platevault_preferences"] == "dark.table.200"
+    page = (await viewer.get("/")).text
+    assert 'data-theme="dark"' in page
+    assert '<tbody id="cards">' in page
+    assert len(cards(page)) == 200
+    assert len(await looks(vault)) == 1, "one list, and no image was asked for"
+
+
+async def test_preferences_lead_nowhere_else_and_come_from_here(viewer: httpx.AsyncClient) -> None:
+    answer = await viewer.post("/preferences", data={"theme": "dark", "next": "//elsewhere.example/"})
+    assert answer.headers["location"] == "/"
+    refused = await viewer.post("/preferences", data={"theme": "dark"}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert refused.status_code == 403
+
+
+async def test_an_image_is_saved_as_a_file(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_1", images=[an_image("full"), an_image("crop", state="expired")]))
+    answer = await viewer.get("/detections/evt_1/images/full/save")
+    assert answer.status_code == 303
+    assert "attachment" in answer.headers["location"]
+    (look,) = await looks(vault)
+    assert (look["route"], look["detection_ids"]) == ("/detections/{detection_id}/images/{kind}/save", ["evt_1"])
+    assert (await viewer.get("/detections/evt_1/images/crop/save")).status_code == 410
+    assert (await viewer.get("/detections/nothing/images/full/save")).status_code == 404
+
+
+async def test_nothing_in_a_page_needs_what_its_policy_forbids(vault: Vault, viewer: httpx.AsyncClient) -> None:
+    await keep(vault, a_detection("evt_1", images=[an_image("full")]))
+    for path in ("/", "/detections/evt_1", "/login", "/docs", "/detections/nothing"):
+        answer = await viewer.get(path, headers={"Accept": "text/html"})
+        assert "unsafe-inline" not in answer.headers["content-security-policy"]
+        assert not re.search(r"<style|\sstyle=|<script(?! src=)|\son[a-z]+=", answer.text), path
 
 
 async def test_a_url_that_was_tampered_with_is_told(viewer: httpx.AsyncClient) -> None:
@@ -175,8 +312,9 @@ async def test_what_cameras_send_stays_text(vault: Vault, viewer: httpx.AsyncCli
     for answer in (
         await viewer.get("/"),
         await viewer.get("/detections/evt_1"),
-        await viewer.post("/", data={"camera_id": NASTY}),
-        await viewer.post("/", data={"plate": NASTY, "from": NASTY}),
+        await searched(viewer, {"camera_id": NASTY}),
+        await viewer.post("/search", data={"plate": NASTY, "from": NASTY}),
+        await viewer.post("/preferences", data={"next": f"/{NASTY}", "theme": NASTY}),
         await viewer.get("/login", params={"next": f"/{NASTY}"}),
         await viewer.get(f"/{NASTY}", headers={"Accept": "text/html"}),
     ):

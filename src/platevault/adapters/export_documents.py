@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +24,8 @@ _FIELDS: Final = (
 _VEHICLE: Final = ("type", "make", "model", "color", "year")
 # A spreadsheet takes a cell that begins so for a formula, and runs it (OWASP: CSV injection); full-width forms too.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Spreadsheets of many countries split at semicolons, whatever the quotes: what would begin a cell there is disarmed too.
+_CELL_OF_OTHERS: Final = re.compile(r"([;|\t] *)(?=[=+\-@＝＋－＠])")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -150,6 +153,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
+    text = _CELL_OF_OTHERS.sub(r"\1'", text)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from platevault.cli import backup, bucket, retention, spool, upkeep
+from platevault.cli import backup, bucket, retention, spool, upkeep, variants
 
 app = typer.Typer()
 app.command("reconcile")(upkeep.reconcile)
@@ -14,3 +14,4 @@ app.command("sweep")(upkeep.sweep)
 app.add_typer(retention.app, name="retention")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(spool.app, name="spool")
+app.add_typer(variants.app, name="variants")

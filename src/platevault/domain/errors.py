@@ -7,7 +7,7 @@ VaultError
 │   ├── IdentifierReused    the same batch id with other content ── CommittedOtherwise
 │   ├── NotSignedIn, Forbidden ── PurposeMissing
 │   ├── OnHold              a legal hold keeps it
-│   ├── HoldIdReused        the same hold id for something else
+│   ├── HoldIdReused        the same hold id for something else ── HoldLifted (for the same, after its lift)
 │   ├── AllGone             nothing is left of what a hold names
 │   ├── DeletionExpired     it was not confirmed in time
 │   ├── DirectUploadOff     there is no identity to sign uploads with
@@ -17,7 +17,8 @@ VaultError
 ├── Unavailable             nobody's fault but time's: try again after `retry_after`
 │   ├── Busy, SpoolFull, DatabaseUnavailable
 │   ├── StoreUnavailable    ── StoreMisconfigured, StoreBusy, ObjectRefused (this one object)
-│   └── HeldElsewhere       the bytes wait on another node
+│   ├── HeldElsewhere       the bytes wait on another node
+│   └── HoldsBeingPlaced    nothing is erased while a hold takes up its detections
 ├── Stopped                 a job ends before its end, for a reason that its operator should read
 ├── SettingsInvalid         the operator's: names the variable and the fix
 └── Corrupted               bytes are not what their digest says
@@ -76,8 +77,12 @@ class HoldIdReused(Refusal):
     """The hold id was used before for something else."""
 
 
+class HoldLifted(HoldIdReused):
+    """The hold of that id was lifted: it does not come back."""
+
+
 class AllGone(Refusal):
-    """Every image that a hold names had expired or was deleted before it was placed."""
+    """Everything that a hold names had expired or was deleted before it was placed."""
 
 
 class DeletionExpired(Refusal):
@@ -154,6 +159,14 @@ class ObjectRefused(StoreUnavailable):
 
 class HeldElsewhere(Unavailable):
     """The bytes wait in the spool of another node."""
+
+
+class HoldsBeingPlaced(Unavailable):
+    """Nothing is erased while legal holds take up their detections; `hold_ids` names some of them."""
+
+    def __init__(self, reason: str, *, hold_ids: tuple[str, ...] = (), retry_after: int = 5) -> None:
+        super().__init__(reason, retry_after=retry_after)
+        self.hold_ids = hold_ids
 
 
 class Stopped(VaultError):

@@ -10,7 +10,8 @@ EXIF_IFD: Final = 0x8769
 GPS_IFD: Final = 0x8825
 
 _TAKEN, _TAKEN_OFFSET, _TAKEN_FRACTION = 0x9003, 0x9011, 0x9291
-_OFFSET: Final = re.compile(r"[+-]\d{2}:\d{2}")
+_MOMENT: Final = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)", re.ASCII)
+_OFFSET: Final = re.compile(r"[+-]\d\d:\d\d", re.ASCII)
 _TEXT_MAX: Final = 64
 # EXIF 2.32, tables 4 to 8. No serial numbers, no owner: they tell one device or person from others.
 _SHOWN: Final[Mapping[int, str]] = {
@@ -34,9 +35,12 @@ def orientation(tags: Mapping[int, Any]) -> int:
 
 def taken_at(tags: Mapping[int, Any]) -> datetime | None:
     """DateTimeOriginal of the Exif IFD, in UTC (without an offset it is taken for UTC); None when it does not say."""
-    offset = _text(tags.get(_TAKEN_OFFSET, ""))
+    written, offset = _MOMENT.fullmatch(_text(tags.get(_TAKEN, ""))), _text(tags.get(_TAKEN_OFFSET, ""))
+    if written is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in written.groups())
     try:
-        moment = datetime.strptime(_text(tags.get(_TAKEN, "")), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
         if _OFFSET.fullmatch(offset):
             moment = datetime.fromisoformat(f"{moment:%Y-%m-%dT%H:%M:%S}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):

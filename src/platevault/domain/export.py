@@ -90,7 +90,9 @@ class ExportTally:
 
 def described(detection: FoundDetection, fetched: Iterable[Fetched]) -> dict[str, Any]:
     """The detection as a manifest tells it: all that its row says, and for each image what the archive has of it."""
-    told = {name: getattr(detection, name) for name in detection.__struct_fields__ if name != "images"}
+    told = {
+        name: getattr(detection, name) for name in detection.__struct_fields__ if name not in ("images", "derivable")
+    }
     return told | {"images": {one.row.kind: _image(detection, one) for one in fetched}}
 
 

@@ -7,8 +7,22 @@ import msgspec
 from platevault.domain.images import ImageState
 
 
+class FoundPicture(msgspec.Struct, kw_only=True):
+    """A derived picture. What its row tells beyond its size is taken out, and `url` filled in, by whoever answers."""
+
+    width: int | None = None
+    height: int | None = None
+    url: str | None = None
+    key: str | msgspec.UnsetType | None = msgspec.UNSET
+    made_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class FoundImage(msgspec.Struct, kw_only=True):
-    """One image of one detection. `url` is filled in by whoever answers; `reason` is there for `rejected` only."""
+    """One image of one detection. `url` is filled in by whoever answers; `reason` is there for `rejected` only.
+
+    `variants` are all derived pictures by their names as they come from the row; whoever answers leaves the named ones that can be
+    shown, by the names of their variants.
+    """
 
     state: ImageState
     key: str | None = None
@@ -21,6 +35,15 @@ class FoundImage(msgspec.Struct, kw_only=True):
     url: str | None = None
     url_expires_at: datetime | None = None
     reason: str | msgspec.UnsetType | None = msgspec.UNSET
+    variants: dict[str, FoundPicture] | None = None
+
+
+class DerivableImage(msgspec.Struct, kw_only=True):
+    """An image that no collector sent and that is made from the one of kind `made_from`, under `url`."""
+
+    made_from: str = msgspec.field(name="from")
+    url: str
+    variants: dict[str, FoundPicture] = msgspec.field(default_factory=dict)
 
 
 class FoundDetection(msgspec.Struct, kw_only=True):
@@ -46,6 +69,7 @@ class FoundDetection(msgspec.Struct, kw_only=True):
     clock_suspect: bool
     erased_at: datetime | None
     images: dict[str, FoundImage]
+    derivable: dict[str, DerivableImage] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Page(msgspec.Struct, kw_only=True):

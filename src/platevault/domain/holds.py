@@ -84,9 +84,8 @@ def _filter(fields: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
     for name in given.keys() & _PAGE_FIELDS:
         raise InvalidRequest(f"filter.{name}: a hold takes all that the filter finds")
-    filters_of(given)
-    if not given:
-        raise InvalidRequest("filter: needs a condition")
+    if filters_of(given) == Filters():
+        raise InvalidRequest("filter: must say which detections; everything is not held")
     return given
 
 
@@ -106,22 +105,31 @@ def original_key(key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """How many detections a hold names, and its images by state.
+class CountedDetections:
+    """The detections that a hold names so far: it keeps them, they were erased before it came to them, or it has let them go."""
+
+    active: int
+    gone: int
+    released: int
+
+    @property
+    def all_gone(self) -> bool:
+        return self.gone > 0 and not (self.active or self.released)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedImages:
+    """The images of a hold: those that it keeps are `copying` or `held`, the others were `gone` before it, or it has let them go.
 
     Of those that are `copying`, `waiting` have their bytes in a spool, and `hopeful` are copied soon as far as anybody knows.
     """
 
-    detections: int
     copying: int
     held: int
     gone: int
+    released: int
     hopeful: int
     waiting: int
-
-    @property
-    def all_gone(self) -> bool:
-        return self.gone > 0 and not (self.copying or self.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,21 +161,29 @@ class HoldNow:
     """A hold and what it has come to."""
 
     hold: Hold
-    counted: Counted
+    detections: CountedDetections
+    images: CountedImages
 
     @property
     def is_held(self) -> bool:
         """True when every image that there still is has its verified copy."""
-        return self.hold.is_placed and self.counted.copying == 0
+        return self.hold.is_placed and self.images.copying == 0
+
+    @property
+    def all_gone(self) -> bool:
+        """True when everything that it names was erased before it came to it."""
+        return self.hold.is_placed and self.detections.all_gone
 
     @property
     def status(self) -> str:
-        """`lifted`, `gone` (nothing of it was left), `copying` or `held`."""
+        """`lifted`, `placing` (detections are still being taken up), `gone` (nothing of it was left), `copying` or `held`."""
         if self.hold.lifted_at is not None:
             return "lifted"
-        if not self.is_held:
-            return "copying"
-        return "gone" if self.counted.all_gone else "held"
+        if not self.hold.is_placed:
+            return "placing"
+        if self.all_gone:
+            return "gone"
+        return "held" if self.is_held else "copying"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

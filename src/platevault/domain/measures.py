@@ -65,6 +65,7 @@ MEASURES: Final = (
     _counter("requests_total", "Requests answered; status 0 where the client went first", "route", "method", "status"),
     _spread("request_seconds", "From the head of a request to the end of its answer", _SECONDS, "route"),
     _gauge("connections", "Open connections"),
+    _gauge("followers", "Clients that follow GET /v1/stream"),
     _counter("connections_refused_total", "Connections refused because the cap was reached"),
     # Batches
     _counter("batches_total", "Batches by outcome: accepted, replayed, or why they were refused", "outcome"),
@@ -87,6 +88,9 @@ MEASURES: Final = (
     _gauge("upload_limit", "Uploads that may run at once, over all processes"),
     _gauge("uploads_in_flight", "Uploads under way"),
     _found("object_store_up", "1 when the object store answered this process a moment ago"),
+    # Derived pictures
+    _counter("renders_total", "Derived pictures rendered: made, or the kind of failure", "outcome"),
+    _spread("render_seconds", "From the original's bytes to the picture's, of those made", _SECONDS),
     # The vault, from the database
     _found("database_up", "1 when the database answered"),
     _found("images", "Images by state; pending, missing and dead are of now, others of the newest count", "state"),

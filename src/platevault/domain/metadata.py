@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,6 +15,7 @@ METADATA_MAX_BYTES = 2048
 
 _ENCODED = "="
 """Starts a value in base64: a percent-encoded value never holds this character."""
+_AS_IT_IS = re.compile(r"[A-Za-z0-9_.~:+-]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,8 @@ def decode_metadata(values: Mapping[str, str]) -> ImageMetadata | None:
 
 
 def _to_ascii(text: str) -> str:
+    if _AS_IT_IS(text):
+        return text
     # A space is encoded too: headers are trimmed, and signing folds runs of spaces.
     percent = quote(text, safe=":+")
     encoded = _ENCODED + base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

@@ -5,7 +5,7 @@ import zlib
 from typing import Final
 
 from platevault.domain.errors import ImageRefused
-from platevault.domain.images import content_type_of
+from platevault.domain.images import content_type_of, jpeg_dimensions
 
 PIXELS_MAX: Final = 50_000_000
 SCANS_MAX: Final = 64
@@ -21,18 +21,23 @@ _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2,
 _INFLATE_STEP: Final = 1 << 20
 
 
-def check_header(data: bytes) -> str:
-    """The content type that the bytes tell; raises `ImageRefused` for what no decoder should be given.
-
-    It costs microseconds, whatever the bytes are: at most `SEGMENTS_MAX` steps.
-    """
+def check_start(data: bytes) -> str:
+    """The content type that the bytes tell; raises `ImageRefused` for another one, and for too many pixels. Some microseconds."""
     content_type = content_type_of(data)
     if content_type is None:
         raise ImageRefused("not an image of a known format")
-    if content_type == "image/jpeg":
-        _end_of_jpeg(data)
+    if content_type == "image/jpeg" and (told := jpeg_dimensions(data)) is not None:
+        check_size((told.width, told.height))
     elif content_type == "image/png":
         check_size((int.from_bytes(data[16:20]), int.from_bytes(data[20:24])))
+    return content_type
+
+
+def check_header(data: bytes) -> str:
+    """`check_start`, and a JPEG's segments up to its end: at most `SEGMENTS_MAX` steps through all of its bytes."""
+    content_type = check_start(data)
+    if content_type == "image/jpeg":
+        _end_of_jpeg(data)
     return content_type
 
 
@@ -103,7 +108,7 @@ def _png_pixels(data: bytes) -> list[memoryview]:
     view, at, pieces = memoryview(data), 8, []
     while at + 8 <= len(view):
         length = int.from_bytes(view[at : at + 4])
-        if view[at + 4 : at + 8] == b"IDAT":
+        if data[at + 4 : at + 8] == b"IDAT":
             pieces.append(view[at + 8 : at + 8 + length])
         at += 12 + length
     return pieces

@@ -16,6 +16,8 @@ from platevault.domain.errors import ImageRefused, InvalidRequest, VaultError
 from platevault.domain.picture_headers import PIXELS_MAX, check_header, check_size, is_whole_png, longer_jpeg
 from platevault.domain.recipe import Facts, Fit, Format, Recipe, Rendered, shown_size
 
+Image.preinit()  # Pillow imports late, and in a renderer's child no file can be opened any more
+
 ICC_BYTES_MAX: Final = 4 << 20
 
 # By name, and no other: Pillow has decoders for many formats, and what it never sees it cannot get wrong.
@@ -187,7 +189,8 @@ def _sized(image: ImageFile.ImageFile, original: bytes, content_type: str, plan:
         min(bottom / factor, image.height),
     )
     ready = _ready(image)
-    if plan.size == (part[2] - part[0], part[3] - part[1]) and all(edge == int(edge) for edge in part):
+    across, down = part[2] - part[0], part[3] - part[1]
+    if across == plan.size[0] and down == plan.size[1] and all(float(edge).is_integer() for edge in part):
         return ready.crop((int(part[0]), int(part[1]), int(part[2]), int(part[3])))
     return ready.resize(plan.size, Image.Resampling.BICUBIC, box=part, reducing_gap=2.0)
 
@@ -195,7 +198,7 @@ def _sized(image: ImageFile.ImageFile, original: bytes, content_type: str, plan:
 def _check_whole(image: ImageFile.ImageFile, original: bytes, content_type: str, small: tuple[int, int]) -> None:
     """Raises `ImageRefused` where a decoder filled in what is missing. Only pictures that end like such ones cost a second look."""
     corner = image.getpixel((image.width - 1, image.height - 1))
-    values = set(corner) if isinstance(corner, tuple) else {corner}
+    values: set[Any] = set(corner) if isinstance(corner, tuple) else {corner}
     whole = True
     if content_type == "image/jpeg" and values.issubset(_PADDING):
         again = JpegImageFile(io.BytesIO(longer_jpeg(original)))

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.keys import COLLECTOR_ID, DETECTION_ID
-from platevault.domain.plates import PLATE_MAX, pattern, searchable
+from platevault.domain.plates import PLATE_MAX, pattern, searchable, skeleton
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
@@ -65,11 +65,15 @@ class DataCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlateFilter:
-    """A plate as it is compared: equal to `exact`, or LIKE `pattern`, which begins with the literal `prefix`."""
+    """A plate as it is compared: equal to `exact`, or LIKE `pattern`, which begins with the literal `prefix`.
+
+    `similar`: these are skeletons, and so are the plates that they are compared with.
+    """
 
     exact: str | None = None
     pattern: str | None = None
     prefix: str = ""
+    similar: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +161,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Search:
         elif name in fields:
             raise InvalidRequest(f"{name}: given more than once")
         else:
-            fields[name] = _number(name, text) if name in {"limit", "min_confidence"} else text
+            fields[name] = _query_value(name, text)
     if "data" in fields:
         raise InvalidRequest("data: write data.path=value, or use POST /v1/search")
     return parse_fields(fields | {"data": data} if data else fields)
@@ -197,6 +201,7 @@ _FIELDS: Final = (
     "camera_id",
     "collector_id",
     "plate",
+    "similar",
     "min_confidence",
     "data",
     "limit",
@@ -204,6 +209,13 @@ _FIELDS: Final = (
     "order",
     "after",
 )
+
+
+def _query_value(name: str, text: str) -> str | int | float | bool:
+    """The value of a parameter as JSON would have it; what it must be is for `parse_fields` to say."""
+    if name in {"limit", "min_confidence"}:
+        return _number(name, text)
+    return text == "true" if name == "similar" and text in {"true", "false"} else text
 
 
 def _number(name: str, text: str) -> int | float:
@@ -274,18 +286,23 @@ def _collector_id(given: Mapping[str, Any]) -> str | None:
 
 
 def _plate(given: Mapping[str, Any]) -> PlateFilter | None:
+    similar = given.get("similar", False)
+    if not isinstance(similar, bool):
+        raise InvalidRequest("similar: must be true or false")
     if "plate" not in given:
         return None
     text = _text("plate", given)
     if len(text) > PLATE_MAX or not text.isprintable():
         raise InvalidRequest(f"plate: must be at most {PLATE_MAX} printable characters")
+    compared = skeleton if similar else str
     like = pattern(_STARS.sub("*", text))
     if like is not None:
-        return PlateFilter(pattern=like, prefix=re.split("[%_]", like, maxsplit=1)[0])
-    exact = searchable(text)
+        like = compared(like)
+        return PlateFilter(pattern=like, prefix=re.split("[%_]", like, maxsplit=1)[0], similar=similar)
+    exact = compared(searchable(text))
     if not exact:
         raise InvalidRequest("plate: has neither a letter nor a digit, nor * or ?")
-    return PlateFilter(exact=exact)
+    return PlateFilter(exact=exact, similar=similar)
 
 
 def _share(name: str, given: Mapping[str, Any]) -> float | None:

@@ -19,7 +19,8 @@ SCRUB: Final = "scrub"
 SWEEP: Final = "sweep"
 GUARD_BUCKET: Final = "guard-bucket"
 GUARD_HOLDS: Final = "guard-holds"
-ORPHANS_REFUGE: Final = "quarantine/orphans/"
+QUARANTINE: Final = "quarantine/"
+ORPHANS_REFUGE: Final = f"{QUARANTINE}orphans/"
 HOLDS_PREFIX: Final = "holds/"
 
 UNMARKED_MOST: Final = 2

@@ -42,6 +42,7 @@ async def _accept(
     except BaseException:
         forget()
         raise
+    reception.tell()
     _count(recorded.receipt, meters=reception.meters)
     kept = {name: _whole(chunks) for name, chunks in (received.draft.kept or {}).items()}
     uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, reception=reception)

@@ -1,4 +1,4 @@
-"""Carry out what was confirmed: in bounded batches, each of rows first and bytes after, begun again by whoever comes next."""
+"""Carry out what was confirmed: rows first, in bounded batches, then bytes; begun again by whoever comes next."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ import structlog
 
 from platevault.domain.errors import StoreUnavailable
 from platevault.domain.upkeep import JobRun, Notes
-from platevault.flows.erase import keys_of, remove_bytes
+from platevault.flows.erase import delete_bytes, remove_bytes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.upkeep import Upkeep, keep_run
 from platevault.stores import deleting, deletions, tombstones
@@ -43,10 +43,30 @@ async def delete_requested(upkeep: Upkeep) -> JobRun | None:
 
 
 async def carry_out(deletion_id: UUID, *, upkeep: Upkeep) -> bool:
-    """True once nothing is left of it but what holds keep; False where it has to go on later: the store does not let go of bytes now.
+    """True once nothing is left of it but what holds keep; False where it has to go on later, because the store does not answer.
 
-    Raises `Stopped` while the restore marker lags. It may be cut off anywhere, and two may do it at one time.
+    Rows of all of it first: no plate waits for a store. A single object that the store will not delete is due again with every
+    sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags. It may be cut off anywhere, and two may do it.
     """
+    while True:
+        deleted = await _erase_rows(deletion_id, upkeep=upkeep)
+        if deleted is None:
+            return True
+        # Also when no row was left: a run before this one may have been cut off between its rows and its bytes.
+        removed = await remove_bytes(upkeep)
+        if removed.is_down:
+            log.warning("a deletion waits for the store", deletion=str(deletion_id), why=removed.why)
+            return False
+        if await deleting.end(upkeep.database, deletion_id, now=upkeep.now()):
+            log.info("deletion ended", deletion=str(deletion_id))
+            return True
+        # From the newest once more: a hold was lifted after its detection was passed over. But not for ever.
+        if not deleted:
+            return False
+
+
+async def _erase_rows(deletion_id: UUID, *, upkeep: Upkeep) -> int | None:
+    """How many of its detections were erased now, from the newest to the oldest; None when it had ended."""
     place: deletions.Place | None = None
     deleted = 0
     while True:
@@ -55,22 +75,11 @@ async def carry_out(deletion_id: UUID, *, upkeep: Upkeep) -> bool:
             upkeep.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=upkeep.now()
         )
         if step.ended:
-            return True
+            return None
         deleted += step.deleted
-        # Also after the last batch: one before this run may have been cut off between its rows and its bytes.
-        removed = await remove_bytes(upkeep)
-        if removed.why is not None:
-            log.warning("a deletion waits for the store", deletion=str(deletion_id), why=removed.why)
-            return False
+        if step.after is None:
+            return deleted
         place = step.after
-        if place is None:
-            if await deleting.end(upkeep.database, deletion_id, now=upkeep.now()):
-                log.info("deletion ended", deletion=str(deletion_id))
-                return True
-            # From the newest once more: a hold was lifted after its detection was passed over. But not for ever.
-            if not deleted:
-                return False
-            deleted = 0
 
 
 async def remove_bytes_of(detection_id: str, *, upkeep: Upkeep) -> None:
@@ -84,8 +93,7 @@ async def remove_bytes_of(detection_id: str, *, upkeep: Upkeep) -> None:
         return
     try:
         for image in images:
-            for key in keys_of(image):
-                await upkeep.objects.delete(key)
+            await delete_bytes(image, objects=upkeep.objects)
         await upkeep.objects.settle()
     except StoreUnavailable as error:
         log.warning("bytes of a deleted detection wait", detection=detection_id, why=str(error))

@@ -46,6 +46,7 @@ async def commit_upload(
                 if upload.state != COMMITTED:
                     raise
                 receipt = await _again(upload, manifest, direct=direct)
+        direct.reception.tell()
         await clear_uploaded(upload, direct=direct)
         return count(receipt, direct=direct)
 

@@ -33,7 +33,7 @@ async def _copy(hold_id: UUID, *, upkeep: Upkeep, lane: UploadLane, ends_at: flo
         if await copy_some(upkeep, hold_id=hold_id):
             continue
         found = await holds.hold_now(upkeep.database, hold_id)
-        if found is None or not found.counted.hopeful:
+        if found is None or not found.images.hopeful:
             return
-        if not (found.counted.waiting and await drain_once(lane=lane)):
+        if not (found.images.waiting and await drain_once(lane=lane)):
             await asyncio.sleep(LOOK_AGAIN_SECONDS)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from platevault.domain.access import Look, Scope
 from platevault.domain.deletion import CONFIRM_FOR, Deletion, ErasedDetection, parse_filter
-from platevault.domain.errors import DeletionExpired, Missing, OnHold
+from platevault.domain.errors import DeletionExpired, HoldsBeingPlaced, Missing, OnHold
 from platevault.flows.carry_out import carry_out, remove_bytes_of
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.upkeep import Upkeep
@@ -24,7 +24,10 @@ CONFIRMED_WITHIN_SECONDS: Final = 5.0
 
 
 async def delete_detection(detection_id: str, *, look: Look, upkeep: Upkeep, deletion_id: UUID) -> ErasedDetection:
-    """What became of it; what was deleted before, or has expired, is told the same way. Raises `Missing`, or `OnHold` with the holds."""
+    """What became of it; what was deleted before, or has expired, is told the same way.
+
+    Raises `Missing`, `OnHold` with the holds, or `HoldsBeingPlaced`.
+    """
     look.actor.must(Scope.DETECTIONS_DELETE)
     await refuse_while_it_lags(upkeep)
     now = upkeep.now()
@@ -55,7 +58,10 @@ async def ask_deletion(fields: Mapping[str, Any], *, look: Look, upkeep: Upkeep,
 async def confirm_deletion(
     deletion_id: UUID, *, look: Look, upkeep: Upkeep, within_seconds: float = CONFIRMED_WITHIN_SECONDS
 ) -> Deletion:
-    """The deletion, done if that takes no longer than this; a worker does the rest. Raises `Missing`, or `DeletionExpired`."""
+    """The deletion, done if that takes no longer than this; a worker does the rest, also what has to wait for a hold that comes now.
+
+    Raises `Missing`, `DeletionExpired`, or `HoldsBeingPlaced`, and nothing is confirmed then.
+    """
     look.actor.must(Scope.DETECTIONS_DELETE)
     await refuse_while_it_lags(upkeep)
     deletion = await deletions.confirm(upkeep.database, deletion_id, look=look, now=upkeep.now())
@@ -65,7 +71,7 @@ async def confirm_deletion(
         raise DeletionExpired("it was not confirmed in time: ask for it again")
     if deletion.ended_at is not None:
         return deletion
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, HoldsBeingPlaced):
         async with asyncio.timeout(within_seconds):
             await carry_out(deletion_id, upkeep=upkeep)
     return await deletions.find(upkeep.database, deletion_id) or deletion

@@ -18,6 +18,7 @@ import structlog
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import ObjectRefused, StoreUnavailable
 from platevault.domain.upkeep import HOLDS_PREFIX
+from platevault.domain.variants import derived_folder
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.upkeep import Upkeep
 from platevault.stores.objects import ObjectStore
@@ -31,11 +32,15 @@ DELETES_AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """How many images have no bytes any more, and how many wait for the next run; `why` is None when the store answered for all."""
+    """How many images have no bytes any more, and how many wait for the next run; `why` is None when the store answered for all.
+
+    `is_down`: it did not answer at all, where else it may have refused single objects.
+    """
 
     images: int = 0
     waiting: int = 0
     why: str | None = None
+    is_down: bool = False
 
 
 async def remove_bytes(upkeep: Upkeep) -> Removed:
@@ -46,6 +51,7 @@ async def remove_bytes(upkeep: Upkeep) -> Removed:
     """
     gone = 0
     why: str | None = None
+    is_down = False
     place = ("", "")
     try:
         while page := await to_remove(upkeep.database, after=place, most=IMAGES_AT_ONCE):
@@ -60,15 +66,19 @@ async def remove_bytes(upkeep: Upkeep) -> Removed:
             place = (page[-1].detection_id, page[-1].kind)
     except StoreUnavailable as error:
         log.warning("bytes of forgotten images wait", why=str(error))
-        why = str(error)
-    return Removed(images=gone, waiting=0 if why is None else await count_to_remove(upkeep.database), why=why)
+        why, is_down = str(error), not isinstance(error, ObjectRefused)
+    waiting = 0 if why is None else await count_to_remove(upkeep.database)
+    return Removed(images=gone, waiting=waiting, why=why, is_down=is_down)
 
 
-def keys_of(image: ForgottenImage) -> tuple[str, ...]:
-    """Every key under which the store may have bytes of this image, whichever of them its row names."""
+async def delete_bytes(image: ForgottenImage, *, objects: ObjectStore) -> None:
+    """Delete whatever the store may have of this image, whichever key its row names; raises `StoreUnavailable`."""
     original = image.key.removeprefix(HOLDS_PREFIX)
-    # Derived images belong here, once there are some.
-    return original, HOLDS_PREFIX + original
+    for key in (original, HOLDS_PREFIX + original):
+        await objects.delete(key)
+    if image.has_derived:  # listed: a render that crashed may have left one of which no row tells
+        for key in [key async for key, _, _ in objects.list(derived_folder(original))]:
+            await objects.delete(key)
 
 
 async def _remove(
@@ -80,8 +90,7 @@ async def _remove(
     async def one(image: ForgottenImage) -> StoreUnavailable | None:
         async with slots:
             try:
-                for key in keys_of(image):
-                    await objects.delete(key)
+                await delete_bytes(image, objects=objects)
             except StoreUnavailable as error:
                 return error
             return None

@@ -19,7 +19,7 @@ from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.upkeep import Upkeep
 from platevault.stores.job_runs import last_done
 from platevault.stores.purges import own_moment, record_purges
-from platevault.stores.tombstones import erase_due
+from platevault.stores.tombstones import count_held_back, erase_due
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +53,10 @@ async def forget_due(upkeep: Upkeep, notes: Notes, *, batches: Batches) -> bool:
             if ended is None:
                 finished = True
                 break
-            notes.counts.update(
-                {"erased": len(done.ids), "images": done.images, "bytes": done.bytes, "held": done.held}
-            )
+            notes.counts.update({"erased": len(done.ids), "images": done.images, "bytes": done.bytes})
             place = ended
             reached("rows-erased")
+        notes.counts["held"] = await count_held_back(upkeep.database, now=now)
     finally:
         await _record(upkeep, notes, moment=moment)
     return finished

@@ -1,5 +1,7 @@
 """Place a legal hold: its rows first, from which moment nothing expires or deletes what it names; then the copies.
 
+Until the last of its rows nothing is erased at all (`stores/placing`), for nobody knows yet what the hold comes to.
+
 A crash between the rows and the copies, or between two parts of a large hold, leaves a hold that the worker goes on with
 (`copy_held`); whoever placed it asks again under the same hold id and gets the same hold.
 """
@@ -30,18 +32,21 @@ async def place_hold(
     look: Look,
     upkeep: Upkeep,
     lane: UploadLane,
-    seconds: float = WITHIN_SECONDS,
+    seconds: float | None = None,
 ) -> HoldNow:
-    """The hold, and what it has come to within so many seconds; `is_held` says whether all of it is done.
+    """The hold, and what it has come to within so many seconds, 5 unless told; `is_held` says whether all of it is done.
 
     It stands whatever becomes of the copies now: a store that does not answer leaves them to the worker. Raises `HoldIdReused`,
-    `InvalidRequest` as `holds.place` does, and `AllGone` when nothing is left of what it names; that hold is kept as a record.
+    `HoldLifted`, `InvalidRequest` as `holds.place` does, and `AllGone` when nothing is left of what it names; that hold is kept as a
+    record.
     """
     look.actor.must(Scope.HOLDS_WRITE)
-    ends_at = time.monotonic() + seconds
+    ends_at = time.monotonic() + (WITHIN_SECONDS if seconds is None else seconds)
     await holds.place(upkeep.database, asked, hold_id=hold_id, look=look, now=upkeep.now())
     log.info("hold placed", hold=str(hold_id), by=look.actor.subject)
     while time.monotonic() < ends_at and await holds.go_on_taking(upkeep.database, hold_id):
         pass
     await copy_one_hold(hold_id, upkeep=upkeep, lane=lane, ends_at=ends_at)
-    return await hold_now(upkeep.database, hold_id)
+    found = await hold_now(upkeep.database, hold_id)
+    holds.refuse_lifted(found.hold)
+    return found

@@ -1,10 +1,12 @@
-"""What goes after what was forgotten: answers of batches after 90 days, tombstones after 400."""
+"""What goes after what was forgotten: what was set aside of it at once, answers of batches after 90 days, tombstones after 400."""
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from platevault.domain.upkeep import Notes
+from platevault.flows.clear_quarantine import clear_quarantine
 from platevault.flows.forget import TOMBSTONES_FOR
+from platevault.flows.upkeep import Upkeep
 from platevault.stores.database import Database
 from platevault.stores.purges import START, count_old, prune_answers, prune_tombstones
 
@@ -14,12 +16,14 @@ PAGES_MOST: Final = 400
 COUNTED_MAX: Final = 1_000_000
 
 
-async def prune(database: Database, notes: Notes, *, now: datetime) -> None:
+async def prune(upkeep: Upkeep, notes: Notes) -> None:
     """Delete them, some at a time; what is more than a run's share waits for the next one.
 
     A retry of a batch whose answer is gone is met detection by detection, like any other; a detection whose tombstone is gone would be
     taken as new. A tombstone whose bytes were not seen to go stays, and so does one that a hold names.
     """
+    database, now = upkeep.database, upkeep.now()
+    await clear_quarantine(upkeep, notes)
     for _ in range(PAGES_MOST):
         gone = await prune_answers(database, before=now - ANSWERS_FOR, most=AT_ONCE)
         notes.counts["answers pruned"] += gone

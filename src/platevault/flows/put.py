@@ -1,12 +1,14 @@
 """Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import stamina
 import structlog
+from anyio import WouldBlock
 
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
@@ -29,7 +31,7 @@ _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreM
 
 async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
     """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
-    async with lane.slots:
+    async with a_slot(lane):
         if lane.breaker.is_open:
             return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
         try:
@@ -52,6 +54,19 @@ async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tri
         lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
     reached("object-put")
     return Tried(image=image)
+
+
+@asynccontextmanager
+async def a_slot(lane: UploadLane) -> AsyncIterator[None]:
+    """One of the lane's slots for the length of the block; where one is free, the event loop is not asked for a turn."""
+    try:
+        lane.slots.acquire_nowait()
+    except WouldBlock:
+        await lane.slots.acquire()
+    try:
+        yield
+    finally:
+        lane.slots.release()
 
 
 async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
@@ -94,6 +109,13 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
         return passing and not lane.breaker.is_open
 
     new = NewObject(data=data, content_type=image.content_type, metadata=encode_metadata(image.metadata))
+    try:
+        await _put_once(image, new, lane=lane)
+    except StoreUnavailable as error:
+        first = error
+    else:
+        return 1
+    # Nearly all puts succeed at once: only for the others the machinery of trying again is set up, which costs as much as a put.
     async for attempt in stamina.retry_context(
         on=is_worth_another_try,
         attempts=PUT_ATTEMPTS,
@@ -102,11 +124,17 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
         wait_max=2.0,
     ):
         with attempt:
-            lane.meters.put_attempted()
-            if not await lane.objects.create(image.key, new):
-                await _settle_whose_key_it_is(image, new, objects=lane.objects)
+            if attempt.num == 1:
+                raise first
+            await _put_once(image, new, lane=lane)
             return attempt.num
     raise AssertionError("retry_context returns or raises")
+
+
+async def _put_once(image: WaitingImage, new: NewObject, *, lane: UploadLane) -> None:
+    lane.meters.put_attempted()
+    if not await lane.objects.create(image.key, new):
+        await _settle_whose_key_it_is(image, new, objects=lane.objects)
 
 
 async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:

@@ -19,7 +19,7 @@ TURNS_AT_ONCE: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reception:
-    """What taking batches needs. One per process."""
+    """What taking batches needs. One per process. `tell` is called when detections were committed."""
 
     database: Database
     lane: UploadLane
@@ -28,6 +28,7 @@ class Reception:
     now: Callable[[], datetime]
     new_file_name: Callable[[], str]
     meters: Meters = field(default_factory=Meters.none)
+    tell: Callable[[], None] = lambda: None
     bodies: set[Arrival] = field(default_factory=set)
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TURNS_AT_ONCE))
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)

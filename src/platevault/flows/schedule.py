@@ -1,7 +1,7 @@
 """What a worker does by the clock: what keeps rows and objects in agreement, and what keeps and forgets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 AGAIN_SECONDS: Final = 3.0
 
 
-async def keep_schedule(upkeep: Upkeep) -> None:
-    """Never returns; cancel it. Goes on by itself when the database comes back."""
-    jobs = scheduled_jobs(upkeep)
+async def keep_schedule(upkeep: Upkeep, *, more: Iterable[Job] = ()) -> None:
+    """Never returns; cancel it. Goes on by itself when the database comes back. `more` are jobs of others."""
+    jobs = scheduled_jobs(upkeep, more=more)
     while True:
         try:
             await run_jobs(upkeep.database, jobs)
@@ -31,9 +31,9 @@ async def keep_schedule(upkeep: Upkeep) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-def scheduled_jobs(upkeep: Upkeep) -> tuple[Job, ...]:
+def scheduled_jobs(upkeep: Upkeep, *, more: Iterable[Job] = ()) -> tuple[Job, ...]:
     """All of them; times are UTC."""
-    jobs = (*upkeep_jobs(upkeep), *keeping_jobs(upkeep), *hold_jobs(upkeep))
+    jobs = (*upkeep_jobs(upkeep), *keeping_jobs(upkeep), *hold_jobs(upkeep), *more)
     return tuple(replace(job, work=_in_words(job.name, job.work)) for job in jobs)
 
 

@@ -54,10 +54,10 @@ async def hold_now(database: Database, hold_id: UUID) -> HoldNow:
     found = await holds.hold_now(database, hold_id)
     if found is None:
         raise Missing("there is no hold of that id")
-    if found.is_held and found.counted.all_gone:
+    if found.all_gone:
         raise AllGone(
-            f"hold {hold_id} keeps nothing: all {found.counted.gone} images that it names had expired or were deleted before"
-            f" it was placed; /v1/holds/{hold_id}/images names them"
+            f"hold {hold_id} keeps nothing: what it names ({found.detections.gone} detections) had all expired or was deleted"
+            f" before it was placed; /v1/holds/{hold_id}/images names their images"
         )
     return found
 

@@ -1,7 +1,7 @@
 """The sweep: at its `retain_until` a detection that nobody holds becomes a tombstone, and its images leave.
 
 In this order: shorter classes reach old rows (`shorten`), what is due is erased and recorded (`forget`), bytes follow rows (`erase`), old
-answers and tombstones go (`prune`). A crash anywhere is made good by the next run. Retention is policy: by the clock it acts.
+answers, tombstones and what was set aside go (`prune`). A crash anywhere is made good by the next run. Retention is policy: by the clock it acts.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ async def sweep(upkeep: Upkeep, *, default: Retention, act: bool = False, batche
     """What a sweep would do now, or with `act` did. `default` is what holds where no class does.
 
     Counts: `erased` detections with their `images` and `bytes`, `held` ones that were left alone, `bytes removed` and `bytes waiting` in
-    images, `shortened`, `answers pruned`, `tombstones pruned`.
+    images, `quarantine removed` in objects, `shortened`, `answers pruned`, `tombstones pruned`.
     """
 
     async def work(notes: Notes) -> None:
@@ -39,15 +39,17 @@ async def sweep(upkeep: Upkeep, *, default: Retention, act: bool = False, batche
         notes.counts.update({"bytes removed": removed.images, "bytes waiting": removed.waiting})
         if removed.why is not None:
             notes.facts["bytes wait"] = removed.why
-        await prune(upkeep.database, notes, now=upkeep.now())
+        await prune(upkeep, notes)
 
     return await keep_run(SWEEP, work, upkeep=upkeep, dry_run=not act)
 
 
 async def sweep_all(upkeep: Upkeep, *, default: Retention) -> None:
-    """One run after the other until nothing is due any more."""
-    while (await sweep(upkeep, default=default, act=True)).findings.get(MORE):
-        pass
+    """One run after the other until nothing is due any more, or a run gets no further."""
+    while True:
+        run = await sweep(upkeep, default=default, act=True)
+        if not run.findings.get(MORE) or not run.counts.get("erased"):
+            return
 
 
 async def _look(upkeep: Upkeep, notes: Notes, *, retention: Retention) -> None:

@@ -8,7 +8,14 @@ from typing import Final
 
 import structlog
 
-from platevault.domain.errors import DatabaseUnavailable, Stopped, StoreMisconfigured, StoreUnavailable, VaultError
+from platevault.domain.errors import (
+    DatabaseUnavailable,
+    HoldsBeingPlaced,
+    Stopped,
+    StoreMisconfigured,
+    StoreUnavailable,
+    VaultError,
+)
 from platevault.domain.retention import Retention
 from platevault.domain.upkeep import COUNT_IMAGES, JobRun, Notes
 from platevault.flows.bucket_rules import WatchedBucket
@@ -64,17 +71,19 @@ class Unreadable:
             raise StoreUnavailable(f"{self.in_a_row} objects in a row could not be read: look at the store first")
 
 
-async def keep_run(job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool) -> JobRun:
-    """Run `work`, which is alone in it but for dry runs, and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
+async def keep_run(
+    job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool, alone: bool = True
+) -> JobRun:
+    """Run `work`, which is alone in it but for dry runs and where `alone` is False, and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
 
     Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
     """
     notes, started_at = Notes(), upkeep.now()
     outcome = "done"
     try:
-        async with nullcontext() if dry_run else acting_alone(upkeep.database):
+        async with nullcontext() if dry_run or not alone else acting_alone(upkeep.database):
             await work(notes)
-    except Stopped as stopped:
+    except (Stopped, HoldsBeingPlaced) as stopped:
         outcome = "stopped"
         notes.facts["reason"] = str(stopped)
     except DatabaseUnavailable:

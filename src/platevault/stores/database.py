@@ -1,17 +1,18 @@
 """PostgreSQL: one pool, transactions that are retried where that is right, and its errors in our words."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 import stamina
 import structlog
+from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from platevault.domain.causes import names_of
 from platevault.domain.errors import DatabaseUnavailable, InvalidRequest
@@ -37,7 +38,8 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57P", "58")
 _DATA = "22"
 # wrong password, no such database, no such table or column or right, internal error: an operator's, and no batch is lost over it
 _OUT_OF_ORDER = ("28", "3D", "42", "XX")
-_READ_ONLY = {"25006"}  # a standby after a failover
+# a standby after a failover; a database that its operator closed to connections
+_AWAY = {"25006", "55000"}
 
 T = TypeVar("T")
 
@@ -49,9 +51,13 @@ class Conflict(Exception):
 class Database:
     """The one door to PostgreSQL: `transaction`, `reading`, and for whoever has a connection of his own for long, `migrating`."""
 
-    def __init__(self, engine: AsyncEngine, *, aside: "Database | None" = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, aside: "Database | None" = None, apart: "Database | None" = None
+    ) -> None:
         self._engine = engine
+        self._by_itself = engine.execution_options(isolation_level="AUTOCOMMIT")  # of the same pool
         self._aside = aside
+        self._apart = apart
         self._is_down = False
         self._asked_at = 0.0
         self._callers = 0
@@ -70,12 +76,25 @@ class Database:
         engine = _engine(
             url, pool_size=pool_size, wait_seconds=POOL_TIMEOUT_SECONDS, statement_seconds=STATEMENT_TIMEOUT_SECONDS
         )
-        return cls(engine, aside=aside)
+        apart = cls(
+            create_async_engine(
+                url,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args=_connect_args(wait_seconds=POOL_TIMEOUT_SECONDS, statement_seconds=ASIDE_TIMEOUT_SECONDS),
+            )
+        )
+        return cls(engine, aside=aside, apart=apart)
 
     @property
     def aside(self) -> "Database":
         """The same database on two connections apart: it answers how things are while all others are in use."""
         return self._aside or self
+
+    @property
+    def apart(self) -> "Database":
+        """The same database without a pool: each connection is made for whoever asks, and closed when he is done."""
+        return self._apart or self
 
     def refuse_while_down(self) -> None:
         """Raise `DatabaseUnavailable` while attempts fail, but let one caller in a second try; costs no round trip."""
@@ -90,10 +109,25 @@ class Database:
 
         Raises `DatabaseUnavailable` where the outcome is no or unknown; `work` must therefore be safe to repeat.
         """
-        try:
-            return await self._until_no_conflict(work)
-        except Conflict as error:
-            raise DatabaseUnavailable("too many transactions at once on the same rows", retry_after=2) from error
+
+        async def run() -> T:
+            async with self._errors_translated(), self._engine.begin() as connection:
+                return await work(connection)
+
+        return await self._repeated(run)
+
+    async def alone(self, statement: Executable, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The rows of one statement that is a transaction by itself: one trip to the server, where BEGIN and COMMIT make three.
+
+        Repeated like the work of `transaction`, and raises the same.
+        """
+
+        async def run() -> list[dict[str, Any]]:
+            async with self._errors_translated(), self._by_itself.connect() as connection:
+                found = await connection.execute(statement, parameters)
+                return [dict(row) for row in found.mappings()] if found.returns_rows else []
+
+        return await self._repeated(run)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -111,8 +145,9 @@ class Database:
                 await connection.invalidate()
 
     async def close(self) -> None:
-        if self._aside is not None:
-            await self._aside.close()
+        for other in (self._aside, self._apart):
+            if other is not None:
+                await other.close()
         await self._engine.dispose()
 
     @property
@@ -130,7 +165,19 @@ class Database:
         """Callers that have no connection yet."""
         return max(0, self._callers - self.in_use)
 
-    async def _until_no_conflict(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _repeated(self, run: Callable[[], Awaitable[T]]) -> T:
+        """`run`, again after each conflict. Conflicts are rare: the machinery of trying again is set up after the first one."""
+        try:
+            return await run()
+        except Conflict as error:
+            first = error
+        try:
+            return await self._until_no_conflict(run, first)
+        except Conflict as error:
+            raise DatabaseUnavailable("too many transactions at once on the same rows", retry_after=2) from error
+
+    async def _until_no_conflict(self, run: Callable[[], Awaitable[T]], first: Conflict) -> T:
+        """From the pause after the first attempt on, which ended with `first`."""
         async for attempt in stamina.retry_context(
             on=Conflict,
             attempts=RETRIES,
@@ -139,8 +186,9 @@ class Database:
             wait_max=0.5,
         ):
             with attempt:
-                async with self._errors_translated(), self._engine.begin() as connection:
-                    return await work(connection)
+                if attempt.num == 1:
+                    raise first
+                return await run()
         raise AssertionError("retry_context returns or raises")
 
     @asynccontextmanager
@@ -173,7 +221,7 @@ class Database:
         state: str = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
         if state in _CONFLICTS:
             raise Conflict from error
-        if error.connection_invalidated or not state or state.startswith(_UNAVAILABLE_CLASSES) or state in _READ_ONLY:
+        if error.connection_invalidated or not state or state.startswith(_UNAVAILABLE_CLASSES) or state in _AWAY:
             self._failed()
             raise DatabaseUnavailable("the database is not there, or cannot be written", retry_after=5) from error
         if state in _WAITED_TOO_LONG:
@@ -195,15 +243,21 @@ def _engine(url: str, *, pool_size: int, wait_seconds: float, statement_seconds:
         pool_timeout=wait_seconds,
         pool_use_lifo=True,
         hide_parameters=True,  # an error must not quote a plate
-        connect_args={
-            "timeout": wait_seconds,
-            "command_timeout": statement_seconds * 4 / 3,
-            "server_settings": {
-                "application_name": "platevault",
-                "statement_timeout": str(int(1000 * statement_seconds)),
-                "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
-                "idle_in_transaction_session_timeout": "30000",
-                "timezone": "UTC",
-            },
-        },
+        connect_args=_connect_args(wait_seconds=wait_seconds, statement_seconds=statement_seconds),
     )
+
+
+def _connect_args(*, wait_seconds: float, statement_seconds: float) -> dict[str, Any]:
+    return {
+        "timeout": wait_seconds,
+        "command_timeout": statement_seconds * 4 / 3,
+        "server_settings": {
+            "application_name": "platevault",
+            "statement_timeout": str(int(1000 * statement_seconds)),
+            "lock_timeout": str(LOCK_TIMEOUT_MILLISECONDS),
+            "idle_in_transaction_session_timeout": "30000",
+            "timezone": "UTC",
+            # Compiling a statement pays where one takes seconds; a search it would cost many times its own time.
+            "jit": "off",
+        },
+    }

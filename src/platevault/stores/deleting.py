@@ -1,6 +1,6 @@
 """Erase what a deletion is over: the detections, its count and the purge record in one transaction, so that a crash counts nothing twice.
 
-Whoever erases for a deletion has its row locked meanwhile: it ends only when nobody else is at it.
+Whoever erases for a deletion has its row locked meanwhile: it ends only when nobody else is at it. No hold is written down in between.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Step:
 async def erase_one(database: Database, detection_id: str, *, asked: Deletion, look: Look) -> deletions.Standing | None:
     """Make a tombstone of the detection, unless holds keep it or it is one; None where there is no such detection.
 
-    `asked` is the record of who wanted it, kept only when something was erased.
+    `asked` is the record of who wanted it, kept only when something was erased. Raises `HoldsBeingPlaced`.
     """
 
     async def work(connection: AsyncConnection) -> deletions.Standing | None:
@@ -50,7 +50,10 @@ async def erase_one(database: Database, detection_id: str, *, asked: Deletion, l
 async def erase_some(
     database: Database, deletion_id: UUID, *, after: deletions.Place | None, most: int, now: datetime
 ) -> Step:
-    """Erase up to `most` of its detections past this place, the newest first, in one transaction; what holds keep is passed over."""
+    """Erase up to `most` of its detections past this place, the newest first, in one transaction; what holds keep is passed over.
+
+    Raises `HoldsBeingPlaced`.
+    """
 
     async def work(connection: AsyncConnection) -> Step:
         deletion = await deletions.found(deletion_id, connection, lock=True)

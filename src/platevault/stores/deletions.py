@@ -12,9 +12,10 @@ from platevault.domain.access import Look
 from platevault.domain.deletion import Deletion, ErasedDetection, ErasedImage, parse_filter
 from platevault.domain.keys import DETECTION_ID
 from platevault.stores import access_log
+from platevault.stores.conditions import conditions
 from platevault.stores.database import Database
+from platevault.stores.placing import let_nobody_place, refuse_while_placing
 from platevault.stores.schema import deletions, detections, hold_detections, images
-from platevault.stores.search import conditions
 
 UNDER_WAY_MOST: Final = 100
 
@@ -45,7 +46,10 @@ async def ask(database: Database, asked: Deletion, *, look: Look) -> Deletion:
 
 
 async def confirm(database: Database, deletion_id: UUID, *, look: Look, now: datetime) -> Deletion | None:
-    """The deletion, confirmed where it still could be; one that is confirmed already stays as it is."""
+    """The deletion, confirmed where it still could be; one that is confirmed already stays as it is.
+
+    Raises `HoldsBeingPlaced`, and nothing is confirmed then.
+    """
     still = (
         deletions.c.deletion_id == deletion_id,
         deletions.c.confirmed_at.is_(None),
@@ -54,9 +58,12 @@ async def confirm(database: Database, deletion_id: UUID, *, look: Look, now: dat
     )
 
     async def work(connection: AsyncConnection) -> Deletion | None:
-        await connection.execute(
+        await let_nobody_place(connection)
+        done = await connection.execute(
             update(deletions).where(*still).values(confirmed_at=now, confirmed_by=look.actor.subject)
         )
+        if done.rowcount:
+            await refuse_while_placing(connection)
         await access_log.record(look, connection, detection_ids=[], filters={"deletion_id": str(deletion_id)})
         return await found(deletion_id, connection)
 
@@ -154,7 +161,9 @@ async def keep(deletion: Deletion, connection: AsyncConnection) -> None:
 
 
 async def found(deletion_id: UUID, connection: AsyncConnection, *, lock: bool = False) -> Deletion | None:
-    """The deletion; with `lock` nobody else erases for it, or ends it, until the transaction ends."""
+    """The deletion; with `lock` nobody else erases for it, or ends it, or writes down a hold, until the transaction ends."""
+    if lock:
+        await let_nobody_place(connection)
     query = select(deletions).where(deletions.c.deletion_id == deletion_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return None if row is None else Deletion(**row)

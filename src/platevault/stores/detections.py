@@ -15,7 +15,13 @@ from platevault.domain.images import ImageState
 from platevault.domain.plates import searchable
 from platevault.domain.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage
 
+# The collector's row first, in the same trip: foreign keys are looked at when the statement ends. Rows of others are not locked.
 _INSERT_DETECTIONS: Final = text("""
+    WITH collector AS (
+        INSERT INTO collectors (collector_id)
+        SELECT CAST(:collector_id AS text) WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
+        ON CONFLICT DO NOTHING
+    )
     INSERT INTO detections (detection_id, collector_id, batch_id, camera_id, captured_at, received_at, plate,
         plate_searchable, confidence, candidates, region, box, vehicle, direction, heading_degrees, data,
         retain_until, clock_suspect, erased_at)

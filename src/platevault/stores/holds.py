@@ -1,7 +1,8 @@
 """Legal holds as rows: placed and released in bounded transactions, listed, counted.
 
-Everybody locks in the same order: the hold, its detections by id, their images by id and kind, then the hold's own rows.
-Whoever expires or deletes waits for the detection's lock and then sees it held; whoever comes first leaves it gone.
+Everybody locks in the same order: who may place and erase (`placing`), the hold, its detections by id, their images by id and kind,
+then the hold's own rows. Whoever expires or deletes waits until the hold is written down, and then until all that it names is taken
+up; whoever comes first leaves it gone.
 """
 
 import json
@@ -14,13 +15,23 @@ from sqlalchemy import RowMapping, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.access import Look
-from platevault.domain.errors import HoldIdReused, InvalidRequest
-from platevault.domain.holds import Counted, Hold, HoldAsked, HoldNow, HoldPlace, ImageUnderHold, filters_of
+from platevault.domain.errors import HoldIdReused, HoldLifted, InvalidRequest
+from platevault.domain.holds import (
+    CountedDetections,
+    CountedImages,
+    Hold,
+    HoldAsked,
+    HoldNow,
+    HoldPlace,
+    ImageUnderHold,
+    filters_of,
+)
 from platevault.domain.search import Cursor
 from platevault.stores import access_log
+from platevault.stores.conditions import conditions
 from platevault.stores.database import Database
+from platevault.stores.placing import let_nobody_erase
 from platevault.stores.schema import detections
-from platevault.stores.search import conditions
 
 DETECTIONS_AT_ONCE: Final = 500
 
@@ -84,13 +95,21 @@ _REDIRECT: Final = text("""
     UPDATE images SET key = 'holds/' || key, lease_owner = NULL, lease_until = now()
     WHERE detection_id = ANY(CAST(:ids AS text[])) AND state = 'pending' AND holds > 0 AND key NOT LIKE 'holds/%'
 """)
-_COUNTS: Final = text("""
-    SELECT (SELECT count(*) FROM hold_detections WHERE hold_id = :hold_id) AS detections,
-        count(*) FILTER (WHERE h.state = 'copying') AS copying, count(*) FILTER (WHERE h.state = 'held') AS held,
-        count(*) FILTER (WHERE h.state = 'gone') AS gone,
-        count(*) FILTER (WHERE h.state = 'copying' AND h.last_error IS NULL AND i.state IN ('pending', 'stored')) AS hopeful,
-        count(*) FILTER (WHERE h.state = 'copying' AND i.state = 'pending') AS waiting
-    FROM hold_images h JOIN images i USING (detection_id, kind) WHERE h.hold_id = :hold_id
+# What a lift lets go of says the moment of the lift; a tombstone the one at which the hold came to it.
+_COUNT_DETECTIONS: Final = text("""
+    SELECT count(*) FILTER (WHERE d.released_at IS NULL) AS active,
+        count(*) FILTER (WHERE d.released_at IS NOT NULL AND d.released_at IS DISTINCT FROM h.lifted_at) AS gone,
+        count(*) FILTER (WHERE d.released_at = h.lifted_at) AS released
+    FROM hold_detections d JOIN holds h USING (hold_id) WHERE d.hold_id = :hold_id
+""")
+_COUNT_IMAGES: Final = text("""
+    SELECT count(*) FILTER (WHERE is_kept AND state = 'copying') AS copying,
+        count(*) FILTER (WHERE is_kept AND state = 'held') AS held, count(*) FILTER (WHERE state = 'gone') AS gone,
+        count(*) FILTER (WHERE NOT is_kept AND state <> 'gone') AS released,
+        count(*) FILTER (WHERE is_kept AND state = 'copying' AND last_error IS NULL AND image_state IN ('pending', 'stored')) AS hopeful,
+        count(*) FILTER (WHERE is_kept AND state = 'copying' AND image_state = 'pending') AS waiting
+    FROM (SELECT h.state, h.last_error, h.released_at IS NULL AS is_kept, i.state AS image_state
+          FROM hold_images h JOIN images i USING (detection_id, kind) WHERE h.hold_id = :hold_id) AS them
 """)
 _IMAGES: Final = text("""
     SELECT h.detection_id, h.kind, h.state, i.state AS image_state, h.verified_at, h.released_at,
@@ -127,14 +146,15 @@ _UNFINISHED: Final = text("""
 async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Look, now: datetime) -> None:
     """The hold is written down, and who placed it in the access log, and its first detections are held; `take_up` goes on.
 
-    The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `InvalidRequest` for ids
-    that no detection has and for a filter that finds none; nothing is held then.
+    The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `HoldLifted` when it was
+    lifted since, `InvalidRequest` for ids that no detection has and for a filter that finds none; nothing is held then.
     """
     noted = (
         {"hold_id": str(hold_id)} if asked.filter is None else {"hold_id": str(hold_id), "filter": dict(asked.filter)}
     )
 
     async def work(connection: AsyncConnection) -> None:
+        await let_nobody_erase(connection)
         if await _insert(connection, asked, hold_id=hold_id, placed_by=look.actor.subject, now=now):
             unknown = [row.id for row in await connection.execute(_UNKNOWN, {"ids": list(asked.detection_ids)})]
             if unknown:
@@ -145,9 +165,18 @@ async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Lo
             first = await find_hold(connection, hold_id)
             if first is None or not first.is_what(asked):
                 raise HoldIdReused(f"hold {hold_id} was placed for something else")
+            refuse_lifted(first)
         await access_log.record(look, connection, detection_ids=asked.detection_ids, filters=noted)
 
     await database.transaction(work)
+
+
+def refuse_lifted(hold: Hold) -> None:
+    """Raise `HoldLifted` for a hold that was."""
+    if hold.lifted_at is not None:
+        raise HoldLifted(
+            f"hold {hold.hold_id} was lifted at {hold.lifted_at.isoformat()}: place another, under an id of its own"
+        )
 
 
 async def go_on_taking(database: Database, hold_id: UUID) -> bool:
@@ -158,7 +187,8 @@ async def go_on_taking(database: Database, hold_id: UUID) -> bool:
 async def take_up(connection: AsyncConnection, hold_id: UUID) -> int | None:
     """Hold the next detections of this hold's query; returns how many, None when all of them were held before.
 
-    Once the transaction commits nothing expires or deletes them. The query sees only what was there when the hold was placed.
+    Once the transaction commits nothing expires or deletes them; until all are taken up nothing erases anything (`placing`). The query
+    sees only what was there when the hold was placed.
     """
     found = (await connection.execute(_PROGRESS, {"hold_id": hold_id})).mappings().one()
     if found["is_over"]:
@@ -200,8 +230,12 @@ async def hold_now(database: Database, hold_id: UUID) -> HoldNow | None:
         hold = await find_hold(connection, hold_id)
         if hold is None:
             return None
-        counted = (await connection.execute(_COUNTS, {"hold_id": hold_id})).mappings().one()
-        return HoldNow(hold=hold, counted=Counted(**counted))
+        of_it = {"hold_id": hold_id}
+        return HoldNow(
+            hold=hold,
+            detections=CountedDetections(**(await connection.execute(_COUNT_DETECTIONS, of_it)).mappings().one()),
+            images=CountedImages(**(await connection.execute(_COUNT_IMAGES, of_it)).mappings().one()),
+        )
 
 
 async def list_holds(database: Database, *, before: HoldPlace | None, most: int) -> list[Hold]:

@@ -132,7 +132,7 @@ class ImageLedger:
         """
         ordered = sorted(images, key=lambda image: (image.detection_id, image.kind))
         parameters = {**_pairs(ordered), "keys": [image.key for image in ordered]}
-        rows = await self._database.transaction(lambda connection: _all(connection, _MARK_STORED, parameters))
+        rows = await self._database.alone(_MARK_STORED, parameters)
         return {(row["detection_id"], row["kind"]) for row in rows}
 
     async def states(self, images: Sequence[WaitingImage]) -> dict[tuple[str, str], str]:
@@ -205,8 +205,7 @@ class ImageLedger:
 
     async def is_wanted(self, file: str) -> bool:
         """True while a pending or missing image of this node names the file: its bytes may be the only ones."""
-        async with self._database.reading() as connection:
-            rows = await _all(connection, _IS_WANTED, {"node": self._node, "file": file})
+        rows = await self._database.alone(_IS_WANTED, {"node": self._node, "file": file})
         return bool(rows[0]["wanted"])
 
     async def come_back(self) -> int:

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from platevault.domain.measures import BY_NAME, MEASURES, PREFIX, Kind, Measure, Numbers, Series
+from platevault.domain.measures import BY_NAME, MEASURES, PREFIX, Kind, Measure, Numbers, Series, kind_of
 from platevault.stores.meter_files import MeterFile, Sheet, read_others
 
 log = structlog.get_logger(__name__)
@@ -98,6 +98,17 @@ class Meters:
     def dead_letter(self) -> None:
         """One image was given up."""
         self._add("images_given_up_total")
+
+    # Derived pictures
+
+    def picture_made(self, *, seconds: float) -> None:
+        """One picture was rendered, waiting for its turn included."""
+        self._add("renders_total", ("made",))
+        self._observe("render_seconds", seconds)
+
+    def picture_failed(self, error: Exception) -> None:
+        """One picture could not be rendered; the kind of the error is counted, never its text."""
+        self._add("renders_total", (kind_of(error),))
 
     # What is looked at rather than counted
 

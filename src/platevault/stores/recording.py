@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain import receipt
 from platevault.domain.checked import CheckedBatch
 from platevault.domain.crash_points import reached
-from platevault.domain.errors import IdentifierReused
+from platevault.domain.errors import DatabaseUnavailable, IdentifierReused
 from platevault.domain.receipt import Receipt, Recorded
 from platevault.domain.verdict import Incoming, IncomingImage, Known, Meeting, meet
 from platevault.stores import batches, detections
@@ -48,11 +48,12 @@ async def batch_now(database: Database, *, collector_id: str, batch_id: str) -> 
 async def record_first(connection: AsyncConnection, batch: CheckedBatch) -> Recorded:
     """Within the caller's transaction; raises `TakenMeanwhile`, which has to undo it, when the batch id is there already."""
     incoming = batch.judged.incoming
-    await batches.ensure_collector(connection, batch.origin.collector_id)
     new = await detections.insert_detections(connection, incoming, origin=batch.origin)
     fresh = [(one, image) for one in incoming if one.detection.detection_id in new for image in one.images]
     await detections.insert_images(connection, fresh, place=batch.place)
     met = await _meet(connection, [one for one in incoming if one.detection.detection_id not in new], batch)
+    if len(new) + len(met) < len(incoming):
+        raise DatabaseUnavailable("a tombstone was pruned at this very moment: send the batch again", retry_after=1)
     answer = _answer(batch, new, met)
     status_code = 201 if new else 200
     kept = await batches.insert_batch(

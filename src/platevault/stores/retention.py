@@ -75,7 +75,7 @@ _COUNT_LONGER: Final = text(f"""
 """)  # noqa: S608  constants
 _DUE: Final = text("""
     SELECT detection_id, retain_until FROM detections
-    WHERE erased_at IS NULL AND retain_until <= :now AND retain_until >= :after_until
+    WHERE erased_at IS NULL AND holds = 0 AND retain_until <= :now AND retain_until >= :after_until
         AND (retain_until, detection_id) > (:after_until, :after_id)
     ORDER BY retain_until, detection_id LIMIT :most
 """)
@@ -178,7 +178,7 @@ async def shorten_some(
 async def due(
     connection: AsyncConnection, *, now: datetime, after: tuple[datetime, str], most: int
 ) -> list[tuple[datetime, str]]:
-    """(retain until, detection id) of what is due and not erased, held or not, past `after`, what is due longest first."""
+    """(retain until, detection id) of what is due, not erased and not held, past `after`, what is due longest first."""
     parameters = {"now": now, "after_until": after[0], "after_id": after[1], "most": most}
     return [(row.retain_until, row.detection_id) for row in await connection.execute(_DUE, parameters)]
 

@@ -23,10 +23,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
+
+from platevault.domain.plates import MISREAD, READ_AS
 
 metadata = MetaData()
 
@@ -116,11 +119,18 @@ detections = Table(
     Index("detections_by_camera", "collector_id", "camera_id", "captured_at", "detection_id"),
     Index("detections_by_camera_name", "camera_id", "captured_at", "detection_id"),
     Index(
-        "detections_by_plate",
-        "plate_searchable",
+        "detections_by_skeleton",
+        literal_column(f"translate(plate_searchable, '{MISREAD}', '{READ_AS}')").label("skeleton"),
         "captured_at",
         "detection_id",
-        postgresql_ops={"plate_searchable": "text_pattern_ops"},
+        postgresql_ops={"skeleton": "text_pattern_ops"},
+    ),
+    Index(
+        "detections_by_plate_keys",
+        text("platevault_plate_keys(plate_searchable, camera_id, captured_at)"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+        postgresql_where=text("plate_searchable IS NOT NULL"),
     ),
     Index("detections_due", "retain_until", postgresql_where=text("erased_at IS NULL")),
     Index("detections_erased", "erased_at", postgresql_where=text("erased_at IS NOT NULL")),
@@ -157,6 +167,7 @@ images = Table(
     Column("refusals", Integer, nullable=False, server_default=text("0")),
     Column("dead_at", _MOMENT),
     Column("bytes_gone_at", _MOMENT),
+    Column("variants", JSONB),
     CheckConstraint(
         "state IN ('pending', 'stored', 'expired', 'deleted', 'missing', 'rejected')",
         name="images_state_is_known",

@@ -8,28 +8,33 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    FromClause,
     Row,
     Select,
-    String,
     Text,
+    TextClause,
     and_,
     bindparam,
     cast,
+    column,
     func,
+    literal_column,
     select,
+    table,
+    text,
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import asyncpg, base
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.found import FoundDetection, FoundImage, ImageRow
 from platevault.domain.images import ImageState
 from platevault.domain.keys import DETECTION_ID, IMAGE_KIND
-from platevault.domain.search import DataCondition, Filters, Op, Order, PlateFilter, Position, Search
+from platevault.domain.search import Op, Order, Position, Search
+from platevault.stores.conditions import conditions, values
+from platevault.stores.plate_windows import below_cursor, cursor_values, found_in_windows, part_values
 from platevault.stores.schema import Xid8, detections, images
-
-_LAST_CHARACTER: Final = "\U0010ffff"
 
 _IMAGE_FIELDS: Final[tuple[ColumnElement[Any], ...]] = (
     images.c.state,
@@ -41,65 +46,92 @@ _IMAGE_FIELDS: Final[tuple[ColumnElement[Any], ...]] = (
     images.c.height,
     images.c.stored_at,
     images.c.last_error.label("reason"),
+    images.c.variants,
 )
 
-_its_images = (
-    select(
-        cast(
-            func.json_object_agg(
-                images.c.kind,
-                func.json_build_object(
-                    *(part for column in _IMAGE_FIELDS for part in (cast(column.name, Text), column))
+
+def _with_images(of: FromClause, joined: FromClause | None = None) -> Select[Any]:
+    """What is told of detections, each with its images; `joined` is what they are found in, if not in themselves."""
+    its_images = (
+        select(
+            cast(
+                func.json_object_agg(
+                    images.c.kind,
+                    func.json_build_object(
+                        *(part for column in _IMAGE_FIELDS for part in (cast(column.name, Text), column))
+                    ),
                 ),
-            ),
-            Text,
-        ).label("images"),
+                Text,
+            ).label("images"),
+        )
+        .where(images.c.detection_id == of.c.detection_id)
+        .lateral("its_images")
     )
-    .where(images.c.detection_id == detections.c.detection_id)
-    .lateral("its_images")
-)
+    return select(
+        of.c.detection_id,
+        of.c.seq,
+        cast(of.c.xid, Text).label("xid"),
+        of.c.captured_at,
+        of.c.received_at,
+        of.c.camera_id,
+        of.c.collector_id,
+        of.c.batch_id,
+        of.c.plate,
+        of.c.confidence,
+        cast(of.c.candidates, Text).label("candidates"),
+        of.c.region,
+        cast(of.c.box, Text).label("box"),
+        cast(of.c.vehicle, Text).label("vehicle"),
+        of.c.direction,
+        of.c.heading_degrees,
+        cast(of.c.data, Text).label("data"),
+        of.c.retain_until,
+        of.c.clock_suspect,
+        of.c.erased_at,
+        its_images.c.images,
+        (of.c.holds > 0).label("held"),
+    ).select_from((of if joined is None else joined).join(its_images, true()))
 
-_COLUMNS: Final = (
-    detections.c.detection_id,
-    detections.c.seq,
-    cast(detections.c.xid, Text).label("xid"),
-    detections.c.captured_at,
-    detections.c.received_at,
-    detections.c.camera_id,
-    detections.c.collector_id,
-    detections.c.batch_id,
-    detections.c.plate,
-    detections.c.confidence,
-    cast(detections.c.candidates, Text).label("candidates"),
-    detections.c.region,
-    cast(detections.c.box, Text).label("box"),
-    cast(detections.c.vehicle, Text).label("vehicle"),
-    detections.c.direction,
-    detections.c.heading_degrees,
-    cast(detections.c.data, Text).label("data"),
-    detections.c.retain_until,
-    detections.c.clock_suspect,
-    detections.c.erased_at,
-    _its_images.c.images,
-    (detections.c.holds > 0).label("held"),
-)
 
+# Made once: putting them together takes longer than the database needs for a page.
+_page: Final = table("page", *(column(one.name, one.type) for one in detections.c))
+_found: Final = table("found", column("detection_id", Text))
+_DETECTIONS: Final = _with_images(detections)
+_PAGE: Final = _with_images(_page).order_by(_page.c.captured_at.desc(), _page.c.detection_id.desc())
+_FOUND: Final = _with_images(
+    detections, _found.join(detections, detections.c.detection_id == _found.c.detection_id)
+).order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
+# Texts are few: of which filters there are, not of what is in them.
+TEXTS_MAX: Final = 500
+_TEXTS: Final[dict[object, TextClause]] = {}
+_NAMED: Final = base.PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]  # the same
+_DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
 
 _IMAGES: Final = msgspec.json.Decoder(dict[str, FoundImage])
 
 
 async def find(search: Search, connection: AsyncConnection) -> tuple[list[FoundDetection], Position | None, bool]:
     """(the page, the feed's position at its last row, whether more follow)."""
-    rows = (await connection.execute(statement(search))).all()
+    rows = (await connection.execute(*_asked(search))).all()
     page = rows[: search.limit]
     last = Position(xid=int(page[-1].xid), seq=page[-1].seq) if page else None
     return [_detection(row) for row in page], last, len(rows) > len(page)
 
 
+async def find_in_feed(
+    search: Search, connection: AsyncConnection, *, up_to: Position
+) -> list[tuple[Position, FoundDetection]]:
+    """Those of the change feed that `search.after` is before and `up_to` is not, each with its place; one more than the limit."""
+    place = tuple_(detections.c.xid, detections.c.seq)
+    end = tuple_(_xid8(up_to.xid, "up_to_xid"), bindparam("up_to_seq", up_to.seq, BigInteger))
+    rows = await connection.execute(statement(search).where(place <= end))
+    return [(Position(xid=int(row.xid), seq=row.seq), _detection(row)) for row in rows]
+
+
 async def find_one(detection_id: str, connection: AsyncConnection) -> FoundDetection | None:
     if DETECTION_ID.fullmatch(detection_id) is None:
         return None
-    query = _detections().where(detections.c.detection_id == detection_id)
+    query = _DETECTIONS.where(detections.c.detection_id == detection_id)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _detection(row)
 
@@ -136,82 +168,63 @@ async def find_images(names: Sequence[tuple[str, str]], connection: AsyncConnect
 
 def statement(search: Search) -> Select[Any]:
     """The one statement that answers a search; it asks for one row more than the page has, to see whether more follow."""
-    query = _detections().where(*conditions(search.filters)).limit(search.limit + 1)
+    # Written into the statement: a plan that must fit any number of rows would be made for a tenth of the table.
+    limit: ColumnElement[int] = literal_column(str(search.limit + 1))
     if search.order is Order.SEQ:
         # Rows of transactions younger than the oldest that still runs wait: something may yet be committed before them.
         settled = detections.c.xid < func.pg_snapshot_xmin(func.pg_current_snapshot())
-        after = tuple_(_xid8(search.after.xid), bindparam("after_seq", search.after.seq, BigInteger))
+        after = tuple_(_xid8(search.after.xid, "after_xid"), bindparam("after_seq", search.after.seq, BigInteger))
         place = tuple_(detections.c.xid, detections.c.seq)
-        return query.where(settled, place > after).order_by(detections.c.xid, detections.c.seq)
-    if search.cursor is not None:
-        place = tuple_(detections.c.captured_at, detections.c.detection_id)
-        query = query.where(place < tuple_(search.cursor.captured_at, search.cursor.detection_id))
-    return query.order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
-
-
-def _detections() -> Select[Any]:
-    return select(*_COLUMNS).select_from(detections.join(_its_images, true()))
-
-
-def conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    """What a row of `detections` must be for the filters to find it."""
-    found = [_data_condition(condition) for condition in filters.data]
-    if filters.plate is not None:
-        found += _plate_conditions(filters.plate)
-    simple = (
-        (filters.captured_from, detections.c.captured_at.__ge__),
-        (filters.captured_before, detections.c.captured_at.__lt__),
-        (filters.camera_id, detections.c.camera_id.__eq__),
-        (filters.collector_id, detections.c.collector_id.__eq__),
-        (filters.min_confidence, detections.c.confidence.__ge__),
+        feed = _DETECTIONS.where(*conditions(search.filters), settled, place > after)
+        return feed.order_by(detections.c.xid, detections.c.seq).limit(limit)
+    plate = search.filters.plate
+    if plate is not None and plate.pattern is not None:
+        return _FOUND.add_cte(found_in_windows(search, plate, limit=limit).cte("found"))
+    page = (
+        select(detections)
+        .where(*conditions(search.filters), *below_cursor(search, detections))
+        .order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
+        .limit(limit)
     )
-    return found + [compare(value) for value, compare in simple if value is not None]
+    # The page first, then its images: a plan that sorts must not fetch the images of what it then cuts off.
+    return _PAGE.add_cte(page.cte("page"))
 
 
-def _plate_conditions(plate: PlateFilter) -> list[ColumnElement[bool]]:
-    column = detections.c.plate_searchable
-    if plate.pattern is None:
-        return [column == plate.exact]
-    conditions: list[ColumnElement[bool]] = [column.like(plate.pattern, escape="\\")]
-    if plate.prefix:
-        # A prepared LIKE cannot use the index by itself, for its plan must fit any pattern; these bounds can.
-        conditions += [
-            column.bool_op("~>=~")(bindparam("plate_from", plate.prefix, Text)),
-            column.bool_op("~<=~")(bindparam("plate_to", plate.prefix + _LAST_CHARACTER, Text)),
-        ]
-    return conditions
+def prepared(search: Search) -> tuple[str, list[Any]]:
+    """The statement as PostgreSQL gets it, with its values: for whoever wants to see the plan."""
+    asked, values = _asked(search)
+    compiled = asked.compile(dialect=_DIALECT, cache_key=None)
+    named = {**compiled.params, **values}
+    return str(compiled), [named[name] for name in compiled.positiontup or ()]
 
 
-def _data_condition(condition: DataCondition) -> ColumnElement[bool]:
-    path = cast(bindparam(None, list(condition.path), ARRAY(Text)), ARRAY(Text))
-    if condition.op is Op.TEXT:
-        return detections.c.data.op("#>>", return_type=Text())(path) == condition.value
-    held = detections.c.data.op("#>", return_type=JSONB())(path)
-    if condition.op is Op.EXISTS:
-        return held.is_not(None) if condition.value == "true" else held.is_(None)
-    # Bound as text: the value is JSON text already, which the JSONB type would encode a second time.
-    value = cast(bindparam(None, condition.value, Text), JSONB)
-    comparison: ColumnElement[bool] = held.bool_op(_OPERATORS[condition.op])(value)
-    if condition.op in _SAME_TYPE:
-        return and_(func.jsonb_typeof(held, type_=String) == func.jsonb_typeof(value, type_=String), comparison)
-    return comparison
+def _asked(search: Search) -> tuple[Select[Any] | TextClause, dict[str, Any]]:
+    """The statement, with values for what it leaves open.
+
+    One with windows takes SQLAlchemy longer to put together than PostgreSQL to answer, so its text is kept for all searches of a kind.
+    """
+    plate = search.filters.plate
+    if plate is None or plate.pattern is None or search.order is Order.SEQ:
+        return statement(search), {}
+    named = values(search.filters) | cursor_values(search) | part_values(search, plate)
+    kind = (
+        search.limit,
+        plate.similar,
+        tuple(sorted(named)),
+        tuple((condition.op, condition.op is Op.EXISTS and condition.value) for condition in search.filters.data),
+    )
+    text_of_kind = _TEXTS.get(kind)
+    if text_of_kind is None:
+        if len(_TEXTS) >= TEXTS_MAX:
+            _TEXTS.clear()
+        compiled = statement(search).compile(dialect=_NAMED)
+        constants = {name: value for name, value in compiled.params.items() if name not in named}
+        text_of_kind = _TEXTS[kind] = text(str(compiled)).bindparams(**constants)
+    return text_of_kind, named
 
 
-_OPERATORS: Final = {
-    Op.EQ: "=",
-    Op.NE: "<>",
-    Op.LT: "<",
-    Op.LTE: "<=",
-    Op.GT: ">",
-    Op.GTE: ">=",
-    Op.CONTAINS: "@>",
-}
-# JSONB orders every text before every number: `speed > 50` must not find a speed of "fast", nor the other way round.
-_SAME_TYPE: Final = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
-
-
-def _xid8(number: int) -> ColumnElement[int]:
-    return cast(cast(bindparam("after_xid", str(number), Text), Text), Xid8)
+def _xid8(number: int, name: str) -> ColumnElement[int]:
+    return cast(cast(bindparam(name, str(number), Text), Text), Xid8)
 
 
 def _detection(row: Row[Any]) -> FoundDetection:

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.stores.database import Database
-from platevault.stores.retention import COUNTED_MAX, START, due
+from platevault.stores.placing import refuse_while_placing
+from platevault.stores.retention import COUNTED_MAX, START, count_due, due
 
 # In id order, as everybody locks them. A hold counts itself on this very row: whoever comes second, hold or eraser, waits here
 # and then sees what the first one did.
@@ -40,7 +41,7 @@ _FORGET_IMAGES: Final = text("""
     RETURNING i.size
 """)
 _TO_REMOVE: Final = text("""
-    SELECT detection_id, kind, key FROM images
+    SELECT detection_id, kind, key, variants IS NOT NULL AS has_derived FROM images
     WHERE state IN ('expired', 'deleted') AND key IS NOT NULL AND bytes_gone_at IS NULL
         AND (detection_id, kind) > (:after_id, :after_kind)
     ORDER BY detection_id, kind LIMIT :most
@@ -49,11 +50,13 @@ _COUNT_TO_REMOVE: Final = text("""
     SELECT count(*) FROM (SELECT FROM images WHERE state IN ('expired', 'deleted') AND key IS NOT NULL AND bytes_gone_at IS NULL
         LIMIT :most) AS them
 """)
+# Whoever makes a derived picture at this moment puts it, and takes it away when it sees the tombstone, or ends before it does.
 _REMOVED: Final = text("""
-    UPDATE images AS i SET bytes_gone_at = :now
+    UPDATE images AS i SET bytes_gone_at = :now, variants = NULL
     FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[])) AS u(detection_id, kind)
           ORDER BY detection_id, kind) AS u
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state IN ('expired', 'deleted') AND i.bytes_gone_at IS NULL
+        AND NOT EXISTS (SELECT FROM jsonb_each(i.variants) AS one WHERE CAST(one.value ->> 'until' AS timestamptz) > now())
 """)
 _LOOK_AGAIN: Final = text("""
     UPDATE images AS i SET bytes_gone_at = NULL
@@ -77,11 +80,15 @@ class Tombstoned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgottenImage:
-    """An image of a tombstone whose bytes may still be somewhere. `key` is what its row says: the original's or a hold copy's."""
+    """An image of a tombstone whose bytes may still be somewhere. `key` is what its row says: the original's or a hold copy's.
+
+    `has_derived`: pictures were made of it, or are being made.
+    """
 
     detection_id: str
     kind: str
     key: str
+    has_derived: bool = False
 
 
 async def erase(
@@ -90,7 +97,9 @@ async def erase(
     """Make tombstones of these detections, in the caller's transaction; their images are `state` and leave the spool.
 
     What a hold keeps, what is erased already and what is unknown is left as it is. The rows stay locked until the transaction ends.
+    Raises `HoldsBeingPlaced`. A caller who locks rows before it calls `placing.let_nobody_place` before that.
     """
+    await refuse_while_placing(connection)
     found = (await connection.execute(_LOCK, {"ids": list(ids)})).all()
     taken = [row for row in found if not row.erased and not row.held]
     held = sum(row.held for row in found)
@@ -114,7 +123,7 @@ async def erase_due(
 ) -> tuple[Tombstoned, tuple[datetime, str] | None]:
     """Expire up to `most` of what is due at `now`, past `after`, in one transaction, as erased at `moment`; and where that ended.
 
-    None when nothing is left.
+    None when nothing is left. Raises `HoldsBeingPlaced` where something is.
     """
 
     async def work(connection: AsyncConnection) -> tuple[Tombstoned, tuple[datetime, str] | None]:
@@ -124,6 +133,12 @@ async def erase_due(
         return await erase(connection, [one for _, one in found], state="expired", now=moment), found[-1]
 
     return await database.transaction(work)
+
+
+async def count_held_back(database: Database, *, now: datetime) -> int:
+    """How many detections are due and stay because a hold keeps them; cut at a million."""
+    _, held = await count_due(database, now=now)
+    return held
 
 
 async def to_remove(database: Database, *, after: tuple[str, str], most: int) -> list[ForgottenImage]:
@@ -140,7 +155,10 @@ async def count_to_remove(database: Database) -> int:
 
 
 async def mark_removed(database: Database, images: Iterable[ForgottenImage], *, now: datetime) -> int:
-    """Nothing of these is in the object store any more; returns how many rows learned it now."""
+    """Nothing of these is in the object store any more; returns how many rows learned it now.
+
+    One of which a derived picture is being made at this moment is due again.
+    """
     ordered = sorted((image.detection_id, image.kind) for image in images)
     parameters: dict[str, Any] = {
         "ids": [detection_id for detection_id, _ in ordered],

@@ -21,7 +21,8 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _EVERYTHING: Final = frozenset(Scope)
 
 _bearer = HTTPBearer(
-    auto_error=False, description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading, ADMIN_TOKEN for deleting too, METRICS_TOKEN for /metrics."
+    auto_error=False,
+    description="COLLECTOR_TOKEN for sending, VIEWER_TOKEN for reading, ADMIN_TOKEN for deleting too, METRICS_TOKEN for /metrics.",
 )
 
 

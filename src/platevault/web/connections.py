@@ -2,14 +2,14 @@
 
 import asyncio
 import resource
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from platevault.vault import Vault
 from platevault.web.crowd import Door
-from platevault.web.wired import DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.web.wired import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -83,6 +83,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
+            extensions: Any = self.cycle.scope.setdefault("extensions", {})
+            extensions[ABORT] = self.transport.abort
 
     def on_body(self, body: bytes) -> None:
         if not self._ignored:
@@ -125,6 +127,12 @@ class ImpatientProtocol(HttpToolsProtocol):
             return False
         self.cycle.keep_alive = False
         return True
+
+    def shutdown(self) -> None:
+        """The server stops. Who follows the stream would keep it from that for as long as he likes."""
+        if self._vault is not None:
+            self._vault.followers.end()
+        super().shutdown()
 
     def leave(self) -> None:
         """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""

@@ -1,16 +1,25 @@
 """What legal holds take and answer, for OpenAPI and for whoever validates against it."""
 
+import re
 from datetime import date, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from platevault.domain.holds import CASE_MOST, DETECTIONS_MOST, NAME_MOST, REASON_MOST
 from platevault.domain.images import ImageState
 from platevault.web.schemas import SearchAsked
 
 HOLD_ID_EXAMPLE: Final = "0b9f3c1e-6f0f-4c38-9f8e-2a4d6a1f7c55"
+_A_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_as_date(given: object) -> object:
+    """Raise `ValueError` for what is no date as text: a number would be taken for seconds."""
+    if not isinstance(given, str) or _A_DATE.fullmatch(given) is None:
+        raise ValueError("must be a date as text, like 2027-01-15")
+    return given
 
 
 class HoldRequested(BaseModel):
@@ -45,7 +54,9 @@ class HoldRequested(BaseModel):
     authority: str = Field(max_length=NAME_MOST, description="By what right.")
     case: str = Field(max_length=CASE_MOST)
     reason: str = Field(max_length=REASON_MOST)
-    review_on: date = Field(description="When somebody looks whether it is still needed.")
+    review_on: Annotated[date, BeforeValidator(_written_as_date)] = Field(
+        description="When somebody looks whether it is still needed."
+    )
 
 
 class LiftRequested(BaseModel):
@@ -56,12 +67,21 @@ class LiftRequested(BaseModel):
     reason: str = Field(max_length=REASON_MOST)
 
 
+class HoldDetectionCounts(BaseModel):
+    """Detections that the hold names: `active` it keeps, `gone` were erased before it came to them, `released` its lift let go."""
+
+    active: int
+    gone: int
+    released: int
+
+
 class HoldImageCounts(BaseModel):
-    """Images by their state under the hold: `gone` had expired or were deleted before it was placed."""
+    """Images by their state under the hold: it keeps what is `copying` or `held`; `gone` had expired or were deleted before it."""
 
     copying: int
     held: int
     gone: int
+    released: int
 
 
 class HoldListed(BaseModel):
@@ -81,11 +101,14 @@ class HoldListed(BaseModel):
 
 
 class HoldAnswered(HoldListed):
-    """One hold and what it came to. `filter` is null where detections were named by their ids."""
+    """One hold and what it came to. While it is `placing`, not all that it names is counted, and nothing is erased anywhere.
 
-    status: Literal["copying", "held", "gone", "lifted"]
+    `filter` is null where detections were named by their ids.
+    """
+
+    status: Literal["placing", "copying", "held", "gone", "lifted"]
     filter: dict[str, Any] | None
-    detections: int
+    detections: HoldDetectionCounts
     images: HoldImageCounts
 
 
@@ -132,8 +155,17 @@ HOLD_EXAMPLE: Final[dict[str, Any]] = {
     **LISTED_EXAMPLE,
     "status": "held",
     "filter": {"from": "2025-01-15T00:00:00Z", "to": "2025-01-16T00:00:00Z", "plate": "AB123CD"},
-    "detections": 2,
-    "images": {"copying": 0, "held": 4, "gone": 0},
+    "detections": {"active": 2, "gone": 0, "released": 0},
+    "images": {"copying": 0, "held": 4, "gone": 0, "released": 0},
+}
+LIFTED_EXAMPLE: Final[dict[str, Any]] = {
+    **HOLD_EXAMPLE,
+    "lifted_at": "2027-01-15T09:00:00Z",
+    "lifted_by": "viewer",
+    "lift_reason": "case closed",
+    "status": "lifted",
+    "detections": {"active": 0, "gone": 0, "released": 2},
+    "images": {"copying": 0, "held": 0, "gone": 0, "released": 4},
 }
 HELD_IMAGE_EXAMPLE: Final[dict[str, Any]] = {
     "detection_id": "evt_abc123",

@@ -8,6 +8,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from platevault.web.frame import Frame
+from platevault.web.shown import BLANK, picture_of, vehicle_of
+
 _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -23,9 +26,10 @@ def _with_code(text: str) -> Markup:
 
 
 _environment.filters["with_code"] = _with_code
+_environment.globals |= {"picture_of": picture_of, "vehicle_of": vehicle_of, "blank": BLANK}
 
 
-def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """The page; no cache keeps it."""
-    text = _environment.get_template(template).render(**values)
+def page(template: str, *, status: int = 200, frame: Frame | None = None, **values: Any) -> HTMLResponse:
+    """The page in its frame (`frame_of`); no cache keeps it."""
+    text = _environment.get_template(template).render(frame=frame or Frame(), **values)
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

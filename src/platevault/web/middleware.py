@@ -19,6 +19,7 @@ OF_EVERY_ANSWER: Final = {"Referrer-Policy": "no-referrer", "X-Content-Type-Opti
 UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # A thousand images by name fit. Batches and their metadata have limits of their own, which their route keeps while it reads.
 SMALL_BODY_BYTES_MAX: Final = 512 * 1024
+HOLD_BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # ten thousand detections by the longest of ids
 SMALL_BODY_WITHIN_SECONDS: Final = 20.0
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LARGE_BODIES: Final = re.compile(r"/v1/detections|/v1/uploads/[^/]+/commit")
@@ -110,9 +111,10 @@ class SmallBodies:
         if scope["type"] != "http" or LARGE_BODIES.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
+        at_most = HOLD_BODY_BYTES_MAX if scope["path"] == "/v1/holds" else SMALL_BODY_BYTES_MAX
         declared = Headers(scope=scope).get("content-length", "0")
-        if not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > SMALL_BODY_BYTES_MAX:
-            await problems.too_large(SMALL_BODY_BYTES_MAX).response()(scope, receive, send)
+        if not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > at_most:
+            await problems.too_large(at_most).response()(scope, receive, send)
             return
         total, complete = 0, False
         end = time.monotonic() + SMALL_BODY_WITHIN_SECONDS
@@ -128,7 +130,7 @@ class SmallBodies:
                 raise HTTPException(408, headers={"Connection": "close"}) from None
             complete = not message.get("more_body", False)
             total += len(message.get("body", b""))
-            if total > SMALL_BODY_BYTES_MAX:
+            if total > at_most:
                 # The one kind of error that FastAPI passes on when a body cannot be read.
                 raise HTTPException(413)
             return message

@@ -45,6 +45,11 @@ SEARCH_PARAMETERS: Final[list[dict[str, Any]]] = [
         "Exact, or with `*` (any characters) and `?` (one); case and separators do not count. It stands in the URL: prefer `POST /v1/search`.",
         {"type": "string", "maxLength": 32},
     ),
+    _query(
+        "similar",
+        "With `plate`: also what a camera easily takes for it (0 O D Q, 1 I L, 2 Z, 5 S, 6 G, 8 B); wildcards work as ever.",
+        {"type": "boolean", "default": False},
+    ),
     _query("min_confidence", "At least this sure, 0 to 1.", {"type": "number", "minimum": 0, "maximum": 1}),
     _query(
         "data",

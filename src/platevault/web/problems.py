@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from platevault.domain import errors
 from platevault.domain.ranges import RangeNotThere
+from platevault.web.frame import frame_of
 from platevault.web.html import page
 from platevault.web.wired import request_id_of
 
@@ -39,6 +40,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.IdentifierReused: Kind(409, "identifier-reused", "The batch id was used for other content"),
     errors.OnHold: Kind(409, "on-hold", "A legal hold keeps it"),
     errors.HoldIdReused: Kind(409, "hold-id-reused", "The hold id was used for something else"),
+    errors.HoldLifted: Kind(409, "hold-lifted", "The hold was lifted"),
     errors.AllGone: Kind(410, "all-gone", "Nothing is left to hold"),
     errors.DeletionExpired: Kind(410, "deletion-expired", "The deletion was not confirmed in time"),
     errors.CommittedOtherwise: Kind(409, "committed-otherwise", "The upload was committed with other content"),
@@ -59,6 +61,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.ObjectRefused: Kind(503, "object-refused", "The object store refuses this object"),
     errors.StoreMisconfigured: Kind(503, "store-misconfigured", "The object store refuses"),
     errors.HeldElsewhere: Kind(503, "held-elsewhere", "Another node has the bytes for now"),
+    errors.HoldsBeingPlaced: Kind(503, "holds-being-placed", "A legal hold is being placed"),
     errors.Stopped: Kind(503, "stopped", "A job stopped"),
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),
     errors.Corrupted: Kind(503, "corrupted", "The bytes are not what they were"),
@@ -179,7 +182,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 def _answer(request: Request, problem: Problem) -> Response:
     if not _is_page(request):
         return problem.response()
-    answer = page("problem.html", status=problem.kind.status, problem=problem, request_id=request_id_of(request))
+    answer = page(
+        "problem.html",
+        status=problem.kind.status,
+        frame=frame_of(request),
+        problem=problem,
+        request_id=request_id_of(request),
+    )
     answer.headers.update(problem.headers)
     return answer
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platevault.domain.images import ImageState
 from platevault.flows.sign_images import IMAGES_AT_ONCE_MAX
+from platevault.web.derived_schemas import DerivableAnswered, VariantAnswered
 
 
 class _Asked(BaseModel):
@@ -50,6 +51,7 @@ class SearchAsked(_Asked):
     camera_id: str | None = None
     collector_id: str | None = None
     plate: str | None = Field(None, description="Exact, or with `*` and `?`; case and separators do not count.")
+    similar: bool | None = Field(None, description="Also plates that are easily misread for it (O/0, I/1, B/8 …).")
     min_confidence: float | None = None
     data: list[DataConditionAsked] | None = None
     limit: int | None = Field(None, description="1-200; 50 unless told.")
@@ -92,6 +94,9 @@ class ImageAnswered(_Answered):
     url: str | None
     url_expires_at: datetime | None
     reason: str | None = Field(None, description="Why it was rejected; there for `rejected` only.")
+    variants: dict[str, VariantAnswered] = Field(
+        description="Named variants that are there; any other is made on demand."
+    )
 
 
 class DetectionAnswered(_Answered):
@@ -117,6 +122,9 @@ class DetectionAnswered(_Answered):
     clock_suspect: bool
     erased_at: datetime | None
     images: dict[str, ImageAnswered]
+    derivable: dict[str, DerivableAnswered] | None = Field(
+        None, description="Images that can be made from another one."
+    )
 
 
 class PageAnswered(_Answered):
@@ -195,6 +203,7 @@ IMAGE_EXAMPLE: Final = {
     "stored_at": "2025-01-15T10:30:02Z",
     "url": "https://images.example/alpr-images/full/2025/01/15/evt_abc123_full.jpg?X-Amz-Signature=…",
     "url_expires_at": "2025-01-15T10:45:00Z",
+    "variants": {"thumb": {"url": "https://images.example/alpr-images/derived/…", "width": 320, "height": 180}},
 }
 DETECTION_EXAMPLE: Final = {
     "detection_id": "evt_abc123",

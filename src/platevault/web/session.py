@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from platevault.vault import AccessRules
 
@@ -16,10 +16,22 @@ COOKIE: Final = "platevault_session"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Why the holder of a valid cookie looks."""
+    """Why the holder of a valid cookie looks. `began` is when the token was given for it, in seconds since 1970."""
 
     purpose: str | None = None
     case: str | None = None
+    began: int | None = None
+
+
+class _Signer(TimestampSigner):
+    """Signs as of the moment that `began` says, so that a cookie made from another ends with it."""
+
+    def __init__(self, *given: Any, began: int | None, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._began = began
+
+    def get_timestamp(self) -> int:
+        return super().get_timestamp() if self._began is None else self._began
 
 
 def is_token(given: str, token: str | None) -> bool:
@@ -33,19 +45,24 @@ def session_of(request: Request, *, rules: AccessRules) -> Session | None:
     if cookie is None or rules.signing_key is None or rules.viewer_token is None:
         return None
     try:
-        content: Any = _serializer(rules.signing_key).loads(
+        content: Any
+        content, began = _serializer(rules.signing_key).loads(
             cookie,
             max_age=round(rules.cookie_valid_for.total_seconds()),
+            return_timestamp=True,
         )
     except BadSignature:
         return None
     if not hmac.compare_digest(str(content["token"]), _mark(rules.signing_key, rules.viewer_token)):
         return None
-    return Session(purpose=content["purpose"], case=content["case"])
+    return Session(purpose=content["purpose"], case=content["case"], began=round(began.timestamp()))
 
 
 def begin(response: Response, session: Session, *, rules: AccessRules) -> None:
-    """Give the viewers' cookie with the response. There is a signing key and a viewers' token when this is called."""
+    """Give the viewers' cookie with the response; one that began before ends no later for it.
+
+    There is a signing key and a viewers' token when this is called.
+    """
     assert rules.signing_key is not None
     assert rules.viewer_token is not None
     content = {
@@ -55,7 +72,7 @@ def begin(response: Response, session: Session, *, rules: AccessRules) -> None:
     }
     response.set_cookie(
         COOKIE,
-        _serializer(rules.signing_key).dumps(content),
+        _serializer(rules.signing_key, began=session.began).dumps(content),
         max_age=round(rules.cookie_valid_for.total_seconds()),
         httponly=True,
         samesite="lax",
@@ -69,10 +86,9 @@ def end(response: Response, *, rules: AccessRules) -> None:
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=rules.cookie_secure)
 
 
-def _serializer(signing_key: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(
-        signing_key, salt="platevault-session", signer_kwargs={"digest_method": hashlib.sha256}
-    )
+def _serializer(signing_key: str, *, began: int | None = None) -> URLSafeTimedSerializer:
+    how = {"digest_method": hashlib.sha256, "began": began}
+    return URLSafeTimedSerializer(signing_key, salt="platevault-session", signer=_Signer, signer_kwargs=how)
 
 
 def _mark(signing_key: str, token: str) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import re
 import secrets
+from datetime import timedelta
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
@@ -16,6 +17,9 @@ VAULT: Final = "vault"
 
 DOOR: Final = "door"
 """And under this one who refuses batches without the app (web/crowd)."""
+
+ABORT: Final = "platevault.abort"
+"""And under this one, in the extensions of a request's scope, what drops its connection at once, unsent answer and all."""
 
 DISCARD_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
@@ -56,6 +60,13 @@ def route_of(request: Request) -> str:
 Wired = Annotated[Vault, Depends(vault_of)]
 
 
-def links_of(vault: Vault) -> Links:
-    """Links of the usual life, all of one moment."""
-    return Links(signer=vault.signer, valid_for=vault.links.valid_for, now=vault.now())
+def links_of(vault: Vault, *, expires_in: int | None = None) -> Links:
+    """Links, all of one moment, good for so many seconds as far as that is allowed; of the usual life unless told."""
+    # Compared before it becomes a timedelta, which has an end.
+    wanted = vault.links.valid_for if expires_in is None else timedelta(seconds=min(expires_in, 10**9))
+    return Links(
+        signer=vault.signer,
+        valid_for=min(wanted, vault.links.valid_for_at_most),
+        now=vault.now(),
+        variants=vault.bench.variants.names,
+    )

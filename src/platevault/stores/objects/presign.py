@@ -77,7 +77,7 @@ class S3UrlSigner:
         self._host = urlsplit(self._origin).netloc
         self._path = f"/{_encode_path(bucket)}/"
         self._identity = identity
-        self._prepared = self._prepare(Window(0, 1))
+        self._asked = (datetime.fromtimestamp(0, UTC), timedelta(0), self._prepare(Window(0, 1)))
 
     def sign(
         self,
@@ -89,10 +89,12 @@ class S3UrlSigner:
         content_type: str | None = None,
     ) -> SignedUrl:
         """A URL for the object; `download` is the file name of a Content-Disposition: attachment."""
-        window = window_of(now, valid_for)
-        prepared = self._prepared
-        if prepared.window != window:
-            prepared = self._prepared = self._prepare(window)
+        asked = self._asked
+        if asked[0] != now or asked[1] != valid_for:  # the URLs of one answer are all asked for at one moment
+            window = window_of(now, valid_for)
+            prepared = asked[2] if asked[2].window == window else self._prepare(window)
+            asked = self._asked = (now, valid_for, prepared)
+        prepared = asked[2]
         path = self._path + (key if _UNRESERVED(key) else _encode_path(key))
         query = prepared.query
         # Parameters are signed in byte order, and `r` comes after the `X` of all others.

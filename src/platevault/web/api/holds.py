@@ -14,6 +14,7 @@ from platevault.web.access import Looking, SignedIn
 from platevault.web.hold_schemas import (
     HELD_IMAGE_EXAMPLE,
     HOLD_EXAMPLE,
+    LIFTED_EXAMPLE,
     LISTED_EXAMPLE,
     HeldImagesAnswered,
     HoldAnswered,
@@ -34,18 +35,21 @@ _PLACED: Final[dict[int | str, dict[str, Any]]] = {
     }
     for status, description in (
         (201, "Every image has its verified copy."),
-        (202, "It stands, and copies are still being made: look under Location."),
+        (202, "It stands; detections are still being taken up, or copies made: look under Location."),
     )
 }
 _LISTED: Final = ("hold_id", "placed_at", "placed_by", "requested_by", "authority", "case", "reason", "review_on")
 _LIFTED: Final = ("lifted_at", "lifted_by", "lift_reason")
+_DETECTIONS: Final = ("active", "gone", "released")
+_IMAGES: Final = ("copying", "held", "gone", "released")
 
 
 @router.post("/v1/holds", summary="Place a legal hold", status_code=201, responses=_PLACED | problems(409, 410, 413))
 async def post_hold(asked: HoldRequested, vault: Wired, look: Looking) -> Response:
     """From the moment of the answer nothing expires or deletes what is held, be it 201 or 202. Needs `holds:write`.
 
-    Without an answer, ask again with the same `hold_id`. 410 when every image that it names had expired or was deleted before.
+    Without an answer, ask again with the same `hold_id`; 409 once that hold was lifted. 410 when all that it names had expired or was
+    deleted before. While it is `placing`, nothing is erased at all: deletions are answered 503.
     """
     wanted = hold_asked(
         said={name: getattr(asked, name) for name in ("requested_by", "authority", "case", "reason")},
@@ -108,7 +112,7 @@ async def get_held_images(
 @router.post(
     "/v1/holds/{hold_id}/lift",
     summary="Lift a legal hold",
-    responses=answers(HoldAnswered, {**HOLD_EXAMPLE, "status": "lifted"}) | problems(404),
+    responses=answers(HoldAnswered, LIFTED_EXAMPLE) | problems(404),
 )
 async def post_lift(hold_id: UUID, asked: LiftRequested, vault: Wired, look: Looking) -> Response:
     """What it held is kept as long as its retention and other holds say, from now on. Needs `holds:write`.
@@ -119,13 +123,12 @@ async def post_lift(hold_id: UUID, asked: LiftRequested, vault: Wired, look: Loo
 
 
 def _shown(found: HoldNow) -> dict[str, Any]:
-    counted = found.counted
     return {
         **_listed(found.hold),
         "status": found.status,
         "filter": found.hold.query.get("filter"),
-        "detections": counted.detections,
-        "images": {"copying": counted.copying, "held": counted.held, "gone": counted.gone},
+        "detections": {name: getattr(found.detections, name) for name in _DETECTIONS},
+        "images": {name: getattr(found.images, name) for name in _IMAGES},
     }
 
 

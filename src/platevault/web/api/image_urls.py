@@ -1,19 +1,17 @@
 """GET …/images/{kind}/url and POST /v1/image-urls: presigned URLs, valid for as long as asked and allowed."""
 
-from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from platevault.flows.link import Links
 from platevault.flows.sign_images import sign_images
 from platevault.web.access import Looking
 from platevault.web.openapi import answers, problems
 from platevault.web.problems import image_gone
 from platevault.web.schemas import ImageUrlsAnswered, ImageUrlsAsked, UrlAnswered
-from platevault.web.wired import Wired
+from platevault.web.wired import Wired, links_of
 
 router = APIRouter(tags=["images"])
 
@@ -59,7 +57,7 @@ async def sign_image(
     look: Looking,
 ) -> Response:
     """While the image is pending it is this service's own path, which needs the same credential again."""
-    links = _links(asked.expires_in, vault)
+    links = links_of(vault, expires_in=asked.expires_in)
     (signed,) = await sign_images(
         [(detection_id, kind)],
         links=links,
@@ -79,18 +77,11 @@ async def sign_many(asked: ImageUrlsAsked, vault: Wired, look: Looking) -> Respo
     """In the order asked; an image that has none says why by its state, or `unknown`."""
     items = await sign_images(
         [(image.detection_id, image.kind) for image in asked.images],
-        links=_links(asked.expires_in, vault),
+        links=links_of(vault, expires_in=asked.expires_in),
         look=look,
         database=vault.database,
     )
     return _json({"items": items})
-
-
-def _links(expires_in: int | None, vault: Wired) -> Links:
-    allowed = vault.links.valid_for_at_most
-    # Compared before it becomes a timedelta, which has an end.
-    wanted = vault.links.valid_for if expires_in is None else timedelta(seconds=min(expires_in, 10**9))
-    return Links(signer=vault.signer, valid_for=min(wanted, allowed), now=vault.now())
 
 
 def _json(answer: object) -> Response:

@@ -1,5 +1,5 @@
 """The pages that people read."""
 
-from platevault.web.pages import detections, docs, login
+from platevault.web.pages import detection, detections, docs, login, preferences
 
-routers = (detections.router, docs.router, login.router)
+routers = (detections.router, detection.router, docs.router, login.router, preferences.router)

@@ -1,4 +1,4 @@
-"""/login trades the viewers' token for a cookie; /logout takes it back."""
+"""/login trades the viewers' token for a cookie, /reason changes why its holder looks, /logout takes it back."""
 
 import re
 from typing import Final
@@ -6,10 +6,12 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from platevault.domain.errors import Forbidden, InvalidRequest
+from platevault.domain.errors import Forbidden, InvalidRequest, PurposeMissing
 from platevault.web import session
-from platevault.web.access import CASE_MAX, PURPOSE_MAX, checked_reason, is_same_origin
+from platevault.web.access import CASE_MAX, PURPOSE_MAX, SignedIn, checked_reason, is_same_origin
+from platevault.web.frame import frame_of
 from platevault.web.html import page
+from platevault.web.searches import forget_searches
 from platevault.web.wired import Wired
 
 router = APIRouter(include_in_schema=False)
@@ -24,7 +26,7 @@ async def show_login(request: Request, vault: Wired) -> Response:
     back = local_path(request.query_params.get("next"))
     if vault.access.open_to_all:
         return RedirectResponse(back, 303)
-    return _form(vault, back=back)
+    return _form(request, vault, back=back)
 
 
 @router.post("/login")
@@ -40,13 +42,30 @@ async def log_in(request: Request, vault: Wired) -> Response:
         purpose = checked_reason("purpose", fields.get("purpose"), at_most=PURPOSE_MAX)
         case = checked_reason("case", fields.get("case"), at_most=CASE_MAX)
     except InvalidRequest as error:
-        return _form(vault, back=back, message=str(error), status=422)
+        return _form(request, vault, back=back, message=str(error), status=422)
     if rules.signing_key is None or not session.is_token(fields.get("token", "").strip(), rules.viewer_token):
-        return _form(vault, back=back, message="This token does not open the vault.", status=401)
+        return _form(request, vault, back=back, message="This token does not open the vault.", status=401)
     if rules.purpose_required and purpose is None:
-        return _form(vault, back=back, message="Say why you look: a purpose is required here.", status=422)
+        return _form(request, vault, back=back, message="Say why you look: a purpose is required here.", status=422)
     answer = RedirectResponse(back, 303, headers={"Cache-Control": "no-store"})
     session.begin(answer, session.Session(purpose=purpose, case=case), rules=rules)
+    return answer
+
+
+@router.post("/reason")
+async def change_reason(request: Request, vault: Wired, actor: SignedIn) -> Response:
+    """From now on the session looks for this purpose and case; it ends when it would have ended."""
+    form = await request.form(max_files=0, max_fields=8)
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    purpose = checked_reason("purpose", fields.get("purpose"), at_most=PURPOSE_MAX)
+    case = checked_reason("case", fields.get("case"), at_most=CASE_MAX)
+    if vault.access.purpose_required and purpose is None:
+        raise PurposeMissing("a purpose is required here")
+    now = session.session_of(request, rules=vault.access)
+    if now is None or actor.kind != "session":
+        raise Forbidden("only who signed in on the page can change why they look there")
+    answer = RedirectResponse(local_path(fields.get("next")), 303, headers={"Cache-Control": "no-store"})
+    session.begin(answer, session.Session(purpose=purpose, case=case, began=now.began), rules=vault.access)
     return answer
 
 
@@ -57,6 +76,7 @@ async def log_out(request: Request, vault: Wired) -> Response:
         raise Forbidden("sign out from the page of this vault")
     answer = RedirectResponse("/login", 303, headers={"Cache-Control": "no-store"})
     session.end(answer, rules=vault.access)
+    forget_searches(answer, secure=vault.access.cookie_secure)
     return answer
 
 
@@ -65,16 +85,16 @@ def local_path(text: str | None) -> str:
     return text if text is not None and _LOCAL_PATH.fullmatch(text) else "/"
 
 
-def _form(vault: Wired, *, back: str, message: str | None = None, status: int = 200) -> Response:
+def _form(request: Request, vault: Wired, *, back: str, message: str | None = None, status: int = 200) -> Response:
     if vault.access.signing_key is None:
         message, status = "Signing in is off here: the operator has to set URL_SIGNING_KEY.", 403
     return page(
         "login.html",
         status=status,
+        frame=frame_of(request),
         back=back,
         message=message,
         purpose_required=vault.access.purpose_required,
-        can_sign_out=False,
         purpose_max=PURPOSE_MAX,
         case_max=CASE_MAX,
     )

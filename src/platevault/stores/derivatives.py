@@ -1,0 +1,161 @@
+"""Which derived pictures there are of an image, and who makes one at this moment: one place in the image's own row.
+
+Whoever is about to make a picture writes so first, for as long as the lease lasts: nobody else makes the same one, and
+whoever removes the bytes of a forgotten image looks for derived ones, and once more after the last lease has ended.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain.found import ImageRow
+from platevault.domain.images import ImageState
+from platevault.domain.keys import DETECTION_ID, IMAGE_KIND
+from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, Picture
+from platevault.stores.database import Database
+
+CROP: Final = "crop"
+FULL: Final = "full"
+
+COLUMNS: Final = """i.detection_id, i.kind, i.state, i.key, i.content_type, encode(i.sha256, 'hex') AS sha256, i.size, i.width, i.height,
+    i.spool_node::text AS spool_node, i.spool_file, i.spool_offset, CAST(i.variants AS text) AS variants, d.captured_at"""
+_FIND: Final = text(f"""
+    SELECT {COLUMNS}, CAST(d.box AS text) AS box FROM detections d JOIN images i USING (detection_id)
+    WHERE d.detection_id = :detection_id AND i.kind = ANY(CAST(:kinds AS text[]))
+""")  # noqa: S608  a constant list of columns
+_NAMED: Final = "detection_id = :detection_id AND kind = :kind"
+_CLAIM: Final = text(f"""
+    UPDATE images SET variants = coalesce(variants, '{{}}') || jsonb_build_object(CAST(:name AS text),
+        coalesce(variants -> CAST(:name AS text), '{{}}') || jsonb_build_object('by', CAST(:by AS text), 'until', now() + CAST(:lease AS interval)))
+    WHERE {_NAMED} AND state = 'stored'
+        AND coalesce(CAST(variants -> CAST(:name AS text) ->> 'until' AS timestamptz) <= now(), true)
+        AND coalesce(CAST(variants -> CAST(:name AS text) ->> 'made_at' AS timestamptz)
+            <= CASE WHEN jsonb_exists(variants -> CAST(:name AS text), 'refused') THEN CAST(:refused_before AS timestamptz)
+                    ELSE CAST(:made_before AS timestamptz) END, true)
+""")  # noqa: S608  a constant condition
+_RECORD: Final = text(f"""
+    UPDATE images SET variants = (variants - CAST(:gone AS text[])) || jsonb_build_object(CAST(:name AS text), CAST(:picture AS jsonb))
+    WHERE {_NAMED} AND state NOT IN ('expired', 'deleted') AND variants -> CAST(:name AS text) ->> 'by' = :by
+""")  # noqa: S608  a constant condition
+# What was made before stands: the lease alone goes.
+_RELEASE: Final = text(f"""
+    UPDATE images SET variants = CASE WHEN jsonb_exists(variants -> CAST(:name AS text), 'made_at')
+        THEN variants || jsonb_build_object(CAST(:name AS text), (variants -> CAST(:name AS text)) - 'by' - 'until')
+        ELSE variants - CAST(:name AS text) END
+    WHERE {_NAMED} AND variants -> CAST(:name AS text) ->> 'by' = :by
+""")  # noqa: S608  a constant condition
+_FORGET: Final = text(f"""
+    UPDATE images SET variants = variants - CAST(:name AS text)
+    WHERE {_NAMED} AND variants -> CAST(:name AS text) ->> 'sha256' = :sha256 AND NOT jsonb_exists(variants -> CAST(:name AS text), 'until')
+""")  # noqa: S608  a constant condition
+_STATE: Final = text(f"SELECT state FROM images WHERE {_NAMED}")  # noqa: S608  a constant condition
+
+_PICTURES: Final = msgspec.json.Decoder(dict[str, Picture])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivable:
+    """The image that pictures are made from, and those that its row tells of.
+
+    `box` is the plate's, in pixels of `image`, where the pictures are of it alone: a crop was asked for and `image` is `full`.
+    """
+
+    image: ImageRow
+    captured_at: datetime
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    box: Mapping[str, Any] | None = None
+
+    @property
+    def of_plate(self) -> bool:
+        return self.box is not None
+
+
+async def find(name: tuple[str, str], connection: AsyncConnection) -> Derivable | None:
+    """What pictures of this (detection id, kind) are made from; None where there is no such image.
+
+    For a crop that no collector sent, `full` with the plate's box, where the detection has both.
+    """
+    detection_id, kind = name
+    if not (DETECTION_ID.fullmatch(detection_id) and IMAGE_KIND.fullmatch(kind)):
+        return None
+    kinds = [CROP, FULL] if kind == CROP else [kind]
+    rows: Any = (await connection.execute(_FIND, {"detection_id": detection_id, "kinds": kinds})).mappings()
+    found: dict[str, Any] = {row["kind"]: row for row in rows}
+    own, full = found.get(kind), found.get(FULL)
+    is_absent = own is None or own["state"] == ImageState.REJECTED
+    if kind == CROP and is_absent and full is not None and full["box"] is not None:
+        return derivable(full, of_plate=True)
+    return None if own is None else derivable(own)
+
+
+def derivable(row: Mapping[str, Any], *, of_plate: bool = False) -> Derivable:
+    """The row of a query that has these columns."""
+    return Derivable(
+        image=ImageRow(**{name: row[name] for name in _FIELDS}, state=ImageState(row["state"])),
+        captured_at=row["captured_at"],
+        pictures=_PICTURES.decode(row["variants"]) if row["variants"] else {},
+        box=msgspec.json.decode(row["box"]) if of_plate else None,
+    )
+
+
+async def find_again(database: Database, one: Derivable) -> Derivable:
+    """The same as it is by now, for whoever has been shown it a moment ago."""
+    async with database.reading() as connection:
+        parameters = {"detection_id": one.image.detection_id, "kinds": [one.image.kind]}
+        row: Any = (await connection.execute(_FIND, parameters)).mappings().one()
+    return derivable(row, of_plate=one.of_plate and row["box"] is not None)
+
+
+class Ledger:
+    """Claims of one process on pictures to be made."""
+
+    def __init__(self, database: Database, *, process_id: UUID) -> None:
+        self._database = database
+        self._by = str(process_id)
+
+    async def claim(self, image: ImageRow, name: str, *, lease: timedelta, now: datetime) -> bool:
+        """True when this process is to make the picture: it is not there, nobody else makes it, and the image is stored."""
+        times = {"lease": lease, "made_before": now - STANDS_FOR, "refused_before": now - REFUSED_FOR}
+        return await self._changed(_CLAIM, image, name, **times)
+
+    async def record(self, image: ImageRow, name: str, picture: Picture, *, without: Iterable[str]) -> bool:
+        """The claim has come to this, and the pictures named in `without` are not told of any more.
+
+        False when the image was forgotten meanwhile, or the lease ended and another process has the claim.
+        """
+        told = {"picture": msgspec.json.encode(picture).decode(), "gone": list(without)}
+        return await self._changed(_RECORD, image, name, **told)
+
+    async def release(self, image: ImageRow, name: str) -> None:
+        """Somebody else may make it."""
+        await self._changed(_RELEASE, image, name)
+
+    async def forget(self, image: ImageRow, name: str, picture: Picture) -> None:
+        """This picture is not in the bucket, whatever the row says; a newer one of the same name stays."""
+        await self._changed(_FORGET, image, name, sha256=picture.sha256)
+
+    async def is_forgotten(self, image: ImageRow) -> bool:
+        """Whether the image expired or was deleted meanwhile."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(_STATE, {"detection_id": image.detection_id, "kind": image.kind})
+            state = found.scalar_one_or_none()
+        return state is None or state in {ImageState.EXPIRED, ImageState.DELETED}
+
+    async def _changed(self, statement: Any, image: ImageRow, name: str, **more: Any) -> bool:
+        parameters = {"detection_id": image.detection_id, "kind": image.kind, "name": name, **more}
+        if statement is not _FORGET:
+            parameters["by"] = self._by
+        done = await self._database.transaction(lambda connection: connection.execute(statement, parameters))
+        return bool(done.rowcount)
+
+
+_FIELDS: Final = (
+    *("detection_id", "kind", "key", "content_type", "sha256", "size", "width", "height"),
+    *("spool_node", "spool_file", "spool_offset"),
+)

@@ -1,0 +1,126 @@
+"""GET /v1/stream: detections as they are committed, as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Annotated, Final
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.types import Message, Receive, Scope, Send
+
+from platevault.domain.following import Told, following_of
+from platevault.flows.follow import follow
+from platevault.web.access import Looking
+from platevault.web.openapi import SEARCH_PARAMETERS, Responses, problems
+from platevault.web.wired import ABORT, Wired, links_of
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(tags=["detections"])
+
+RETRY_MILLISECONDS: Final = 2000
+# A client that takes nothing for so long is ended; it comes back with the id of the last event that it has.
+TAKEN_WITHIN_SECONDS: Final = 20.0
+# When the process stops, one that is in the middle of something gets so long.
+END_WITHIN_SECONDS: Final = 0.6
+
+_ELSEWHERE: Final = frozenset({"limit", "cursor", "order", "after"})
+_PARAMETERS: Final = [parameter for parameter in SEARCH_PARAMETERS if parameter["name"] not in _ELSEWHERE] + [
+    {
+        "name": "after",
+        "in": "query",
+        "required": False,
+        "description": "The id of an event, or `next_after` of a change feed: begin behind it. `0`: with the first"
+        " detection there is. Without it, and without `Last-Event-ID`: now.",
+        "schema": {"type": "string"},
+    },
+]
+_EXAMPLE: Final = (
+    'retry: 2000\n\nevent: detection\ndata: {"detection_id": "evt_abc123", "plate": "AB-123-CD", …}\nid: 4711-90210\n\n'
+)
+_RESPONSES: Responses = {
+    200: {
+        "description": "Events `detection`, each with one item of `GET /v1/detections` as its data, in the order of the"
+        " change feed: none is skipped, none told twice. What has no data is a sign of life.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    },
+    **problems(429),
+}
+
+
+@router.get(
+    "/v1/stream",
+    summary="Follow detections as they come in",
+    responses=_RESPONSES,
+    response_class=Response,  # not EventSourceResponse: FastAPI would answer 200 before it knows what is wrong, and wait for a client for ever
+    openapi_extra={"parameters": _PARAMETERS},
+)
+async def stream_detections(
+    request: Request,
+    vault: Wired,
+    look: Looking,
+    last_event_id: Annotated[str | None, Header(description="The id of the last event that was taken.")] = None,
+) -> Response:
+    """Goes on where `Last-Event-ID` or `after` says. Each detection comes once, as it is then, with its URLs.
+
+    A browser's `EventSource` sends the cookie, and with it the purpose of the session; others send `X-Purpose`.
+    """
+    following = following_of(request.query_params.multi_items(), last_event_id=last_event_id)
+    told = follow(
+        following, look=look, followers=vault.followers, database=vault.database, links=lambda: links_of(vault)
+    )
+    first = await anext(told)  # what is wrong by now is answered as a problem
+    return _Events(first, told, ending=vault.followers.ending)
+
+
+class _Events(EventSourceResponse):
+    """Ends at once when the process does, or when its client takes nothing; closes what tells the events, however it ends."""
+
+    def __init__(self, first: Told, rest: AsyncGenerator[Told, None], *, ending: asyncio.Event) -> None:
+        self._rest = rest
+        self._ending = ending
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_written(first, rest), headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_WITHIN_SECONDS):
+                await send(message)
+
+        streaming = asyncio.ensure_future(super().__call__(scope, receive, send_in_time))
+        ending = asyncio.ensure_future(self._ending.wait())
+        async with aclosing(self._rest):
+            try:
+                await asyncio.wait({streaming, ending}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({streaming}, timeout=END_WITHIN_SECONDS)
+            finally:
+                streaming.cancel()
+                ending.cancel()
+                (outcome, _) = await asyncio.gather(streaming, ending, return_exceptions=True)
+        if isinstance(outcome, TimeoutError | asyncio.CancelledError):
+            log.info("stream given up", reason="its client takes nothing, or the process stops")
+            _abort_of(scope)()
+        elif isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _abort_of(scope: Scope) -> Callable[[], object]:
+    """Drops the connection with all that it did not get rid of. Closing it would wait for the client."""
+    abort: Callable[[], object] = scope.get("extensions", {}).get(ABORT, lambda: None)
+    return abort
+
+
+async def _written(first: Told, rest: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
+    # An event without data is dispatched nowhere, but its id counts: whoever breaks off before the first one goes on from here.
+    yield format_sse_event(retry=RETRY_MILLISECONDS, id=str(first.position))
+    async for told in rest:
+        if not told.found:
+            yield format_sse_event(comment="alive", id=str(told.position))
+        else:
+            yield b"".join(
+                format_sse_event(event="detection", id=str(position), data_str=msgspec.json.encode(detection).decode())
+                for position, detection in told.found
+            )

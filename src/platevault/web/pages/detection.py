@@ -1,0 +1,60 @@
+"""The page of one detection: the scene with its plate marked, the crop, and all that is known; its images to save."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from platevault.domain.found import FoundDetection
+from platevault.flows.find import find_one
+from platevault.flows.sign_images import sign_images
+from platevault.web.access import Looking
+from platevault.web.frame import frame_of
+from platevault.web.html import page
+from platevault.web.image_answers import gone
+from platevault.web.wired import Wired, links_of
+
+router = APIRouter(include_in_schema=False)
+
+_PLACE: Final = ("x", "y", "width", "height")
+
+
+@router.get("/detections/{detection_id}")
+async def show_detection(detection_id: str, request: Request, vault: Wired, look: Looking) -> Response:
+    """One detection: the scene, the crop, and all that is known."""
+    found = await find_one(detection_id, look=look, database=vault.database, links=links_of(vault))
+    return page(
+        "detection.html",
+        frame=frame_of(request, look),
+        detection=found,
+        box=_box(found),
+        candidates=_json(found.candidates),
+        data=None if found.data is None else msgspec.json.format(bytes(found.data), indent=2).decode(),
+        link=f"{(vault.public_url or str(request.base_url)).rstrip('/')}/detections/{found.detection_id}",
+        days_left=None if found.retain_until is None else (found.retain_until - vault.now()).days,
+    )
+
+
+@router.get("/detections/{detection_id}/images/{kind}/save")
+async def save_image(detection_id: str, kind: str, request: Request, vault: Wired, look: Looking) -> Response:
+    """Where the image is, as a file to save; a drawing of what became of it where it is gone."""
+    links = links_of(vault)
+    names = [(detection_id, kind)]
+    (signed,) = await sign_images(names, links=links, look=look, database=vault.database, download=True)
+    if signed.url is None:
+        return gone(request, signed.state, kind=kind)
+    return RedirectResponse(signed.url, 303, headers={"Cache-Control": "no-store"})
+
+
+def _box(found: FoundDetection) -> dict[str, int] | None:
+    """Where the plate is on the scene, when the scene's size is known too."""
+    scene = found.images.get("full")
+    if found.box is None or scene is None or scene.width is None or scene.height is None:
+        return None
+    box: dict[str, int] = _json(found.box)
+    return box if all(name in box for name in _PLACE) else None
+
+
+def _json(raw: msgspec.Raw | None) -> Any:
+    return None if raw is None else msgspec.json.decode(raw)

@@ -1,0 +1,43 @@
+"""What a follower asks for."""
+
+import pytest
+
+from platevault.domain.errors import InvalidRequest
+from platevault.domain.following import AT_ONCE, following_of
+from platevault.domain.search import Order, Position
+
+
+def test_without_a_place_a_stream_begins_now_and_0_is_the_first_there_is() -> None:
+    assert following_of([]).after is None
+    assert following_of([("after", "0")]).after == Position()
+    assert following_of([("after", "7-9")]).after == Position(xid=7, seq=9)
+
+
+def test_the_last_event_wins_over_the_place_in_the_url_which_stays_there() -> None:
+    assert following_of([("after", "7-9")], last_event_id="8-1").after == Position(xid=8, seq=1)
+    assert following_of([("after", "7-9")], last_event_id="").after == Position(xid=7, seq=9)
+
+
+def test_the_filters_are_those_of_the_list_in_the_asker_s_words() -> None:
+    following = following_of([("camera_id", "north"), ("data.a.b", "x"), ("after", "1-2")])
+    assert following.search.filters.camera_id == "north"
+    assert (following.search.order, following.search.limit) == (Order.SEQ, AT_ONCE)
+    assert following.search.asked == {
+        "camera_id": "north",
+        "data": [{"path": "a.b", "op": "text", "value": "x"}],
+    }
+    assert following.behind(Position(xid=3, seq=4)).asked["after"] == "3-4"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("limit", "5"), ("cursor", "x"), ("order", "seq"), ("nothing", "x"), ("after", "x"), ("camera_id", "")],
+)
+def test_what_a_stream_does_not_know_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidRequest, match=name):
+        following_of([(name, value)])
+
+
+def test_an_id_of_another_stream_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="Last-Event-ID"):
+        following_of([], last_event_id="42")

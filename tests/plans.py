@@ -1,0 +1,28 @@
+"""Plans as PostgreSQL makes them for a search."""
+
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from platevault.domain.search import Search
+from platevault.stores import search as rows
+
+
+async def prepared_plan(
+    connection: AsyncConnection, search: Search, *, plan: Literal["generic", "custom"] = "generic"
+) -> str:
+    """The plan of the statement once prepared: one that must fit any value (`generic`), or one for these values."""
+    query, values = rows.prepared(search)
+    plain = (await connection.get_raw_connection()).driver_connection
+    assert plain is not None
+    await plain.execute(f"SET plan_cache_mode = force_{plan}_plan")
+    await plain.execute(f"PREPARE asked AS {query}")
+    lines = await plain.fetch(f"EXPLAIN EXECUTE asked({', '.join(_literal(value) for value in values)})")
+    await plain.execute("DEALLOCATE asked")
+    return "\n".join(line[0] for line in lines)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return "'{" + ",".join(str(one) for one in value) + "}'"
+    return "'" + str(value).replace("'", "''") + "'"
