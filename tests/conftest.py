@@ -12,7 +12,7 @@ from platevault.stores.embedded.seaweed import find_program
 from tests.container_servers import minio_container, postgres_container
 from tests.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
 
-pytest_plugins = ("tests.migrated", "tests.running")
+pytest_plugins = ("tests.migrated", "tests.running", "tests.browser.screenshots")
 
 # What the drivers read by themselves, next to our own variables.
 _FOREIGN = ("MINIO_", "AWS_", "PG")

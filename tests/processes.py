@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,13 +71,20 @@ class Service:
 
 
 @contextmanager
-def service(environment: Mapping[str, str], *, port: int, folder: Path, ready: bool = True) -> Iterator[Service]:
-    """`platevault serve` on this port for the length of the block; ended by SIGTERM if it still runs."""
+def service(
+    environment: Mapping[str, str],
+    *,
+    port: int,
+    folder: Path,
+    ready: bool = True,
+    command: Sequence[str] = ("-m", "platevault", "serve"),
+) -> Iterator[Service]:
+    """`platevault serve`, or another command of Python's, on this port for the length of the block; ended by SIGTERM if it still runs."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "platevault", "serve", "--port", str(port)],
+            [sys.executable, *command, "--port", str(port)],
             env=dict(environment),
             cwd=folder,
             stdout=out,

@@ -424,7 +424,7 @@ async def test_one_object_that_the_store_will_not_delete_holds_up_no_deletion(
 ) -> None:
     monkeypatch.setattr(carrying, "DETECTIONS_AT_ONCE", 2)
     await stored(node, 5, plate=PLATE)
-    refused = sorted(await node.keys())[0]
+    refused = min(await node.keys())
 
     assert isinstance(node.objects, Stubborn)
     node.objects.refused = frozenset({refused})

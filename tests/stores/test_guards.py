@@ -69,8 +69,8 @@ async def run(database: Database, statement: str) -> None:
 async def hold(database: Database, hold_id: str = THE_HOLD, *, state: str = "copying") -> None:
     await run(
         database,
-        'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query)'
-        f" VALUES ('{hold_id}', now(), 'viewer', 'J. Doe', 'City police', '2025-1', 'theft', '2026-01-01', '{{}}')",
+        'INSERT INTO holds (hold_id, placed_at, placed_by, requested_by, authority, "case", reason, review_on, query, placed_all_at)'
+        f" VALUES ('{hold_id}', now(), 'viewer', 'J. Doe', 'City police', '2025-1', 'theft', '2026-01-01', '{{}}', now())",
     )
     await run(
         database,

@@ -132,9 +132,10 @@ async def erased(database: Database, detection_id: str) -> ErasedDetection | Non
 
 
 async def standing(detection_id: str, connection: AsyncConnection) -> Standing | None:
-    """The detection, locked until the transaction ends; None where there is none."""
+    """The detection, locked until the transaction ends, and no hold is written down meanwhile; None where there is none."""
     if DETECTION_ID.fullmatch(detection_id) is None:
         return None
+    await let_nobody_place(connection)
     row = (
         await connection.execute(
             select(detections.c.seq, detections.c.erased_at)

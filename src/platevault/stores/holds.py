@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping, select, text, tuple_
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.access import Look
@@ -24,14 +24,10 @@ from platevault.domain.holds import (
     HoldNow,
     HoldPlace,
     ImageUnderHold,
-    filters_of,
 )
-from platevault.domain.search import Cursor
 from platevault.stores import access_log
-from platevault.stores.conditions import conditions
 from platevault.stores.database import Database
-from platevault.stores.placing import let_nobody_erase
-from platevault.stores.schema import detections
+from platevault.stores.placing import let_nobody_erase, next_ids
 
 DETECTIONS_AT_ONCE: Final = 500
 
@@ -193,7 +189,7 @@ async def take_up(connection: AsyncConnection, hold_id: UUID) -> int | None:
     found = (await connection.execute(_PROGRESS, {"hold_id": hold_id})).mappings().one()
     if found["is_over"]:
         return None
-    ids, through = await _next_ids(connection, found)
+    ids, through = await next_ids(connection, found, most=DETECTIONS_AT_ONCE)
     if ids:
         await _hold(connection, hold_id, sorted(ids))
     is_last = len(ids) < DETECTIONS_AT_ONCE
@@ -287,28 +283,6 @@ async def unfinished(database: Database) -> list[tuple[UUID, bool]]:
     """(hold id, whether it is lifted) of holds whose detections are not all taken up, or not all let go, the oldest first."""
     async with database.reading() as connection:
         return [(row.hold_id, row.is_lifted) for row in await connection.execute(_UNFINISHED)]
-
-
-async def _next_ids(connection: AsyncConnection, found: RowMapping) -> tuple[list[str], str | None]:
-    """The next ids of the query and the place after them."""
-    query, through = found["query"], found["placed_through"]
-    if "filter" not in query:
-        ids = [one for one in query.get("detection_ids", ()) if through is None or one > through][:DETECTIONS_AT_ONCE]
-        return ids, ids[-1] if ids else through
-    # In the order of searches, which have their indexes; nothing that came after the hold was placed.
-    place = tuple_(detections.c.captured_at, detections.c.detection_id)
-    statement = (
-        select(detections.c.captured_at, detections.c.detection_id)
-        .where(*conditions(filters_of(query["filter"])), detections.c.seq <= found["newest_seq"])
-        .order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
-        .limit(DETECTIONS_AT_ONCE)
-    )
-    if through is not None:
-        cursor = Cursor.parse(through)
-        statement = statement.where(place < tuple_(cursor.captured_at, cursor.detection_id))
-    rows = (await connection.execute(statement)).all()
-    last = str(Cursor(captured_at=rows[-1].captured_at, detection_id=rows[-1].detection_id)) if rows else through
-    return [row.detection_id for row in rows], last
 
 
 async def _hold(connection: AsyncConnection, hold_id: UUID, ids: Sequence[str]) -> None:
