@@ -86,6 +86,7 @@ NO_LOOKS: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/reason"): "a redirect",
     ("POST", "/preferences"): "a redirect",
     ("GET", "/docs"): "the API",
+    ("GET", "/overview"): "counts, cameras and times; no plate and no image",
 }
 
 

@@ -135,7 +135,7 @@ async def test_search_in_json_finds_what_the_query_string_finds(vault: Vault, vi
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ("similar=true", "similar"),
+        ("similar=yes", "similar"),
         ("limit=201", "limit"),
         ("cursor=x", "cursor"),
         ("from=2025-01-15T10:30:00", "from"),
@@ -158,7 +158,7 @@ async def test_a_wrong_parameter_is_refused_by_name(viewer: httpx.AsyncClient, q
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        ({"similar": True}, "similar"),
+        ({"similar": "true"}, "similar"),
         ({"limit": "5"}, "limit"),
         ({"limit": 201}, "limit"),
         ({"plate": 5}, "plate"),
