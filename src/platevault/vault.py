@@ -43,6 +43,7 @@ from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
 from platevault.flows.lane import PUTS_AT_ONCE, UploadLane
 from platevault.flows.measure import watch
+from platevault.flows.overview import Lookout
 from platevault.flows.patient import Patient
 from platevault.flows.reception import Reception
 from platevault.flows.recover import keep_recovering
@@ -121,6 +122,7 @@ class Vault:
     watched_bucket: WatchedBucket | None = None
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
+    lookout: Lookout = field(default_factory=Lookout)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _announced: list[int] = field(default_factory=list)
 

@@ -1,6 +1,7 @@
 """A vault for a browser to look at: real processes, drawn scenes, and what happens to them behind its back."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,10 +65,14 @@ class Site:
 
     def make_thumbnails(self) -> None:
         """What a worker does after ingest: each picture of the list that is not made yet is made."""
-        for item in self.look(f"/v1/detections?camera_id={CAMERA}&limit={MANY}").json()["items"]:
-            kinds = ["full", *item.get("derivable", {})]
-            for kind in kinds:
-                self.look(f"/v1/detections/{item['detection_id']}/images/{kind}/derived?variant=thumb")
+        items = self.look(f"/v1/detections?camera_id={CAMERA}&limit={MANY}").json()["items"]
+        pictures = [(item["detection_id"], kind) for item in items for kind in ("full", *item.get("derivable", {}))]
+        with ThreadPoolExecutor(4) as together:
+            list(together.map(self.make_thumbnail, *zip(*pictures, strict=True)))
+
+    def make_thumbnail(self, detection_id: str, kind: str = "full") -> None:
+        """Of one."""
+        self.look(f"/v1/detections/{detection_id}/images/{kind}/derived?variant=thumb")
 
     def delete(self, detection_id: str) -> None:
         """As an operator does who was asked to."""

@@ -82,7 +82,9 @@ async def test_a_plate_is_found_whole_with_wildcards_and_as_a_camera_may_have_mi
     assert {seen, misread} <= set(await visitor.ids())
 
 
-async def test_an_opened_detection_shows_the_scene_with_the_plate_marked_where_it_is(visit: Visit, seen: str) -> None:
+async def test_an_opened_detection_shows_the_scene_with_the_plate_marked_where_it_is(
+    visit: Visit, site: Site, seen: str
+) -> None:
     visitor = await visit()
     await visitor.open()
     await visitor.search(PLATE)
@@ -91,7 +93,7 @@ async def test_an_opened_detection_shows_the_scene_with_the_plate_marked_where_i
     scene, crop = visitor.page.locator(".stage img"), visitor.page.locator(".cropped img")
     await visitor.sees(scene)
     await visitor.sees(crop)
-    item = (await visitor.page.request.get(f"{visitor.url}/v1/detections/{seen}")).json()
+    item = site.look(f"/v1/detections/{seen}").json()
     picture, marked = await scene.bounding_box(), await visitor.page.locator(".overlay rect").bounding_box()
     assert picture is not None
     assert marked is not None
@@ -126,14 +128,14 @@ async def test_a_picture_whose_url_expired_while_the_page_was_open_renews_itself
     visitor = await visit(at=site.short_lived_url, likes="system.grid.200")
     visitor.forgives(REFUSED_BY_THE_STORE)
     await visitor.open()
-    crop = visitor.card(many[-2]).locator(".crop img")
+    crop = visitor.card(many[150]).locator(".crop img")
     assert await crop.evaluate("image => image.currentSrc") == "", "below the screen nothing is asked for yet"
     url = await crop.get_attribute("src")
     assert url is not None
     await _until_refused(url)
     await crop.scroll_into_view_if_needed()
     await visitor.sees(crop)
-    assert (await crop.get_attribute("src")) == f"/v1/detections/{many[-2]}/images/crop?check=true"
+    assert (await crop.get_attribute("src")) == f"/v1/detections/{many[150]}/images/crop?check=true"
     await visitor.keep_picture("renewed")
 
 
@@ -144,15 +146,22 @@ async def test_an_image_that_is_deleted_or_lost_while_the_page_is_open_says_so_i
     visitor.forgives(REFUSED_BY_THE_STORE)
     visitor.forgives(GONE)
     deleted, lost = (site.send(plate, captured_at=far_down()) for plate in ("DE1ETED", "L0ST"))
+    for name in (deleted, lost):
+        site.make_thumbnail(name)
     await visitor.open()
     site.delete(deleted)
     site.lose(lost)
-    for name, state in ((deleted, "deleted"), (lost, "missing")):
-        image = visitor.card(name).locator(".scene img")
+    images = [visitor.card(name).locator(".scene img") for name in (deleted, lost)]
+    for image in images:
         assert await image.evaluate("image => image.currentSrc") == "", "below the screen nothing is asked for yet"
-        async with visitor.page.expect_response(f"**/{name}/images/full?check=true") as answered:
-            await image.scroll_into_view_if_needed()
+    async with (
+        visitor.page.expect_response(f"**/{deleted}/images/full?check=true") as of_deleted,
+        visitor.page.expect_response(f"**/{lost}/images/full?check=true") as of_lost,
+    ):
+        await images[0].scroll_into_view_if_needed()
+    for answered, state in ((of_deleted, "deleted"), (of_lost, "missing")):
         assert (await (await answered.value).all_headers())["x-image-state"] == state
+    for image in images:
         await visitor.sees(image)
     await visitor.keep_picture("gone-while-open")
     await visitor.open(f"/detections/{deleted}")

@@ -493,9 +493,23 @@ async def test_a_hold_that_was_lifted_does_not_come_back_under_its_id(node: Node
     await lifted(node, found.hold.hold_id)
     with pytest.raises(HoldLifted, match="was lifted at"):
         await placed(node, over(*batch.ids), hold_id=found.hold.hold_id)
+    assert len(await node.rows("SELECT * FROM access_log")) == 1, "it was not placed again"
     with pytest.raises(HoldIdReused, match="something else"):
         await placed(node, over(*batch.ids, case="another"), hold_id=found.hold.hold_id)
     assert (await erase(node, *batch.ids)).ids == tuple(batch.ids), "nothing holds it"
+
+
+async def test_whoever_places_a_hold_that_is_lifted_meanwhile_is_told(node: Node) -> None:
+    batch = await stored(node)
+    original, hold_id = node.objects.create, uuid.uuid4()
+
+    async def create(key: str, new: NewObject) -> bool:
+        await lifted(node, hold_id)
+        return await original(key, new)
+
+    node.objects.create = create  # type: ignore[method-assign]
+    with pytest.raises(HoldLifted):
+        await placed(node, over(*batch.ids), hold_id=hold_id)
 
 
 async def test_a_lift_that_is_cut_off_is_finished_by_the_worker(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants.guard import Guard
 
 SWEEP: Final = "flows/test_sweep.py::"
+HOLDS: Final = "flows/test_holds.py::"
 CHANGE: Final = "flows/test_change_retention.py::"
 
 GUARDS: Final = (
@@ -16,6 +17,23 @@ GUARDS: Final = (
         new="if not row.erased]",
         tests=(f"{SWEEP}test_a_hold_that_comes_between_the_look_and_the_erasing_wins",),
         short=True,
+    ),
+    Guard(
+        name="erasing-waits-for-holds",
+        protects="nothing is erased while a hold takes up its detections",
+        file="src/platevault/stores/tombstones.py",
+        old="    await refuse_while_placing(connection)\n",
+        new="",
+        tests=(f"{HOLDS}test_whoever_erases_waits_for_a_hold_that_is_written_down_and_is_refused_until_it_has_all",),
+        short=True,
+    ),
+    Guard(
+        name="holds-wait-for-erasing",
+        protects="a hold is written down before or after an erasing, not in the middle of it",
+        file="src/platevault/stores/holds.py",
+        old="        await let_nobody_erase(connection)\n",
+        new="",
+        tests=(f"{HOLDS}test_a_hold_waits_for_whoever_erases_and_tells_what_was_gone_when_it_came_to_it",),
     ),
     Guard(
         name="sweep-asks-the-marker",

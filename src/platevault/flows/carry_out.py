@@ -46,7 +46,7 @@ async def carry_out(deletion_id: UUID, *, upkeep: Upkeep) -> bool:
     """True once nothing is left of it but what holds keep; False where it has to go on later, because the store does not answer.
 
     Rows of all of it first: no plate waits for a store. A single object that the store will not delete is due again with every
-    sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags. It may be cut off anywhere, and two may do it.
+    sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags, and `HoldsBeingPlaced`. It may be cut off anywhere, and two may do it.
     """
     while True:
         deleted = await _erase_rows(deletion_id, upkeep=upkeep)

@@ -1,5 +1,5 @@
 """The pages that people read."""
 
-from platevault.web.pages import detection, detections, docs, login, preferences
+from platevault.web.pages import detection, detections, docs, login, overview, preferences
 
-routers = (detections.router, detection.router, docs.router, login.router, preferences.router)
+routers = (detections.router, detection.router, docs.router, login.router, overview.router, preferences.router)

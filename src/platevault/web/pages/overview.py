@@ -1,0 +1,40 @@
+"""The overview: how the vault is, and what each camera sent."""
+
+from datetime import timedelta
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from platevault.domain.access import Scope
+from platevault.web.access import Looking
+from platevault.web.amounts import change
+from platevault.web.charts import chart, spark
+from platevault.web.frame import frame_of
+from platevault.web.health import RESERVE_BYTES
+from platevault.web.health_words import concerns_of, findings_of
+from platevault.web.html import page
+from platevault.web.wired import Wired
+
+router = APIRouter(include_in_schema=False)
+
+AN_HOUR: Final = timedelta(hours=1)
+
+
+@router.get("/overview")
+async def show_overview(request: Request, vault: Wired, look: Looking) -> Response:
+    """Counts, cameras and times, up to 30 seconds old; 200 whatever is down. It shows no detection, so no look is written down."""
+    look.actor.must(Scope.DETECTIONS_READ)
+    found = await vault.lookout.overview(
+        database=vault.database, lane=vault.lane, reserve_bytes=RESERVE_BYTES, now=vault.now
+    )
+    return page(
+        "overview.html",
+        frame=frame_of(request, look),
+        seen=found,
+        findings=findings_of(found.readiness.checks),
+        concerns=concerns_of(found),
+        chart=None if found.traffic is None else chart(found.traffic.hours),
+        an_hour=AN_HOUR,
+        change=change,
+        spark=spark,
+    )
