@@ -42,8 +42,8 @@ bench: setup ## compare with the tutorial's service and the bare object store (B
 clean: ## remove what setup made (never data)
 	rm -rf .venv $(UV_DIR)
 
-# A session of tests for each core, with servers of its own; `make test IN_PARALLEL=` runs one after the other.
-IN_PARALLEL := -n logical --maxprocesses 4 --dist worksteal
+# Four sessions of tests, each with servers of its own: they wait more than they work; `make test IN_PARALLEL=` runs one after the other.
+IN_PARALLEL := -n 4 --dist worksteal
 
 # Branch coverage without a MinIO server (91 %); it may rise.
 COVERAGE_FLOOR := 90

@@ -55,12 +55,11 @@ async def site(
 ) -> AsyncIterator[Site]:
     """A vault of two services: one as it is, one whose image URLs live for seconds."""
     folder = tmp_path_factory.mktemp("site")
+    modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     async with databases.a_database(migrated_template) as database_url:
         ports = [int(port) for port in free_ports(2)]
         told = [
-            environment_for(
-                database_url, seaweed, folder / name, ADMIN_TOKEN=ADMIN_TOKEN, PYTHONPATH=str(ROOT), WORKERS="1"
-            )
+            environment_for(database_url, seaweed, folder / name, ADMIN_TOKEN=ADMIN_TOKEN, PYTHONPATH=modules)
             for name in ("one", "two")
         ]
         with (

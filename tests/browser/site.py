@@ -76,9 +76,7 @@ class Site:
 
     def delete(self, detection_id: str) -> None:
         """As an operator does who was asked to."""
-        httpx.delete(
-            f"{self.url}/v1/detections/{detection_id}", headers=DELETING, timeout=60
-        ).raise_for_status()
+        httpx.delete(f"{self.url}/v1/detections/{detection_id}", headers=DELETING, timeout=60).raise_for_status()
 
     def lose(self, detection_id: str) -> None:
         """Take all objects of its scene out of the bucket, without telling anybody."""

@@ -44,7 +44,7 @@ class Visitor:
         """Begin to notice."""
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.on("request", self._count)
         await self.page.add_init_script(_SHIFTS)
 
     def forgives(self, pattern: str) -> None:
@@ -104,8 +104,10 @@ class Visitor:
         return found
 
     async def overflow(self) -> int:
-        """By how many pixels the page is wider than its window."""
-        wider: int = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        """By how many pixels the page is wider than its window, which a phone zooms out of to show it all."""
+        wider: int = await self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
         return wider
 
     async def barriers(self) -> str:
@@ -119,6 +121,9 @@ class Visitor:
 
     async def keep_picture(self, name: str) -> None:
         await self.page.screenshot(path=screenshot_of(name))
+
+    def _count(self, request: Request) -> None:
+        self.requests.append(request)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":

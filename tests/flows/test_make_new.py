@@ -156,7 +156,8 @@ async def test_a_rebuild_that_was_ended_goes_on_where_it_was_and_waits_while_too
     await room.bench.close()
     fresh = CountingMaker()
     again = await rebuild_variants(a_room(migrated, objects, fresh), variants=VARIANTS.each, act=True)
-    assert (again.outcome, len(fresh.recipes)) == ("done", 2)
+    assert again.outcome == "done"
+    assert 2 <= len(fresh.recipes) <= 3, "what was under way at the end may have to be made again"
 
 
 async def test_a_rebuild_keeps_nobody_from_erasing(

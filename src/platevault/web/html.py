@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from platevault.web.amounts import number, size, span
+from platevault.web.amounts import change, number, size, span
 from platevault.web.frame import Frame
 from platevault.web.shown import BLANK, picture_of, vehicle_of
 
@@ -26,7 +26,7 @@ def _with_code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  it was escaped just now
 
 
-_environment.filters |= {"with_code": _with_code, "number": number, "size": size, "span": span}
+_environment.filters |= {"with_code": _with_code, "number": number, "size": size, "span": span, "change": change}
 _environment.globals |= {"picture_of": picture_of, "vehicle_of": vehicle_of, "blank": BLANK}
 
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 
 from platevault.domain.access import Scope
 from platevault.web.access import Looking
-from platevault.web.amounts import change
 from platevault.web.charts import chart, spark
 from platevault.web.frame import frame_of
 from platevault.web.health import RESERVE_BYTES
@@ -35,6 +34,5 @@ async def show_overview(request: Request, vault: Wired, look: Looking) -> Respon
         concerns=concerns_of(found),
         chart=None if found.traffic is None else chart(found.traffic.hours),
         an_hour=AN_HOUR,
-        change=change,
         spark=spark,
     )
