@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,16 @@ def test_ctrl_c_leaves_a_journal_to_go_on_with(folder: Path, shell: dict[str, st
     with breaking_vault() as vault:
         vault.always = Does(status=503, retry_after="60")
         command = [sys.executable, "-m", "platevault", "send", str(folder), "--url", vault.url]
-        sender = subprocess.Popen(command, env=shell, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        # A suite that runs in the background has Ctrl-C ignored, and would hand that on.
+        listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        sender = subprocess.Popen(
+            command,
+            env=shell,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=listens,  # noqa: PLW1509  it sets one signal, and no thread of ours holds a lock that it needs
+        )
         assert sender.stderr is not None
         assert "waiting" in sender.stderr.readline()
         sender.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ import pytest
 
 from platevault.domain.errors import Busy, Corrupted, ImageRefused, InvalidRequest, StoreUnavailable
 from platevault.domain.images import ImageState
-from platevault.domain.recipe import Crop, Recipe
+from platevault.domain.recipe import Crop, Recipe, Rendered
 from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, UNNAMED_MOST, Variants, Wanted
 from platevault.flows import develop
 from platevault.flows.darkroom import Bench
@@ -323,3 +323,49 @@ async def test_a_pending_image_is_rendered_from_its_spool_and_nothing_is_kept(
 def test_a_bench_without_a_setting_has_no_variants() -> None:
     with pytest.raises(InvalidRequest, match="none is set"):
         Bench(maker=CountingMaker()).variants.wanted("thumb")
+
+
+async def test_pictures_that_are_made_anew_after_a_month_leave_each_other_alone(
+    migrated: Database, objects: MemoryStore, maker: CountingMaker
+) -> None:
+    now = [NOON]
+    await an_original(migrated, objects)
+    room = a_room(migrated, objects, maker, now=lambda: now[0])
+    each = [Wanted(recipe=Recipe(width=width)) for width in (100, 200, 300)]
+    for days in (0, 30, 60):
+        now[0] = NOON + timedelta(days=days)
+        one = await found(migrated)
+        await asyncio.gather(*(picture_of(one, wanted, room=room) for wanted in each))
+        pictures = (await found(migrated)).pictures
+        assert sorted(str(picture.key) for picture in pictures.values()) == sorted(
+            key for key in await keys(objects) if key.startswith("derived/")
+        )
+        assert len(pictures) == 3
+
+
+async def test_nothing_is_shown_of_an_image_that_was_forgotten_while_its_picture_is_in_hand(
+    migrated: Database, objects: MemoryStore, maker: CountingMaker
+) -> None:
+    maker.gate.clear()
+    await an_original(migrated, objects)
+    room = a_room(migrated, objects, maker)
+    first = asyncio.create_task(picture_of(await found(migrated), THUMB, room=room))
+    await maker.asked.wait()
+    await migrated.transaction(lambda connection: erase(connection, ["evt_1"], state="deleted", now=NOON))
+    late = await picture_of(await found(migrated), THUMB, room=room)
+    maker.gate.set()
+    assert (late.state, late.data) == (ImageState.DELETED, None)
+    assert ((await first).state, (await first).data) == (ImageState.DELETED, None)
+
+
+async def test_questions_that_cannot_be_answered_do_not_fill_the_row(migrated: Database, objects: MemoryStore) -> None:
+    class Undecodable(CountingMaker):
+        async def render(self, original: bytes, recipe: Recipe) -> Rendered:
+            raise ImageRefused("no picture")
+
+    await an_original(migrated, objects)
+    room = a_room(migrated, objects, Undecodable())
+    for width in range(40):
+        with pytest.raises(ImageRefused):
+            await picture_of(await found(migrated), Wanted(recipe=Recipe(width=100 + width)), room=room)
+    assert len((await found(migrated)).pictures) <= 32

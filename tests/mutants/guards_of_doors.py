@@ -215,7 +215,7 @@ GUARDS: Final = (
         name="token",
         protects="only the right token opens the vault",
         file="src/platevault/web/session.py",
-        old="hmac.compare_digest(given.encode(), str(token).encode())",
+        old='hmac.compare_digest(given.encode(errors="replace"), str(token).encode())',
         new="True",
         tests=("web/test_access.py::test_without_a_token_of_ours_there_is_no_way_in",),
         short=True,

@@ -1,16 +1,20 @@
 """A cookie says why its holder looks, who may change that, and nobody but the vault can write it."""
 
+import base64
 import dataclasses
 import hashlib
+import json
 import time
 
+import httpx
+import pytest
 from fastapi import Request, Response
 from itsdangerous import URLSafeTimedSerializer
 
 from platevault.vault import Vault
 from platevault.web.session import COOKIE, Session, begin, session_of
 from tests.web.test_access import ask, signed_in
-from tests.web.vaults import ORIGIN, RULES, looks
+from tests.web.vaults import ORIGIN, RULES, a_client, looks
 
 FROM_HERE = {"Origin": ORIGIN}
 
@@ -73,3 +77,30 @@ async def test_who_signs_out_leaves_no_searches_behind(vault: Vault) -> None:
         COOKIE,
         "platevault_searches",
     ]
+
+
+@pytest.mark.parametrize("path", ["/login", "/preferences", "/logout"])
+async def test_an_origin_that_is_none_is_another_site(vault: Vault, path: str) -> None:
+    async with a_client(vault, token=None) as stranger:
+        answer = await stranger.post(path, data={"theme": "dark"}, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape"])
+@pytest.mark.parametrize("path", ["/login", "/preferences"])
+async def test_a_form_in_another_coding_is_refused(vault: Vault, path: str, charset: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n\\ud800\r\n--b--\r\n'
+    headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    async with a_client(vault, token=None) as stranger:
+        assert (await stranger.post(path, content=body, headers=headers)).status_code == 422
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        assert (await stranger.post(path, content=b"token=%ff%fe", headers=headers)).status_code == 422
+
+
+@pytest.mark.parametrize("field", ["plate", "from", "camera_id", "min_confidence"])
+async def test_a_kept_search_that_somebody_wrote_himself_breaks_no_page(
+    vault: Vault, viewer: httpx.AsyncClient, field: str
+) -> None:
+    kept = base64.urlsafe_b64encode(json.dumps({"0123456789ab": {field: "\ud800"}}).encode()).decode()
+    answer = await viewer.get("/search/0123456789ab", headers={"Cookie": f"platevault_searches={kept}"})
+    assert answer.status_code < 500

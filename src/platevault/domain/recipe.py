@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from platevault.domain.errors import InvalidRequest
 
+CROP_MAX: Final = 1_000_000
 EDGE_MAX: Final = 8192
 # Part of every spelling: raise it when the same recipe gives other pixels, and stored pictures are made again.
 EDITION: Final = 1
@@ -68,6 +69,8 @@ class Crop:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise InvalidRequest("crop: x,y,width,height, of at least one pixel")
+        if max(abs(number) for number in (self.x, self.y, self.width, self.height)) > CROP_MAX:
+            raise InvalidRequest(f"crop: no number may be beyond {CROP_MAX}")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -143,8 +143,10 @@ def plate_with_margin(box: Mapping[str, Any]) -> Crop:
 
 
 def outworn(pictures: Mapping[str, Picture], *, made: str, now: datetime) -> dict[str, Picture]:
-    """Those that go now that `made` is there: what the bucket's rule has taken, the same variant by an older recipe, the oldest
-    unnamed ones past the limit.
+    """Those that go now that `made` is there: the same variant by an older recipe, and the oldest unnamed ones past the limit.
+
+    Age alone is no reason: somebody else may make the same picture anew at this moment, under the same key. The bucket's rule
+    takes what nobody asks for.
     """
     others = {name: one for name, one in pictures.items() if name != made and one.made_at is not None}
     unnamed = sorted((name for name in others if not _named(name)), key=lambda name: str(others[name].made_at))
@@ -155,7 +157,7 @@ def outworn(pictures: Mapping[str, Picture], *, made: str, now: datetime) -> dic
 def _is_over(name: str, one: Picture, *, made: str, now: datetime) -> bool:
     age = now - (one.made_at or now)
     is_older_form = _named(name) is not None and _named(name) == _named(made)
-    return age >= STANDS_FOR or (is_older_form and age >= SUPERSEDED_STANDS_FOR)
+    return is_older_form and age >= SUPERSEDED_STANDS_FOR
 
 
 def _named(name: str) -> str | None:

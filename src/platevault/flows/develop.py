@@ -37,6 +37,7 @@ LEASE: Final = timedelta(seconds=120)
 PUT_BEGINS_WITHIN_SECONDS: Final = 80.0
 OTHERS_MAKE_IT_WITHIN_SECONDS: Final = 30.0
 LOOK_AGAIN_SECONDS: Final = 0.1
+_SHOWN: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 CACHE_CONTROL: Final = "private, max-age=86400, immutable"
 
 
@@ -46,6 +47,8 @@ async def picture_of(one: Derivable, wanted: Wanted, *, room: Darkroom) -> Outco
     Raises `ImageRefused` or `InvalidRequest` where it cannot be made, `HeldElsewhere`, `Corrupted`, `Busy`, and what store and
     database raise.
     """
+    if one.image.state not in _SHOWN:
+        return Outcome(state=one.image.state)
     name = wanted.name(of_plate=one.of_plate)
     if one.image.state is ImageState.STORED and (standing := _standing(one, name, room=room)) is not None:
         return standing
@@ -100,6 +103,9 @@ async def _from_spool(one: Derivable, wanted: Wanted, *, room: Darkroom) -> Outc
     if data is None:
         return None
     rendered = await _render(data, one, wanted, room=room)
+    now_is = (await find_again(room.database, one)).image.state
+    if now_is not in _SHOWN:  # forgotten while it was made
+        return Outcome(state=now_is)
     return Outcome(
         state=one.image.state, picture=await _described(rendered, key=None, now=room.now()), data=rendered.data
     )
@@ -118,9 +124,10 @@ async def _make(one: Derivable, wanted: Wanted, *, room: Darkroom) -> Outcome:
             return Outcome(state=ImageState.MISSING)
         rendered = await _render(original, one, wanted, room=room)
         return await _keep(one, wanted, rendered, room=room, ends_at=began + PUT_BEGINS_WITHIN_SECONDS)
-    except (ImageRefused, InvalidRequest) as error:
+    except ImageRefused as error:
         refused = Picture(refused=str(error), made_at=room.now())
-        await room.ledger.record(one.image, name, refused, without=())
+        gone = [other for other, what in outworn(one.pictures, made=name, now=room.now()).items() if what.refused]
+        await room.ledger.record(one.image, name, refused, without=gone)
         raise
     except BaseException:  # others need not wait for the lease to end
         await asyncio.shield(room.ledger.release(one.image, name))

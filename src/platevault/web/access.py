@@ -110,7 +110,10 @@ def is_same_origin(request: Request, *, vault: Vault, unknown: bool) -> bool:
     ours = {request.headers.get("host", "")}
     if vault.public_url is not None:
         ours.add(urlsplit(vault.public_url).netloc)
-    return urlsplit(origin).netloc in ours
+    try:
+        return urlsplit(origin).netloc in ours
+    except ValueError:
+        return False
 
 
 def _anyone_here(request: Request, vault: Vault) -> Actor:

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.search import Search, parse_fields
+from platevault.web.forms import form_of
 
 FIELDS: Final = ("plate", "similar", "camera_id", "collector_id", "from", "to", "min_confidence")
 WITHIN: Final = {
@@ -30,10 +31,11 @@ SEARCH_ID: Final = re.compile(r"[0-9a-f]{12}")
 Asked = Mapping[str, str]
 
 
-def asked_of(form: Mapping[str, Any], *, now: datetime) -> dict[str, str]:
-    """What the form asks, in its own spelling; `within` becomes the time from which on, in UTC."""
-    asked = {name: value.strip() for name in FIELDS if isinstance(value := form.get(name), str) and value.strip()}
-    within = WITHIN.get(str(form.get("within")))
+async def asked_by(request: Request, *, now: datetime) -> dict[str, str]:
+    """What the form asks, in its own spelling; `within` becomes the time from which on, in UTC. Raises `InvalidRequest`."""
+    form = await form_of(request)
+    asked = {name: value.strip() for name in FIELDS if (value := form.get(name, "")).strip()}
+    within = WITHIN.get(form.get("within", ""))
     if within is not None:
         asked["from"] = (now - within).strftime("%Y-%m-%dT%H:%M")
         asked.pop("to", None)
@@ -55,6 +57,10 @@ def search_of(asked: Asked, *, rows: int, cursor: str | None = None) -> Search:
     return parse_fields(fields)
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
 def searches_of(request: Request) -> dict[str, Asked]:
     """What each kept search asked, by its id, the oldest first; none where the cookie is not one of ours."""
     try:
@@ -64,7 +70,7 @@ def searches_of(request: Request) -> dict[str, Asked]:
     if not isinstance(found, dict):
         return {}
     return {
-        search_id: {name: asked[name] for name in FIELDS if isinstance(asked.get(name), str)}
+        search_id: {name: asked[name] for name in FIELDS if _is_text(asked.get(name))}
         for search_id, asked in found.items()
         if SEARCH_ID.fullmatch(search_id) and isinstance(asked, dict)
     }

@@ -36,7 +36,7 @@ class _Signer(TimestampSigner):
 
 def is_token(given: str, token: str | None) -> bool:
     """Whether it is this token, in a time that does not tell how much of it is right; an unset token is nobody's."""
-    return bool(token) and hmac.compare_digest(given.encode(), str(token).encode())
+    return bool(token) and hmac.compare_digest(given.encode(errors="replace"), str(token).encode())
 
 
 def session_of(request: Request, *, rules: AccessRules) -> Session | None:

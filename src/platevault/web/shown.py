@@ -47,7 +47,7 @@ def _derived(detection: FoundDetection, kind: str) -> Picture | None:
     derivable = {} if detection.derivable is msgspec.UNSET else detection.derivable
     if kind not in derivable:
         return None
-    again = image_path(detection.detection_id, kind) + _CHECKED
+    again = f"{derivable[kind].url}?variant={THUMB}&check=true"
     thumb = derivable[kind].variants.get(THUMB)
     if thumb is None or thumb.url is None:
         return Picture(url=derivable[kind].url + "?variant=" + THUMB, again=again, width=None, height=None)

@@ -12,7 +12,7 @@ from platevault.flows.find import find
 from platevault.web.access import Looking
 from platevault.web.frame import frame_of
 from platevault.web.html import page
-from platevault.web.searches import FIELDS, WITHIN, asked_of, keep_search, search_of, searches_of
+from platevault.web.searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of
 from platevault.web.wired import Wired, links_of
 
 router = APIRouter(include_in_schema=False)
@@ -27,8 +27,7 @@ async def newest(request: Request, vault: Wired, look: Looking) -> Response:
 @router.post("/search")
 async def begin_search(request: Request, vault: Wired, look: Looking) -> Response:
     """Take what the form asks and lead to its results. It is posted, so that no plate stands in a URL, a history or a log."""
-    form = await request.form(max_files=0, max_fields=12)
-    asked = asked_of(form, now=vault.now())
+    asked = await asked_by(request, now=vault.now())
     if not asked:
         return RedirectResponse("/", 303, headers={"Cache-Control": "no-store"})
     try:

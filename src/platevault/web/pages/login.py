@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from platevault.domain.errors import Forbidden, InvalidRequest, PurposeMissing
 from platevault.web import session
 from platevault.web.access import CASE_MAX, PURPOSE_MAX, SignedIn, checked_reason, is_same_origin
+from platevault.web.forms import form_of
 from platevault.web.frame import frame_of
 from platevault.web.html import page
 from platevault.web.searches import forget_searches
@@ -34,8 +35,7 @@ async def log_in(request: Request, vault: Wired) -> Response:
     """Give the cookie and go where the visitor wanted to; a wrong token gets the form again."""
     if not is_same_origin(request, vault=vault, unknown=True):
         raise Forbidden("sign in from the page of this vault")
-    form = await request.form(max_files=0, max_fields=8)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = await form_of(request)
     back = local_path(fields.get("next"))
     rules = vault.access
     try:
@@ -55,8 +55,7 @@ async def log_in(request: Request, vault: Wired) -> Response:
 @router.post("/reason")
 async def change_reason(request: Request, vault: Wired, actor: SignedIn) -> Response:
     """From now on the session looks for this purpose and case; it ends when it would have ended."""
-    form = await request.form(max_files=0, max_fields=8)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = await form_of(request)
     purpose = checked_reason("purpose", fields.get("purpose"), at_most=PURPOSE_MAX)
     case = checked_reason("case", fields.get("case"), at_most=CASE_MAX)
     if vault.access.purpose_required and purpose is None:

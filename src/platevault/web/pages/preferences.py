@@ -5,6 +5,7 @@ from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import Forbidden
 from platevault.web.access import is_same_origin
+from platevault.web.forms import form_of
 from platevault.web.pages.login import local_path
 from platevault.web.preferences import chosen, keep, preferences_of
 from platevault.web.wired import Wired
@@ -17,7 +18,7 @@ async def set_preferences(request: Request, vault: Wired) -> Response:
     """Keep what was chosen in the browser's cookie, and lead back. Words that are none of ours change nothing."""
     if not is_same_origin(request, vault=vault, unknown=True):
         raise Forbidden("set this on a page of this vault")
-    form = await request.form(max_files=0, max_fields=8)
+    form = await form_of(request)
     words = frozenset(value for name in ("theme", "view", "rows") if isinstance(value := form.get(name), str))
     back = form.get("next")
     answer = RedirectResponse(local_path(back if isinstance(back, str) else None), 303)

@@ -183,7 +183,7 @@ function fillPicture(box, detection, kind) {
     return;
   }
   const picture = box.querySelector("img");
-  picture.dataset.again = `${path}?check=true`;
+  picture.dataset.again = image?.url ? `${path}?check=true` : `${derivable.url}?variant=thumb&check=true`;
   picture.src = url; // its way to the store is not told: this card would not hear of the end
 }
 
