@@ -21,6 +21,11 @@ GUARDS: Final = (
                 "detection_id text NOT NULL REFERENCES detections,",
                 "detection_id text NOT NULL,",
             ),
+            (
+                "alembic/versions/0003_keeping.py",
+                "detection_id text NOT NULL REFERENCES detections,",
+                "detection_id text NOT NULL,",
+            ),
             ("src/platevault/stores/detections.py", "    ON CONFLICT (detection_id) DO NOTHING\n", ""),
         ),
         short=True,
