@@ -636,3 +636,27 @@ async def test_what_was_set_aside_of_an_image_goes_when_the_image_is_forgotten_a
     clock.goes_on(days=31)
     assert (await swept(node, clock)).counts["quarantine removed"] == 1
     assert await node.keys() == [foreign]
+
+
+async def test_what_is_held_is_not_announced_as_erased_where_a_shorter_class_reaches_it(
+    node: Node, clock: Clock
+) -> None:
+    await captured(node, clock, 2)
+    await hold(node.database)
+    clock.goes_on(days=10)
+    run = await swept(node, clock, act=False, default=Retention(keep_for=timedelta(days=5)))
+    assert run.counts["erased"] == 0
+
+
+async def test_a_page_of_objects_that_the_store_refuses_keeps_none_behind_it(
+    node: Node, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.flows.erase.IMAGES_AT_ONCE", 2)
+    batch = await captured(node, clock, 3)
+    first = sorted(await node.keys())
+    assert isinstance(node.objects, Stubborn)
+    ids = sorted(one["detection_id"] for one in batch.manifest["detections"])
+    node.objects.refused = {key for key in first if ids[0] in key}
+    clock.goes_on(days=31)
+    assert (await swept(node, clock)).counts["bytes waiting"] == 2
+    assert set(await node.keys()) == node.objects.refused

@@ -57,7 +57,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasedImage:
-    """What became of one image of an erased detection; `bytes_gone` once nothing of it is left in any store of ours."""
+    """What became of one image of an erased detection; `bytes_gone` once nothing of it is left in the object store."""
 
     state: str
     bytes_gone: bool

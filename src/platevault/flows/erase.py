@@ -3,8 +3,8 @@
 A crash after the rows, or a store that is down, leaves images that are `expired` or `deleted` and whose bytes nobody saw go; the next
 run finds them by that. Removing twice is removing once.
 
-Bytes in a spool are their node's to remove, within seconds: no pending image names the file any more, so `recover` lets it go, and
-`find_own` the dead letter. An upload that comes late (`upload`, `recover`) says so before it undoes its put, and the image is due
+Bytes in a spool are their node's to remove: once no pending image names the file any more, also none of its neighbours, `recover`
+lets it go, and `find_own` the dead letter. An upload that comes late (`upload`, `recover`) says so before it undoes its put, and the image is due
 here again.
 """
 
@@ -60,7 +60,7 @@ async def remove_bytes(upkeep: Upkeep) -> Removed:
             await upkeep.objects.settle()
             reached("bytes-removed")
             gone += await mark_removed(upkeep.database, removed, now=upkeep.now())
-            if error is not None and (not removed or not isinstance(error, ObjectRefused)):
+            if error is not None and not isinstance(error, ObjectRefused):
                 raise error
             why = why if error is None else str(error)
             place = (page[-1].detection_id, page[-1].kind)

@@ -62,16 +62,16 @@ _SHORTEN: Final = text(f"""
         SELECT d.detection_id, {_ENDS} AS ends, d.retain_until AS before {_LONGER} ORDER BY d.detection_id FOR UPDATE OF d
     ), shortened AS (
         UPDATE detections AS d SET retain_until = longer.ends FROM longer WHERE d.detection_id = longer.detection_id
-        RETURNING d.retain_until <= :now AND (longer.before IS NULL OR longer.before > :now) AS due
+        RETURNING d.holds = 0 AND d.retain_until <= :now AND (longer.before IS NULL OR longer.before > :now) AS due
     )
     SELECT (SELECT count(*) FROM shortened) AS shortened, (SELECT count(*) FROM shortened WHERE due) AS due, {_END_OF_PAGE}
 """)  # noqa: S608  constants
 _COUNT_LONGER: Final = text(f"""
     WITH {_PAGE}, longer AS (
-        SELECT {_ENDS} AS ends, d.retain_until {_LONGER}
+        SELECT {_ENDS} AS ends, d.retain_until, d.holds {_LONGER}
     )
     SELECT (SELECT count(*) FROM longer) AS shortened, {_END_OF_PAGE},
-        (SELECT count(*) FROM longer WHERE ends <= :now AND (retain_until IS NULL OR retain_until > :now)) AS due
+        (SELECT count(*) FROM longer WHERE holds = 0 AND ends <= :now AND (retain_until IS NULL OR retain_until > :now)) AS due
 """)  # noqa: S608  constants
 _DUE: Final = text("""
     SELECT detection_id, retain_until FROM detections
