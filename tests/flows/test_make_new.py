@@ -139,7 +139,7 @@ async def test_a_rebuild_that_was_ended_goes_on_where_it_was_and_waits_while_too
             self.tries += 1
             if self.tries % 2:
                 raise Busy("too many")
-            if len(self.recipes) == 3:
+            if len(self.recipes) >= 3:
                 self.third.set()
                 await asyncio.Event().wait()
             return await super().render(original, recipe)
@@ -157,7 +157,7 @@ async def test_a_rebuild_that_was_ended_goes_on_where_it_was_and_waits_while_too
     fresh = CountingMaker()
     again = await rebuild_variants(a_room(migrated, objects, fresh), variants=VARIANTS.each, act=True)
     assert again.outcome == "done"
-    assert 2 <= len(fresh.recipes) <= 3, "what was under way at the end may have to be made again"
+    assert 1 <= len(fresh.recipes) <= 3, "several are made at once; what was under way may have to be made again"
 
 
 async def test_a_rebuild_keeps_nobody_from_erasing(

@@ -250,7 +250,8 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
         "import asyncio, sys\n"
         "from platevault.stores.renderer import Renderer\n"
         "async def main():\n"
-        "    await Renderer(accepted=frozenset()).start()\n"
+        "    renderer = Renderer(accepted=frozenset())\n"  # nobody's children are ended when it is collected
+        "    await renderer.start()\n"
         "    print('ready', flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
