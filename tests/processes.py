@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,15 @@ from pathlib import Path
 
 import httpx
 
+from tests.forked import Forked
 from tests.servers import S3Server
 
 COLLECTOR_TOKEN = "collector-token-of-the-tests"
 VIEWER_TOKEN = "viewer-token-of-the-tests"
 SENDING = {"Authorization": f"Bearer {COLLECTOR_TOKEN}"}
 LOOKING = {"Authorization": f"Bearer {VIEWER_TOKEN}"}
-READY_WITHIN_SECONDS = 30.0
+READY_WITHIN_SECONDS = 90.0
+ENDED_WITHIN_SECONDS = 120.0
 
 
 def inherited_environment() -> dict[str, str]:
@@ -52,12 +55,15 @@ def environment_for(database_url: str, s3: S3Server, folder: Path, **more: str) 
     }
 
 
+Process = Forked | subprocess.Popen[bytes]
+
+
 @dataclass(kw_only=True)
 class Service:
     """A running `platevault serve`."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def kill(self) -> None:
@@ -77,19 +83,16 @@ def service(
     port: int,
     folder: Path,
     ready: bool = True,
-    command: Sequence[str] = ("-m", "platevault", "serve"),
+    command: Sequence[str] = (),
 ) -> Iterator[Service]:
     """`platevault serve`, or another command of Python's, on this port for the length of the block; ended by SIGTERM if it still runs."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "serve.log"
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
-            env=dict(environment),
-            cwd=folder,
-            stdout=out,
-            stderr=out,
-        )
+    at = ("--port", str(port))
+    if command:
+        process: Process = start_python(*command, *at, environment=environment, folder=folder, log=log)
+    else:
+        process = start_platevault("serve", *at, environment=environment, folder=folder, log=log)
     started = Service(url=f"http://127.0.0.1:{port}", process=process, log=log)
     try:
         _wait_until_alive(started, path="/readyz" if ready else "/healthz")
@@ -104,17 +107,46 @@ def service(
                 process.wait(10)
 
 
+def start_platevault(*arguments: str, environment: Mapping[str, str], folder: Path, log: Path) -> Process:
+    """`platevault ARGUMENTS`, running; what it prints is added to `log`."""
+    if _is_measured(environment):
+        return start_python("-m", "platevault", *arguments, environment=environment, folder=folder, log=log)
+    return Forked(arguments, environment=environment, folder=folder, out=log, err=log)
+
+
+def start_python(*command: str, environment: Mapping[str, str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """`python COMMAND`, running; what it prints is added to `log`."""
+    with log.open("ab") as out:
+        return subprocess.Popen([sys.executable, *command], env=dict(environment), cwd=folder, stdout=out, stderr=out)
+
+
 def run_platevault(*arguments: str, environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """`platevault ARGUMENTS` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "platevault", *arguments],
-        env=dict(environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    if _is_measured(environment):
+        return subprocess.run(
+            [sys.executable, "-m", "platevault", *arguments],
+            env=dict(environment),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=ENDED_WITHIN_SECONDS,
+            check=False,
+        )
+    with tempfile.TemporaryDirectory() as told:
+        out, err = Path(told, "out"), Path(told, "err")
+        process = Forked(arguments, environment=environment, folder=folder, out=out, err=err)
+        try:
+            code = process.wait(ENDED_WITHIN_SECONDS)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            arguments, code, *(path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err))
+        )
+
+
+def _is_measured(environment: Mapping[str, str]) -> bool:
+    """Coverage begins with the interpreter."""
+    return any(name.startswith("COVERAGE_") for name in environment)
 
 
 def _wait_until_alive(started: Service, *, path: str) -> None:

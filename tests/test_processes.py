@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from sqlalchemy import text
 from platevault.domain.crash_points import CRASH_POINTS
 from platevault.stores.database import Database
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
-from tests.processes import LOOKING, SENDING, Service, environment_for, run_platevault, service
+from tests.processes import LOOKING, SENDING, Service, environment_for, run_platevault, service, start_platevault
 from tests.servers import S3Server
 
 
@@ -218,14 +217,11 @@ async def test_a_worker_drains_what_the_service_left(
         assert found["checks"]["object_store"]["status"] == "unavailable"
         pending = httpx.get(f"{running.url}/v1/detections/{batch.ids[0]}/images/full", headers=LOOKING)
         assert pending.content == batch.parts[f"{batch.ids[0]}_full"], "from the spool"
-    with (tmp_path / "worker.log").open("wb") as out:
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "platevault", "worker", env=environment, cwd=tmp_path, stdout=out, stderr=out
-        )
-        await until_stored(database)
-        await until_empty(tmp_path / "spool" / "ready")
-        worker.terminate()
-        assert await asyncio.wait_for(worker.wait(), 25) == 0
+    worker = start_platevault("worker", environment=environment, folder=tmp_path, log=tmp_path / "worker.log")
+    await until_stored(database)
+    await until_empty(tmp_path / "spool" / "ready")
+    worker.terminate()
+    assert await asyncio.to_thread(worker.wait, 60) == 0
     await check_that_all_is_there([batch], database, seaweed)
 
 

@@ -5,10 +5,9 @@ import contextlib
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,7 +18,7 @@ from platevault.stores.database import Database
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.outage.load import run_load
 from tests.outage.proxy import fault_proxy
-from tests.processes import SENDING, Service, environment_for, service
+from tests.processes import SENDING, Process, Service, environment_for, service, start_platevault
 from tests.servers import S3Server
 
 FEW_DESCRIPTORS = 90
@@ -151,23 +150,16 @@ async def test_with_a_database_that_says_nothing_batches_are_refused_at_once_and
             await asyncio.to_thread(process.wait, 30)
 
 
-async def _start(environment: dict[str, str], *, port: int, folder: Path) -> subprocess.Popen[bytes]:
+async def _start(environment: dict[str, str], *, port: int, folder: Path) -> Process:
     """Not `service`, which waits with the loop that the proxy needs."""
-    with (folder / "serve.log").open("ab") as log:
-        return await asyncio.to_thread(
-            subprocess.Popen,
-            [sys.executable, "-m", "platevault", "serve", "--port", str(port)],
-            env=environment,
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-        )
+    serve = partial(start_platevault, "serve", "--port", str(port))
+    return await asyncio.to_thread(serve, environment=environment, folder=folder, log=folder / "serve.log")
 
 
 async def _until(client: httpx.AsyncClient, base: str, status: int) -> None:
-    for _ in range(150):
+    for _ in range(450):
         with contextlib.suppress(httpx.TransportError):
             if (await post(client, base)).status_code == status:
                 return
         await asyncio.sleep(0.2)
-    raise AssertionError(f"no {status} in 30 s")
+    raise AssertionError(f"no {status} in 90 s")

@@ -17,7 +17,15 @@ import pytest
 from platevault.domain.rendering import draw_scene
 from tests.breaking_vault import Does, breaking_vault
 from tests.flows.test_send import NOON, a_photo, keep
-from tests.processes import COLLECTOR_TOKEN, LOOKING, VIEWER_TOKEN, environment_for, run_platevault, service
+from tests.processes import (
+    COLLECTOR_TOKEN,
+    LOOKING,
+    VIEWER_TOKEN,
+    environment_for,
+    run_platevault,
+    service,
+    start_platevault,
+)
 from tests.servers import S3Server
 
 PHOTOS = 30
@@ -63,8 +71,13 @@ def test_a_sender_that_is_killed_goes_on_and_the_vault_has_everything_once(
 ) -> None:
     environment = environment_for(migrated_url, seaweed, tmp_path)
     with service(environment, port=port, folder=tmp_path / "vault") as running:
-        command = [sys.executable, "-m", "platevault", "send", str(folder), "--url", running.url]
-        doomed = subprocess.Popen([*command, "--batch-size", "1", "--parallel", "1"], env=shell, cwd=tmp_path)
+        slowly = ("--batch-size", "1", "--parallel", "1")
+        doomed = start_platevault(
+            *("send", str(folder), "--url", running.url, *slowly),
+            environment=shell,
+            folder=tmp_path,
+            log=tmp_path / "log",
+        )
         end = time.monotonic() + 30
         while not seen_at(running.url) and time.monotonic() < end:
             time.sleep(0.005)

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from sqlalchemy import text
 
 from platevault.stores.database import Database
 from tests.deliveries import a_jpeg
-from tests.processes import environment_for, run_platevault
+from tests.processes import Process, environment_for, run_platevault, start_platevault
 from tests.servers import BUCKET, S3Server
 
 ORPHAN = "full/2025/01/15/evt_nobody_full.jpg"
@@ -98,15 +96,12 @@ async def test_a_worker_runs_what_is_due_and_stops_within_seconds_in_the_middle_
     await _until(migrated, "SELECT count(*) >= 5 FROM pgqueuer_schedules WHERE status = 'queued'")
 
 
-def _worker(site: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
-    with (folder / "worker.log").open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "platevault", "worker"], env=site, cwd=folder, stdout=out, stderr=out
-        )
+def _worker(site: dict[str, str], folder: Path) -> Process:
+    return start_platevault("worker", environment=site, folder=folder, log=folder / "worker.log")
 
 
 async def _until(database: Database, query: str) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         async with database.reading() as connection:
             if (await connection.execute(text(query))).scalar_one():

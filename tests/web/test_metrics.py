@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,7 +25,7 @@ from platevault.stores.schema import job_runs
 from platevault.vault import Vault
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.makers import DetectionRows, a_detection, an_image
-from tests.processes import SENDING, Service, environment_for, service
+from tests.processes import SENDING, Service, environment_for, service, start_platevault
 from tests.servers import S3Server
 from tests.web.vaults import COLLECTOR, RULES, VIEWER, a_client, a_vault, keep
 
@@ -233,9 +231,7 @@ async def test_a_full_pool_is_seen_and_neither_holds_up_the_answer_nor_looks_lik
 
 @contextlib.contextmanager
 def a_worker(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    with (folder / "worker.log").open("wb") as out:
-        command = [sys.executable, "-m", "platevault", "worker"]
-        process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=out, stderr=out)
+    process = start_platevault("worker", environment=environment, folder=folder, log=folder / "worker.log")
     try:
         yield
     finally:
