@@ -68,7 +68,7 @@ class Service:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def events(self) -> list[dict[str, object]]:
         """What it logged, line by line."""
@@ -104,7 +104,7 @@ def service(
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
 
 
 def start_platevault(*arguments: str, environment: Mapping[str, str], folder: Path, log: Path) -> Process:

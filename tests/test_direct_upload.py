@@ -80,7 +80,7 @@ class Putting:
 def send(url: str, headers: Mapping[str, str], body: bytes) -> int:
     """As it is: no client library puts the headers right."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.putrequest("PUT", f"{parts.path}?{parts.query}", skip_accept_encoding=True)
         for name, value in headers.items():
@@ -203,7 +203,7 @@ async def test_a_process_that_dies_in_a_commit_loses_nothing_and_doubles_nothing
         path = open_and_put(doomed, batch)
         with pytest.raises(httpx.TransportError):
             committed(doomed, path, batch)
-        assert doomed.process.wait(20) == -signal.SIGKILL, "the point was reached"
+        assert doomed.process.wait(60) == -signal.SIGKILL, "the point was reached"
     with service(environment, port=port, folder=tmp_path) as running:
         answer = committed(running, path, batch)
         assert answer.status_code == 201

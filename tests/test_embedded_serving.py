@@ -49,17 +49,17 @@ def serving(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(40)
+        process.wait(120)
 
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=3).json()["status"] == "ok"
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["status"] == "ok"
     except httpx.TransportError:
         return False
 
 
-def until(happens: Callable[[], object], what: str, *, seconds: float = 40) -> None:
+def until(happens: Callable[[], object], what: str, *, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < end, f"not {what} in {seconds} seconds"
@@ -102,7 +102,7 @@ def test_what_it_started_ends_with_it_even_when_it_is_killed_and_the_next_start_
         until(lambda: (again := a_worker(folder)) is not None and again.pid != worker.pid, "working again")
         before = httpx.get(f"{url}/v1/detections").json()["items"]
         first.kill()
-        first.wait(10)
+        first.wait(60)
         until(lambda: not children_of(folder), "alone")
     with serving(folder, port):
         after = httpx.get(f"http://127.0.0.1:{port}/v1/detections").json()["items"]

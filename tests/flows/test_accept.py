@@ -296,7 +296,7 @@ async def test_who_waits_for_the_store_holds_no_place(migrated: Database, tmp_pa
 
     node = await a_node(migrated, tmp_path / "spool", objects=SlowStore())
     waiting = [asyncio.create_task(node.send(a_batch(), stored=True)) for _ in range(3)]
-    for _ in range(200):
+    for _ in range(3000):
         if len(node.reception.uploads) == 3 and not node.reception.bodies:
             break
         await asyncio.sleep(0.02)

@@ -91,7 +91,7 @@ async def test_one_image_without_an_answer_does_not_hold_up_the_others(migrated:
     await node.leases_end()
     draining = asyncio.create_task(drain(lane=node.lane, jitter=lambda: 0.02))
     try:
-        for _ in range(200):
+        for _ in range(1200):
             states = [state for name, state in (await node.states()).items() if first.ids[0] not in name]
             if set(states) == {"stored"}:
                 break

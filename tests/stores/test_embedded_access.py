@@ -87,7 +87,7 @@ PATHS = (
 
 
 def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(
             method,
@@ -127,7 +127,7 @@ def says_http2(port: int, *, tls: bool) -> bool:
     context.set_alpn_protocols(["h2"])
     settings_frame = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
             spoken: socket.socket = context.wrap_socket(plain) if tls else plain
             with spoken:
                 spoken.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings_frame)
@@ -228,7 +228,7 @@ def test_even_the_admin_cannot_delete_a_bucket_with_objects(seaweed: S3Server) -
 def test_pages_of_other_sites_are_not_let_in(servers: Embedded) -> None:
     assert servers.seaweed is not None
     host, _, port = servers.seaweed.endpoint.partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
     connection.request(
         "OPTIONS", f"/{BUCKET}/x", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
     )

@@ -111,14 +111,14 @@ def test_what_a_killed_process_counted_stays_and_what_it_held_does_not(folder: P
     asked = a_process(folder)
     assert (shown(asked, "batches_total", outcome="accepted"), shown(asked, "connections")) == (3, 2)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     assert (shown(asked, "batches_total", outcome="accepted"), shown(asked, "connections")) == (3, 0)
 
 
 def test_the_files_of_dead_processes_become_one_when_the_next_process_starts(folder: Path) -> None:
     for _ in range(2):
         process = in_a_process_of_its_own(folder, "os.kill(os.getpid(), signal.SIGKILL)")
-        process.wait(10)
+        process.wait(60)
     alive = a_process(folder)
     alive.start()
     alive.batch("accepted")
@@ -131,7 +131,7 @@ def test_the_files_of_dead_processes_become_one_when_the_next_process_starts(fol
 def test_a_crash_between_the_sum_and_the_files_counts_nothing_twice(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_a_process_of_its_own(folder, "").wait(10)
+    in_a_process_of_its_own(folder, "").wait(60)
 
     def crash(self: Path, *, missing_ok: bool = False) -> None:
         raise OSError(5, "the process died here")
@@ -189,7 +189,7 @@ def test_a_process_that_is_stopped_with_the_lock_in_hand_holds_up_nobody_for_lon
         assert shown(late, "batches_total", outcome="accepted") == 4
     finally:
         held.kill()
-        held.wait(10)
+        held.wait(60)
 
 
 def in_a_while(do: Callable[[], None]) -> None:

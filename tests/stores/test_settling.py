@@ -18,10 +18,10 @@ class SlowDisk:
     def sync(self) -> None:
         self.began += 1
         self.begins.release()
-        self.gate.acquire(timeout=5)  # a test that fails ends too
+        self.gate.acquire(timeout=30)  # a test that fails ends too
 
     async def has_begun(self) -> None:
-        assert await asyncio.to_thread(self.begins.acquire, timeout=5)
+        assert await asyncio.to_thread(self.begins.acquire, timeout=30)
 
 
 async def test_calls_at_one_time_share_one_sync() -> None:

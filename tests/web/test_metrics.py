@@ -236,20 +236,20 @@ def a_worker(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def scrape(at: Service) -> dict[str, Metric]:
     """From whichever process takes the connection."""
-    return parsed(httpx.get(f"{at.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"}, timeout=10))
+    return parsed(httpx.get(f"{at.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"}, timeout=60))
 
 
 def post(at: Service, batch: Batch) -> int:
     headers = {**SENDING, "Content-Type": CONTENT_TYPE}
-    return httpx.post(f"{at.url}/v1/detections", content=batch.body(), headers=headers, timeout=20).status_code
+    return httpx.post(f"{at.url}/v1/detections", content=batch.body(), headers=headers, timeout=60).status_code
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 20.0) -> None:
+def until(is_so: Callable[[], bool], *, seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end
