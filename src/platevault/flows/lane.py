@@ -17,7 +17,7 @@ from platevault.stores.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-PUTS_AT_ONCE: Final = 32
+PUTS_AT_ONCE: Final = 64
 
 Kept = Mapping[str, bytes | bytearray]
 """Bytes by part name that are still in memory."""
@@ -39,7 +39,9 @@ class UploadLane:
         """A put succeeded."""
         self.meters.image_put(seconds=seconds, size=size, attempts=attempts)
         self.breaker.succeeded()
-        self.slots.total_tokens = self.pace.went_well()
+        limit = self.pace.went_well()
+        if limit != self.slots.total_tokens:
+            self.slots.total_tokens = limit
 
     def wants_less(self) -> None:
         """The store asked for less at once."""

@@ -1,8 +1,7 @@
 """Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -31,42 +30,39 @@ _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreM
 
 async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
     """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
-    async with a_slot(lane):
-        if lane.breaker.is_open:
-            return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
-        try:
-            data = await bytes_of(image, kept=kept, spool=lane.spool)
-        except Corrupted as error:
-            return await _without_bytes(image, str(error), lane=lane)
-        except OSError as error:
-            log.error("spool cannot be read", file=image.spool_file, why=error.strerror)
-            return Tried(image=image, why=f"the spool cannot be read: {error.strerror}", unreadable=True)
-        began = asyncio.get_running_loop().time()
-        try:
-            attempts = await _put_with_retries(image, data, lane=lane)
-        except ObjectRefused as error:
-            lane.meters.put_failed("refused")
-            return Tried(image=image, why=str(error), refused=await _others_are_taken(image, lane=lane))
-        except StoreUnavailable as error:
-            lane.meters.put_failed(_KINDS.get(type(error), "unreachable"))
-            lane.refused_all(error)
-            return Tried(image=image, why=str(error))
-        lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
-    reached("object-put")
-    return Tried(image=image)
-
-
-@asynccontextmanager
-async def a_slot(lane: UploadLane) -> AsyncIterator[None]:
-    """One of the lane's slots for the length of the block; where one is free, the event loop is not asked for a turn."""
-    try:
+    try:  # where a slot is free, the event loop is not asked for a turn
         lane.slots.acquire_nowait()
     except WouldBlock:
         await lane.slots.acquire()
     try:
-        yield
+        return await _put(image, kept=kept, lane=lane)
     finally:
         lane.slots.release()
+
+
+async def _put(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
+    if lane.breaker.is_open:
+        return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
+    try:
+        data = await bytes_of(image, kept=kept, spool=lane.spool)
+    except Corrupted as error:
+        return await _without_bytes(image, str(error), lane=lane)
+    except OSError as error:
+        log.error("spool cannot be read", file=image.spool_file, why=error.strerror)
+        return Tried(image=image, why=f"the spool cannot be read: {error.strerror}", unreadable=True)
+    began = asyncio.get_running_loop().time()
+    try:
+        attempts = await _put_with_retries(image, data, lane=lane)
+    except ObjectRefused as error:
+        lane.meters.put_failed("refused")
+        return Tried(image=image, why=str(error), refused=await _others_are_taken(image, lane=lane))
+    except StoreUnavailable as error:
+        lane.meters.put_failed(_KINDS.get(type(error), "unreachable"))
+        lane.refused_all(error)
+        return Tried(image=image, why=str(error))
+    lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
+    reached("object-put")
+    return Tried(image=image)
 
 
 async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
@@ -100,6 +96,22 @@ async def _without_bytes(image: WaitingImage, why: str, *, lane: UploadLane) -> 
 
 async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> int:
     """How many attempts it took."""
+    new = NewObject(
+        data=data,
+        content_type=image.content_type,
+        metadata=encode_metadata(image.metadata),
+        sha256=image.sha256,  # not hashed again: the store compares what comes with what the collector sent
+    )
+    try:
+        await _put_once(image, new, lane=lane)
+    except StoreUnavailable as error:
+        # Nearly all puts succeed at once: only for the others the machinery of trying again is set up, which costs as much as a put.
+        return await _put_again(image, new, first=error, lane=lane)
+    return 1
+
+
+async def _put_again(image: WaitingImage, new: NewObject, *, first: StoreUnavailable, lane: UploadLane) -> int:
+    """How many attempts it took, the one that failed with `first` included."""
 
     def is_worth_another_try(error: Exception) -> bool:
         if isinstance(error, StoreBusy):
@@ -108,14 +120,6 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
         passing = isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
         return passing and not lane.breaker.is_open
 
-    new = NewObject(data=data, content_type=image.content_type, metadata=encode_metadata(image.metadata))
-    try:
-        await _put_once(image, new, lane=lane)
-    except StoreUnavailable as error:
-        first = error
-    else:
-        return 1
-    # Nearly all puts succeed at once: only for the others the machinery of trying again is set up, which costs as much as a put.
     async for attempt in stamina.retry_context(
         on=is_worth_another_try,
         attempts=PUT_ATTEMPTS,

@@ -268,6 +268,11 @@ class LocalUrlSigner:
             expires_at=datetime.fromtimestamp(window.ends_at, UTC),
         )
 
+    def sign_all(self, keys: Sequence[str], *, valid_for: timedelta, now: datetime) -> tuple[list[str], datetime]:
+        """(the URLs that `sign` would make, in order; until when they are valid)."""
+        ends_at = datetime.fromtimestamp(window_of(now, valid_for).ends_at, UTC)
+        return [self.sign(key, valid_for=valid_for, now=now).url for key in keys], ends_at
+
     def verify(self, key: str, query: Mapping[str, str], now: datetime) -> bool:
         """True for a key and decoded query that `sign` made, until they expire. For GET (and HEAD, which shows less)."""
         given = query.get("signature", "")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import S3Store as Client
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
@@ -24,6 +24,8 @@ from platevault.stores.objects.faults import (
     unreachable,
 )
 from platevault.stores.objects.key_rules import check_key
+from platevault.stores.objects.proxied_puts import ProxiedPuts, is_behind_a_proxy
+from platevault.stores.objects.puts import ALWAYS, IF_ABSENT, Puts, if_it_is
 from platevault.stores.objects.settling import SharedSync
 
 CONNECT_TIMEOUT = timedelta(seconds=2)
@@ -39,6 +41,7 @@ _NOBODYS_ETAG = '"00000000000000000000000000000000"'
 _STANDARD_ATTRIBUTES = frozenset(
     {"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Cache-Control", "Storage-Class"},
 )
+_DONE = range(200, 300)
 _LOOPBACK = ("127.", "localhost", "[::1]")
 
 _Answer = TypeVar("_Answer")
@@ -50,8 +53,17 @@ class S3Store:
     A put carries the SHA-256 of its bytes, which the server compares: what it acknowledges is what we had.
     """
 
-    def __init__(self, client: Client, *, host: str, secure: bool, sync: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        puts: Puts | ProxiedPuts,
+        *,
+        host: str,
+        secure: bool,
+        sync: Callable[[], None] | None,
+    ) -> None:
         self._client = client
+        self._puts = puts
         self._host = host
         self._secure = secure
         self._sync = None if sync is None else SharedSync(sync)
@@ -93,15 +105,25 @@ class S3Store:
                     "user_agent": "platevault",
                 },
             )
-        return cls(client, host=endpoint, secure=secure, sync=sync)
+            puts: Puts | ProxiedPuts = ProxiedPuts(client)
+            if not is_behind_a_proxy(endpoint, secure=secure):
+                puts = Puts(
+                    endpoint=endpoint,
+                    secure=secure,
+                    region=region,
+                    bucket=bucket,
+                    access_key=access_key,
+                    secret_key=secret_key,
+                )
+        return cls(client, puts, host=endpoint, secure=secure, sync=sync)
 
     async def create(self, key: str, new: NewObject) -> bool:
         """Put, unless something is there: True when written."""
-        return await self._put(key, new, mode="create")
+        return await self._put(key, new, condition=IF_ABSENT)
 
     async def replace(self, key: str, new: NewObject, *, etag: str) -> bool:
         """Put, only over the object with this etag."""
-        return await self._put(key, new, mode={"e_tag": etag})
+        return await self._put(key, new, condition=if_it_is(etag))
 
     async def get(self, key: str) -> bytes | None:
         """All bytes under the key."""
@@ -140,7 +162,7 @@ class S3Store:
             return False
         old, data = found
         new = NewObject(data=data, content_type=old.content_type, metadata=metadata, cache_control=old.cache_control)
-        return await self._put(target, new, mode="overwrite")
+        return await self._put(target, new, condition=ALWAYS)
 
     async def delete(self, key: str) -> None:
         """Nothing stands under the key afterwards."""
@@ -174,25 +196,21 @@ class S3Store:
             raise StoreMisconfigured("the object store ignores If-Match: conditional writes are needed")
 
     async def close(self) -> None:
-        """Let go of connections: they close with the client, which nothing else holds."""
+        """Let go of connections: the client library's close with it, which nothing else holds."""
+        self._puts.close()
 
-    async def _put(self, key: str, new: NewObject, *, mode: "obstore.PutMode") -> bool:
-        attributes = {"Content-Type": new.content_type, "Cache-Control": new.cache_control, **new.metadata}
-        work = obstore.put_async(
-            self._client,
-            check_key(key),
-            new.data,
-            attributes=attributes,
-            mode=mode,
-            use_multipart=False,
-        )
+    async def _put(self, key: str, new: NewObject, *, condition: Mapping[str, str]) -> bool:
+        size = new.data.nbytes if isinstance(new.data, memoryview) else len(new.data)
         try:
-            await self._try(f"put {key}", work, seconds=_seconds_for(memoryview(new.data).nbytes))
-        except (AlreadyExistsError, PreconditionError):
+            answer = await self._puts.put(check_key(key), new, condition=condition, seconds=_seconds_for(size))
+        except OSError as error:
+            raise unreachable(f"put {key}", error) from error
+        if answer.status in _DONE:
+            return True
+        code = code_of(answer.body.decode(errors="replace"))
+        if condition and _is_about_the_condition(answer.status, code):
             return False
-        except FileNotFoundError as error:
-            raise await self._fault(f"put {key}", error) from None
-        return True
+        raise await self._refused(f"put {key}", status=answer.status, code=code)
 
     async def _unless_absent(
         self,
@@ -209,15 +227,13 @@ class S3Store:
             return None
 
     async def _try(self, doing: str, work: Awaitable[_Answer], *, seconds: float = ANSWER_SECONDS) -> _Answer:
-        """One attempt with a deadline. A 404 and a failed condition come out as they are: the caller knows what they mean."""
+        """One attempt with a deadline. A 404 comes out as it is: the caller knows what it means."""
         try:
             async with asyncio.timeout(seconds):
                 return await work
         except FileNotFoundError:
             raise
         except (BaseError, OSError) as error:
-            if isinstance(error, AlreadyExistsError | PreconditionError) and _condition_failed(str(error)):
-                raise
             fault = await self._fault(doing, error)
             # An answer's text may hold the key id and what was signed, and its code says all: it is not kept as cause.
             raise fault from (None if status_of(str(error)) else error)
@@ -231,6 +247,9 @@ class S3Store:
             )
         if status is None:
             return unreachable(doing, error)
+        return await self._refused(doing, status=status, code=code)
+
+    async def _refused(self, doing: str, *, status: int, code: str | None) -> StoreUnavailable:
         detail = ""
         if code == SKEWED:
             skew = await asyncio.to_thread(measured_skew, self._host, secure=self._secure)
@@ -239,9 +258,9 @@ class S3Store:
         return refused(doing, status=status, code=code, detail=detail)
 
 
-def _condition_failed(text: str) -> bool:
+def _is_about_the_condition(status: int, code: str | None) -> bool:
     """412, or where nothing stands that If-Match could match, 404; AWS's 409 is a race that has to be run again."""
-    return status_of(text) == HTTPStatus.PRECONDITION_FAILED or code_of(text) == "NoSuchKey"
+    return status == HTTPStatus.PRECONDITION_FAILED or code == "NoSuchKey"
 
 
 async def _true_after(work: Awaitable[None]) -> bool:

@@ -1,0 +1,54 @@
+"""Puts by the client library, for where the environment names a proxy on the way to the store: it knows the ways of proxies."""
+
+import asyncio
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store as Client
+
+from platevault.stores.objects import NewObject
+from platevault.stores.objects.connection import Answer, NoAnswer
+from platevault.stores.objects.faults import status_of
+
+
+class ProxiedPuts:
+    """Does what `Puts` does, at three times the cost."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def put(self, key: str, new: NewObject, *, condition: Mapping[str, str], seconds: float) -> Answer:
+        """What the server said; raises `OSError` when it said nothing."""
+        mode: obstore.PutMode = "overwrite"
+        if "if-none-match" in condition:
+            mode = "create"
+        elif "if-match" in condition:
+            mode = {"e_tag": condition["if-match"]}
+        attributes = {"Content-Type": new.content_type, "Cache-Control": new.cache_control, **new.metadata}
+        try:
+            async with asyncio.timeout(seconds):
+                await obstore.put_async(
+                    self._client, key, new.data, attributes=attributes, mode=mode, use_multipart=False
+                )
+        except FileNotFoundError as error:
+            return Answer(HTTPStatus.NOT_FOUND, str(error).encode())
+        except BaseError as error:
+            status = status_of(str(error))
+            if status is None:
+                raise NoAnswer(str(error), untouched=False) from error
+            return Answer(status, str(error).encode())
+        return Answer(HTTPStatus.OK, b"")
+
+    def close(self) -> None:
+        """The connections are the client's."""
+
+
+def is_behind_a_proxy(endpoint: str, *, secure: bool) -> bool:
+    """True when the environment sends requests to this host[:port] through a proxy."""
+    named = urllib.request.getproxies()
+    host = urlsplit(f"//{endpoint}").hostname or ""
+    return (("https" if secure else "http") in named or "all" in named) and not urllib.request.proxy_bypass(host)
