@@ -58,6 +58,17 @@ def test_the_time_that_we_take_ourselves_is_not_counted() -> None:
     assert one.deadline() == pytest.approx(before + 3.0)
 
 
+def test_a_body_is_late_only_while_it_is_waited_for() -> None:
+    one = an_arrival()
+    assert not one.is_late(GRACE_SECONDS - 0.1)
+    assert one.is_late(GRACE_SECONDS)
+    one.took(1, 1.0)
+    assert not one.is_late(100.0), "its bytes are being written"
+    one.go_on(100.0)
+    assert not one.is_late(100.0)
+    assert one.is_late(100.0 + GRACE_SECONDS)
+
+
 def test_the_slowest_gives_way_and_those_that_are_new_fast_or_complete_do_not() -> None:
     now = 10.0
     slow, slower, done = an_arrival(), an_arrival(), an_arrival()

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.stores import database as module
-from platevault.stores.database import Database
+from platevault.stores.database import Database, Taken
 
 ASKS = text("SELECT 1")
 
@@ -149,3 +150,62 @@ async def test_without_a_free_connection_on_the_server_callers_are_told_to_come_
         await few.transaction(ask)
     assert refused.value.retry_after > 0
     await few.close()
+
+
+async def test_a_statement_alone_that_lost_to_another_is_run_again(database: Database) -> None:
+    async with database.migrating() as connection:
+        await connection.execute(text("CREATE SEQUENCE tries"))
+        await connection.execute(
+            text("""
+            CREATE FUNCTION wins_the_third_time() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('tries') < 3 THEN RAISE EXCEPTION 'lost' USING ERRCODE = '40P01'; END IF;
+                RETURN currval('tries');
+            END $$
+            """)
+        )
+        await connection.commit()
+    assert await database.alone(text("SELECT wins_the_third_time() AS tries"), {}) == [{"tries": 3}]
+
+
+async def test_a_statement_alone_whose_connection_ends_is_told_and_the_next_has_another(database: Database) -> None:
+    me = text("SELECT pg_backend_pid() AS pid")
+    both = await asyncio.gather(database.alone(me, {}), database.alone(me, {}))
+    with pytest.raises(DatabaseUnavailable):
+        await database.alone(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
+    with pytest.raises(DatabaseUnavailable):
+        database.refuse_while_down()
+    again = await asyncio.gather(database.alone(me, {}), database.alone(me, {}))
+    before, after = ({row["pid"] for rows in found for row in rows} for found in (both, again))
+    assert not before & after, "those of the same age may have lost their server too"
+    database.refuse_while_down()
+    assert database.in_use == 0
+
+
+async def test_who_gives_up_a_statement_alone_leaves_nobody_its_answer(database: Database) -> None:
+    sleeping = asyncio.create_task(database.alone(text("SELECT 'late' AS said FROM pg_sleep(30)"), {}))
+    runs = text("""
+        SELECT pid FROM pg_sleep(0.02), pg_stat_activity
+        WHERE state = 'active' AND query LIKE '%late%' AND pid <> pg_backend_pid()
+    """)
+    while not await database.alone(runs, {}):
+        pass
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    found = await asyncio.gather(*(database.alone(text("SELECT 'now' AS said"), {}) for _ in range(4)))
+    assert found == [[{"said": "now"}]] * 4
+    assert database.in_use == 0
+
+
+async def test_a_key_that_is_taken_and_a_check_that_fails_are_no_outage(database: Database) -> None:
+    async with database.migrating() as connection:
+        await connection.execute(text("CREATE TABLE keys (id int PRIMARY KEY CHECK (id > 0))"))
+        await connection.commit()
+    insert = text("INSERT INTO keys VALUES (:id)")
+    assert await database.alone(insert, {"id": 1}) == []
+    with pytest.raises(Taken):
+        await database.alone(insert, {"id": 1})
+    with pytest.raises(DBAPIError):
+        await database.alone(insert, {"id": -1})
+    database.refuse_while_down()
+    assert database.in_use == 0

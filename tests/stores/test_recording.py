@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,13 +17,19 @@ from tests.receptions import a_node
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
-async def test_a_detection_that_another_batch_commits_meanwhile_is_met(migrated: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_one_from_before", [False, True], ids=["all else new", "one from before"])
+async def test_a_detection_that_another_batch_commits_meanwhile_is_met(
+    with_one_from_before: bool, migrated: Database, tmp_path: Path
+) -> None:
     node = await a_node(migrated, tmp_path / "spool")
     await node.send(a_batch())  # so that nobody waits for the collector's row
-    batch = a_batch()
+    batch = a_batch(3)
+    first, ours, theirs = batch.ids
+    if with_one_from_before:  # then the batch is not recorded in one statement to begin with
+        await migrated.transaction(lambda connection: put(connection, a_detection(first)))
 
     async def commits_once_the_batch_waits(connection: AsyncConnection) -> None:
-        await put(connection, a_detection(batch.ids[0]))
+        await put(connection, a_detection(theirs))
         written.set()
         async with migrated.reading() as watching:
             while not (await watching.execute(WAITING)).scalar_one():
@@ -34,7 +41,9 @@ async def test_a_detection_that_another_batch_commits_meanwhile_is_met(migrated:
     await written.wait()
     receipt = await node.send(batch, stored=True)
     await other
-    assert receipt.body["detections"][0]["status"] == "duplicate"
+    said = {entry["detection_id"]: entry["status"] for entry in receipt.body["detections"]}
+    before = "duplicate" if with_one_from_before else "created"
+    assert said == {first: before, ours: "created", theirs: "duplicate"}, "nothing stays of a try that had to wait"
     await node.uploaded()
 
 

@@ -31,30 +31,38 @@ class Arrival:
     """Stops waiting for the rest of it."""
     complete: bool = False
     gave_way: bool = False
-    _arrived: int = 0
+    arrived: int = 0
+    """Bytes so far."""
     _last: float = 0.0
+    _waits: bool = True
 
     def took(self, size: int, now: float) -> None:
         """So many bytes more came in now."""
-        self._arrived += size
+        self.arrived += size
         self._last = now
+        self._waits = False
 
     def go_on(self, now: float) -> None:
         """The time since it last brought something was ours, not its own."""
         self.began += now - self._last
         self._last = now
+        self._waits = True
+
+    def is_late(self, now: float) -> bool:
+        """True when the next bytes of it are waited for, and for too long."""
+        return self._waits and now >= self.deadline()
 
     def deadline(self) -> float:
         """When it is too slow, if nothing more comes until then."""
         if self.gave_way:
             return self.began
         at_least = max(BYTES_PER_SECOND_MIN, BEHIND_AT_MOST * (self.declared or 0) / WITHIN_SECONDS)
-        paid_until = self.began + GRACE_SECONDS + self._arrived / at_least
+        paid_until = self.began + GRACE_SECONDS + self.arrived / at_least
         return min(paid_until, max(self._last, self.began) + SILENCE_SECONDS, self.began + WITHIN_SECONDS)
 
     def rate(self, now: float) -> float:
         """Bytes a second since it began."""
-        return self._arrived / max(now - self.began, 0.001)
+        return self.arrived / max(now - self.began, 0.001)
 
     def may_give_way(self, now: float) -> bool:
         """True when it is so slow that a new body may have its place."""

@@ -29,7 +29,7 @@ def admitted(chunks: AsyncIterator[bytes], delivery: Delivery, *, reception: Rec
     try:
         boundary = boundary_of(delivery.content_type)
         with _a_place(delivery, reception=reception) as (room, arrival):
-            yield room, Body(chunks=_counted(chunks, reception=reception), boundary=boundary, arrival=arrival)
+            yield room, Body(chunks=chunks, boundary=boundary, arrival=arrival)
     except Exception as error:
         reception.meters.batch(kind_of(error))
         raise
@@ -49,6 +49,7 @@ def _a_place(delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room
         yield Room(reserve=reserve, keep=reception.memory.take(reserve)), arrival
     finally:
         reception.bodies.discard(arrival)
+        reception.meters.received(arrival.arrived)
 
 
 def refuse_if_crowded(reception: Reception) -> None:
@@ -93,9 +94,3 @@ def make_way(reception: Reception) -> bool:
     reception.bodies.discard(slow)
     slow.give_way()
     return True
-
-
-async def _counted(chunks: AsyncIterator[bytes], *, reception: Reception) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        reception.meters.received(len(chunk))
-        yield chunk

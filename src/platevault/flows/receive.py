@@ -6,6 +6,7 @@ there, and it is ingested again. When one of them raises, nothing is left of the
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,6 +22,8 @@ from platevault.stores.spool_file import Index
 # Parts of a batch beside the images that its detections declare: the manifest, and one to be told by name what is wrong.
 IMAGES_PER_DETECTION_MAX: Final = 16
 SPOOL_OVERHEAD_BYTES: Final = 256 * 1024
+# So late, at most, a body is found to be too slow.
+LOOK_EVERY_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,45 +73,61 @@ def room_for(declared_bytes: int | None, *, limits: Limits) -> int:
 
 async def _read(body: Body, *, draft: Draft, limits: Limits) -> None:
     parser = BodyParser(body.boundary, parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1)
-    total = 0
-    async for chunk in _in_time(body):
-        total += len(chunk)
-        if total > limits.max_batch_bytes:
-            raise TooLarge(f"a batch has at most {limits.max_batch_bytes} bytes")
-        _take(parser, chunk, draft=draft, limits=limits)
-        if draft.wants_flush:
-            await draft.flush()
-    parser.finish()
-    await draft.flush()
-
-
-async def _in_time(body: Body) -> AsyncIterator[bytes]:
-    """The body's chunks; raises `Busy` when they come too slowly. Only the wait for the next one counts, not what is done with it."""
     clock, arrival = asyncio.get_running_loop().time, body.arrival
-    iterator = aiter(body.chunks)
-    while True:
-        try:
-            async with asyncio.timeout_at(arrival.deadline()) as limit:
-                arrival.end = _ends(limit)
-                chunk = await anext(iterator, None)
-        except TimeoutError as error:
-            raise Busy("the body came too slowly", retry_after=1 if arrival.gave_way else 5) from error
-        finally:
-            arrival.end = nothing_to_end
-        if chunk is None:
-            arrival.complete = True
-            return
-        arrival.took(len(chunk), clock())
-        if chunk:
-            yield chunk
+    total = 0
+    async with _in_time(arrival):
+        async for chunk in body.chunks:
+            arrival.took(len(chunk), clock())
+            total += len(chunk)
+            if total > limits.max_batch_bytes:
+                raise TooLarge(f"a batch has at most {limits.max_batch_bytes} bytes")
+            if chunk:
+                _take(parser, chunk, draft=draft, limits=limits)
+            if draft.wants_flush:
+                await draft.flush()
             arrival.go_on(clock())
+        arrival.complete = True
+    parser.finish()
 
 
-def _ends(limit: asyncio.Timeout) -> Callable[[], None]:
-    def end() -> None:
-        limit.reschedule(asyncio.get_running_loop().time())
+@asynccontextmanager
+async def _in_time(arrival: Arrival) -> AsyncIterator[None]:
+    """End the block with `Busy` when the body comes too slowly. Only the wait for its next bytes counts, not what is done with them."""
+    try:
+        async with asyncio.timeout(None) as limit:
+            watch = _Watch(arrival, limit)
+            arrival.end = watch.end
+            try:
+                yield
+            finally:
+                arrival.end = nothing_to_end
+                watch.stop()
+    except TimeoutError as error:
+        raise Busy("the body came too slowly", retry_after=1 if arrival.gave_way else 5) from error
 
-    return end
+
+class _Watch:
+    """One timer that looks now and then: a deadline for each chunk would cost more than the chunk."""
+
+    def __init__(self, arrival: Arrival, limit: asyncio.Timeout) -> None:
+        self._arrival = arrival
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(arrival.deadline(), self._look)
+
+    def end(self) -> None:
+        if not self._limit.expired():
+            self._limit.reschedule(self._loop.time())
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._arrival.is_late(now):
+            self.end()
+        else:
+            self._timer = self._loop.call_at(max(self._arrival.deadline(), now + LOOK_EVERY_SECONDS), self._look)
 
 
 def _take(parser: BodyParser, chunk: bytes, *, draft: Draft, limits: Limits) -> None:

@@ -3,25 +3,26 @@
 Every statement takes a whole batch as one JSON parameter; nothing here is per image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.checked import Origin, SpoolPlace
+from platevault.domain.checked import CheckedBatch, Origin, SpoolPlace
 from platevault.domain.images import ImageState
 from platevault.domain.plates import searchable
 from platevault.domain.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage
+from platevault.stores.database import Database, Taken
 
-# The collector's row first, in the same trip: foreign keys are looked at when the statement ends. Rows of others are not locked.
-_INSERT_DETECTIONS: Final = text("""
-    WITH collector AS (
-        INSERT INTO collectors (collector_id)
-        SELECT CAST(:collector_id AS text) WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
-        ON CONFLICT DO NOTHING
-    )
+# In the same trip as the detections: foreign keys are looked at when the statement ends. Rows of others are not locked.
+_COLLECTOR: Final = """
+    INSERT INTO collectors (collector_id)
+    SELECT CAST(:collector_id AS text) WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
+    ON CONFLICT DO NOTHING
+"""
+_DETECTIONS: Final = """
     INSERT INTO detections (detection_id, collector_id, batch_id, camera_id, captured_at, received_at, plate,
         plate_searchable, confidence, candidates, region, box, vehicle, direction, heading_degrees, data,
         retain_until, clock_suspect, erased_at)
@@ -32,26 +33,52 @@ _INSERT_DETECTIONS: Final = text("""
         plate text, plate_searchable text, confidence double precision, candidates jsonb, region text, box jsonb,
         vehicle jsonb, direction text, heading_degrees double precision, data jsonb, retain_until timestamptz,
         clock_suspect boolean, erased_at timestamptz)
+"""
+_IMAGES: Final = """
+    INSERT INTO images (detection_id, kind, state, key, content_type, size, sha256, width, height, last_error,
+        spool_node, spool_file, spool_offset, lease_owner, lease_until)
+    SELECT r.detection_id, r.kind, r.state, r.key, r.content_type, r.size, decode(r.sha256, 'hex'), r.width, r.height, r.reason,
+        CASE WHEN r.state = 'pending' THEN CAST(:node AS uuid) END,
+        CASE WHEN r.state = 'pending' THEN CAST(:file AS text) END,
+        CASE WHEN r.state = 'pending' THEN r.spool_offset END,
+        CASE WHEN r.state = 'pending' THEN CAST(:owner AS uuid) END,
+        CASE WHEN r.state = 'pending' THEN now() + CAST(:lease AS interval) END
+    FROM jsonb_to_recordset(CAST(:images AS jsonb)) AS r(detection_id text, kind text, state text, key text, content_type text,
+        size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
+"""
+
+_INSERT_DETECTIONS: Final = text(f"""
+    WITH collector AS ({_COLLECTOR}) {_DETECTIONS}
     ORDER BY r.detection_id
     ON CONFLICT (detection_id) DO NOTHING
     RETURNING detection_id
 """)
 
-_INSERT_IMAGES: Final = text("""
-    INSERT INTO images (detection_id, kind, state, key, content_type, size, sha256, width, height, last_error,
-        spool_node, spool_file, spool_offset, lease_owner, lease_until)
-    SELECT r.detection_id, r.kind, r.state, r.key, r.content_type, r.size, decode(r.sha256, 'hex'), r.width, r.height, r.reason,
-        CASE WHEN r.state = 'pending' THEN CAST(:node AS uuid) END,
-        CASE WHEN r.state = 'pending' THEN :file END,
-        CASE WHEN r.state = 'pending' THEN r.spool_offset END,
-        CASE WHEN r.state = 'pending' THEN CAST(:owner AS uuid) END,
-        CASE WHEN r.state = 'pending' THEN now() + :lease END
-    FROM
-    jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, kind text, state text, key text, content_type text,
-        size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
+_INSERT_IMAGES: Final = text(f"""
+    {_IMAGES}
     ORDER BY r.detection_id, r.kind
     ON CONFLICT (detection_id, kind) DO NOTHING
 """)
+
+# A batch of which nothing is there yet, with its images and its answer. Where something is, no row of it is written; where somebody
+# writes it at this moment, this waits for him, and fails as a whole. Each insert reads the one before it: that alone gives them an
+# order, without which two batches could wait for each other.
+_INSERT_ALL: Final = text(f"""
+    WITH collector AS ({_COLLECTOR}), detection AS ({_DETECTIONS}
+        WHERE NOT EXISTS (SELECT FROM batches WHERE collector_id = :collector_id AND batch_id = :batch_id)
+            AND NOT EXISTS (SELECT FROM detections WHERE detection_id = ANY(CAST(:ids AS text[])))
+        ORDER BY r.detection_id
+        RETURNING detection_id
+    ), image AS ({_IMAGES}
+        WHERE (SELECT count(*) FROM detection) > 0
+        ORDER BY r.detection_id, r.kind
+        RETURNING detection_id
+    )
+    INSERT INTO batches (collector_id, batch_id, content_digest, received_at, sent_at, status_code, answer)
+    SELECT :collector_id, :batch_id, :digest, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb)
+    WHERE (SELECT count(*) FROM image) >= 0 AND (SELECT count(*) FROM detection) > 0
+    RETURNING batch_id
+""")  # noqa: S608  constant texts
 
 _REVIVE_IMAGES: Final = text("""
     UPDATE images AS i SET state = 'pending', key = r.key, content_type = r.content_type, size = r.size,
@@ -59,7 +86,7 @@ _REVIVE_IMAGES: Final = text("""
         spool_node = CAST(:node AS uuid), spool_file = :file, spool_offset = r.spool_offset,
         lease_owner = CAST(:owner AS uuid), lease_until = now() + :lease
     FROM
-    jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, kind text, state text, key text, content_type text,
+    jsonb_to_recordset(CAST(:images AS jsonb)) AS r(detection_id text, kind text, state text, key text, content_type text,
         size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
     WHERE i.detection_id = r.detection_id AND i.kind = r.kind AND i.state IN ('missing', 'rejected', 'pending')
 """)
@@ -95,15 +122,29 @@ _STATES: Final = text("""
 
 async def insert_detections(connection: AsyncConnection, incoming: Sequence[Incoming], *, origin: Origin) -> set[str]:
     """The ids that were new; the others are there already, committed or by a transaction that this one waited for."""
-    rows = msgspec.json.encode([_row(one, origin) for one in incoming]).decode()
-    parameters = {
-        "rows": rows,
-        "collector_id": origin.collector_id,
-        "batch_id": origin.batch_id,
-        "received_at": origin.received_at,
-    }
-    found = await connection.execute(_INSERT_DETECTIONS, parameters)
+    found = await connection.execute(_INSERT_DETECTIONS, _of_detections(incoming, origin))
     return {row.detection_id for row in found}
+
+
+async def insert_all(database: Database, batch: CheckedBatch, *, status_code: int, answer: Mapping[str, Any]) -> bool:
+    """Everything of a batch, committed in one trip; False, and nothing is written, when some of it is there already.
+
+    Repeatable, and raises what `Database.alone` raises, but for `Taken`.
+    """
+    incoming = batch.judged.incoming
+    parameters = {
+        **_of_detections(incoming, batch.origin),
+        **_of_images([_image_row(one, image) for one in incoming for image in one.images], batch.place),
+        "ids": [one.detection.detection_id for one in incoming],
+        "digest": batch.digest,
+        "sent_at": batch.manifest.sent_at,
+        "status_code": status_code,
+        "answer": msgspec.json.encode(answer).decode(),
+    }
+    try:
+        return bool(await database.alone(_INSERT_ALL, parameters))
+    except Taken:
+        return False
 
 
 async def insert_images(
@@ -160,6 +201,25 @@ async def image_states(connection: AsyncConnection, ids: Sequence[str]) -> dict[
     return {(row["detection_id"], row["kind"]): _known_image(row) for row in rows}
 
 
+def _of_detections(incoming: Sequence[Incoming], origin: Origin) -> dict[str, Any]:
+    return {
+        "rows": msgspec.json.encode([_row(one, origin) for one in incoming]).decode(),
+        "collector_id": origin.collector_id,
+        "batch_id": origin.batch_id,
+        "received_at": origin.received_at,
+    }
+
+
+def _of_images(rows: Sequence[Mapping[str, Any]], place: SpoolPlace) -> dict[str, Any]:
+    return {
+        "images": msgspec.json.encode(rows).decode(),
+        "node": place.node_id,
+        "file": place.file,
+        "owner": place.lease_owner,
+        "lease": place.lease,
+    }
+
+
 def _row(incoming: Incoming, origin: Origin) -> dict[str, Any]:
     detection = incoming.detection
     always = {
@@ -186,16 +246,8 @@ async def _with_rows(
     place: SpoolPlace,
 ) -> None:
     rows = [_image_row(incoming, image) for incoming, image in images]
-    if not rows:
-        return
-    parameters = {
-        "rows": msgspec.json.encode(rows).decode(),
-        "node": place.node_id,
-        "file": place.file,
-        "owner": place.lease_owner,
-        "lease": place.lease,
-    }
-    await connection.execute(statement, parameters)
+    if rows:
+        await connection.execute(statement, _of_images(rows, place))
 
 
 def _image_row(incoming: Incoming, image: IncomingImage) -> dict[str, Any]:

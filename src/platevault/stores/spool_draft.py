@@ -1,4 +1,4 @@
-"""A spool file while it is being written: one pass over the bytes that hashes, writes and looks at them."""
+"""A spool file while it is being written: one pass over the bytes that hashes and looks at them, one trip to a thread that writes."""
 
 import asyncio
 import contextlib
@@ -26,6 +26,8 @@ Chunk = bytes | bytearray
 T = TypeVar("T")
 
 FLUSH_BYTES: Final = 1024 * 1024
+# Of a batch whose bytes stay in memory anyway: most are written and synced in one trip.
+FLUSH_KEPT_BYTES: Final = 4 * 1024 * 1024
 HEAD_BYTES_MAX: Final = 256 * 1024  # a frame header further behind (metadata of that size) is not looked for
 _IOV_MAX: Final = 512
 
@@ -62,7 +64,6 @@ class Draft:
         self._usage = usage
         self._offset = len(HEADER)
         self._waiting: list[Chunk] = [HEADER]
-        self._to_hash: list[tuple[_Growing, Chunk | None]] = []
         self._waiting_bytes = len(HEADER)
         self._growing: _Growing | None = None
         self._manifest_chunks: list[Chunk] = []
@@ -75,13 +76,14 @@ class Draft:
             self.kept[name] = []
 
     def add(self, chunk: Chunk) -> None:
-        """Take these bytes of the current part, without a copy; raises `TooLarge` past the part's limit."""
+        """Take and hash these bytes of the current part, without a copy; raises `TooLarge` past the part's limit."""
         growing = self._growing
         assert growing is not None, "start_part comes first"
         if growing.size + len(chunk) > growing.most:
             raise TooLarge(f"at most {growing.most} bytes", part=growing.name)
+        # Here, not in the thread that writes: 0.04 ms for 64 KiB is less than what it costs two threads to hand the interpreter to and fro.
+        growing.hasher.update(chunk)
         self._waiting.append(chunk)
-        self._to_hash.append((growing, chunk))
         self._waiting_bytes += len(chunk)
         self._offset += len(chunk)
         growing.size += len(chunk)
@@ -96,21 +98,21 @@ class Draft:
     def end_part(self) -> None:
         """The current part is complete."""
         assert self._growing is not None, "start_part comes first"
-        self._to_hash.append((self._growing, None))
+        self._finish(self._growing)
         self._growing = None
 
     @property
     def has_manifest(self) -> bool:
-        """True when the batch part came and was flushed."""
+        """True when the batch part came whole."""
         return self._manifest_part is not None
 
     @property
     def wants_flush(self) -> bool:
         """True when enough waits to be worth a trip to a thread."""
-        return self._waiting_bytes >= FLUSH_BYTES
+        return self._waiting_bytes >= (FLUSH_BYTES if self.kept is None else FLUSH_KEPT_BYTES)
 
     async def flush(self) -> None:
-        """Hash and write what waits; raises `SpoolFull` when the disk does not take it."""
+        """Write what waits; raises `SpoolFull` when the disk does not take it."""
         await _to_its_end(self._flush)
 
     async def seal(self, *, received_at: datetime) -> Index:
@@ -165,13 +167,7 @@ class Draft:
         self._reserved = kept
 
     def _flush(self) -> None:
-        waiting, to_hash = self._waiting, self._to_hash
-        self._waiting, self._to_hash, self._waiting_bytes = [], [], 0
-        for growing, chunk in to_hash:
-            if chunk is None:
-                self._finish(growing)
-            else:
-                growing.hasher.update(chunk)
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         try:
             self._write_all(waiting)
         except OSError as error:
@@ -226,7 +222,7 @@ async def _to_its_end(work: Callable[[], T]) -> T:
     A thread cannot be cancelled. Were the file closed under it, its descriptor could belong to the next batch by the time it
     writes.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    running = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

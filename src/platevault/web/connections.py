@@ -87,8 +87,12 @@ class ImpatientProtocol(HttpToolsProtocol):
             extensions[ABORT] = self.transport.abort
 
     def on_body(self, body: bytes) -> None:
-        if not self._ignored:
-            super().on_body(body)
+        if self._ignored:
+            return
+        if self.cycle is not None and not self.cycle.body:
+            # uvicorn appends to a bytearray and hands out a copy of it; nothing and these bytes are these very bytes.
+            self.cycle.body = b""  # type: ignore[assignment]
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._body_ended = True
