@@ -1,10 +1,10 @@
 """Followers of the change feed in tests, with what they were told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from platevault.domain.access import VIEWER_SCOPES, Actor, Look
 from platevault.domain.following import Told, following_of
@@ -19,12 +19,15 @@ from tests.makers import NOON
 
 VIEWER = Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)
 A_LOOK = Look(actor=VIEWER, route="/v1/stream", request_id="request-1", purpose="theft")
-BRISK = Tempo(between_looks=0.02, unwoken=0.2, unsettled=0.05, turn_within=1.0, sign_of_life=0.3)
+BRISK = Tempo(between_looks=0.02, unwoken=0.2, unsettled=0.05, turn_within=1.0, sign_of_life=0.3, credential=0.05)
 
 
 class NoSigner:
     def sign(self, key: str, **_: object) -> SignedUrl:
         return SignedUrl(url=f"https://images.example/{key}", expires_at=NOON)
+
+    def sign_all(self, keys: Sequence[str], **_: object) -> tuple[list[str], datetime]:
+        return [self.sign(key).url for key in keys], NOON
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Follower:
     def position(self) -> Position:
         return self.told[-1].position
 
-    async def until(self, is_so: Callable[["Follower"], bool], *, within: float = 8.0) -> "Follower":
+    async def until(self, is_so: Callable[["Follower"], bool], *, within: float = 60.0) -> "Follower":
         async with asyncio.timeout(within):
             while not is_so(self):
                 if self.error is not None:

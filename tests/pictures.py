@@ -63,6 +63,9 @@ class CountingMaker:
             location=self.location,
         )
 
+    async def check(self) -> None:
+        await self.gate.wait()
+
     async def close(self) -> None:
         self.closed = True
 

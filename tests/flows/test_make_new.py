@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from platevault.domain.errors import Busy, StoreUnavailable
+from platevault.domain.errors import Busy, ObjectRefused, StoreUnavailable
 from platevault.domain.recipe import Recipe, Rendered
 from platevault.domain.variants import STANDS_FOR, Variants
 from platevault.flows.darkroom import Bench, Darkroom
-from platevault.flows.make_new import MAKE_VARIANTS, WAITED_FOR, make_new
+from platevault.flows.make_new import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, make_new
 from platevault.flows.rebuild_variants import REBUILD_VARIANTS, rebuild_variants
 from platevault.flows.variant_jobs import variant_jobs
 from platevault.stores.database import Database
@@ -80,6 +80,9 @@ async def test_a_run_that_the_store_ended_is_begun_again(
         async def get(self, key: str) -> bytes | None:
             raise StoreUnavailable(f"could not get {key}")
 
+        async def check(self) -> None:
+            raise StoreUnavailable("nobody is there")
+
     await make_new(room)
     await an_original(migrated, objects)
     with pytest.raises(StoreUnavailable):
@@ -98,6 +101,111 @@ async def test_what_cannot_be_decoded_is_gone_past(
     await an_original(migrated, objects, "evt_2")
     assert await make_new(room) == 1
     assert len(maker.recipes) == 2
+
+
+class Poisoned(CountingMaker):
+    """Cannot make those of the plate, for a reason that says nothing of the plate; `is_well` otherwise."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.tries = 0
+        self.is_well = True
+
+    async def render(self, original: bytes, recipe: Recipe) -> Rendered:
+        if recipe.crop is not None or not self.is_well:
+            self.tries += 1
+            raise self.error
+        return await super().render(original, recipe)
+
+    async def check(self) -> None:
+        if not self.is_well:
+            raise Busy("no picture can be decoded now")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Busy("it took too long"), ObjectRefused("it is not given"), StoreUnavailable("cut off"), KeyError("width")],
+)
+async def test_an_image_that_always_fails_holds_up_no_other_and_is_tried_again_a_few_times(
+    migrated: Database, objects: MemoryStore, clock: Clock, error: Exception
+) -> None:
+    maker = Poisoned(error)
+    room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
+    await make_new(room)
+    await an_original(migrated, objects, "evt_1", box=BOX)
+    for number in range(3):
+        await an_original(migrated, objects, f"evt_2{number}")
+    assert await make_new(room) == 4, "its scene, and the others"
+    last = await latest_run(migrated, MAKE_VARIANTS)
+    assert last is not None
+    assert last.findings["examples"]["failed"] == ["evt_1 full thumb"]
+    assert await make_new(room) == 0
+    assert maker.tries == 1, "not at once"
+    for after in AGAIN_AFTER:
+        clock.now += after
+        await make_new(room)
+    assert maker.tries == 1 + len(AGAIN_AFTER)
+    last = await latest_run(migrated, MAKE_VARIANTS)
+    assert last is not None
+    assert (last.counts["given up"], last.findings["examples"]["given up"]) == (1, ["evt_1"])
+    clock.now += timedelta(days=1)
+    assert await make_new(room) == 0
+    assert maker.tries == 1 + len(AGAIN_AFTER), "it is left to who asks for it"
+    again = await rebuild_variants(room, variants=AT_INGEST.each, act=True)
+    assert (again.outcome, again.counts["failed"], again.counts["made"]) == ("done", 2, 4)
+
+
+async def test_what_failed_for_a_time_is_made_when_it_is_tried_again(
+    migrated: Database, objects: MemoryStore, clock: Clock
+) -> None:
+    maker = Poisoned(Busy("it took too long"))
+    room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
+    await make_new(room)
+    await an_original(migrated, objects, "evt_1", box=BOX)
+    assert await make_new(room) == 1
+    well = CountingMaker()
+    clock.now += AGAIN_AFTER[0]
+    for made in (1, 0):
+        assert (
+            await make_new(a_room(migrated, objects, well, bench=Bench(maker=well, variants=AT_INGEST), now=clock))
+            == made
+        )
+    last = await latest_run(migrated, MAKE_VARIANTS)
+    assert last is not None
+    assert last.findings["again"] == {}
+
+
+async def test_while_no_picture_at_all_can_be_made_everything_waits(
+    migrated: Database, objects: MemoryStore, clock: Clock
+) -> None:
+    maker = Poisoned(Busy("too many"))
+    room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
+    await make_new(room)
+    maker.is_well = False
+    for number in range(3):
+        await an_original(migrated, objects, f"evt_{number}")
+    for _ in range(6):
+        with pytest.raises(Busy):
+            await make_new(room)
+        clock.now += timedelta(hours=1)
+    maker.is_well = True
+    assert await make_new(room) == 3
+
+
+async def test_only_so_many_wait_for_another_try(
+    migrated: Database, objects: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.flows.make_new.AGAIN_MOST", 2)
+    maker = Poisoned(Busy("it took too long"))
+    room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
+    await make_new(room)
+    for number in range(4):
+        await an_original(migrated, objects, f"evt_{number}", box=BOX)
+    assert await make_new(room) == 4
+    last = await latest_run(migrated, MAKE_VARIANTS)
+    assert last is not None
+    assert (last.counts["given up"], sorted(last.findings["again"])) == (2, ["evt_0", "evt_1"])
 
 
 def test_there_is_no_job_where_nothing_is_made_at_ingest(
@@ -143,6 +251,9 @@ async def test_a_rebuild_that_was_ended_goes_on_where_it_was_and_waits_while_too
                 self.third.set()
                 await asyncio.Event().wait()
             return await super().render(original, recipe)
+
+        async def check(self) -> None:
+            raise Busy("too many")
 
     monkeypatch.setattr("platevault.flows.make_variants.BUSY_WAIT_SECONDS", 0.01)
     maker = BusyMaker()

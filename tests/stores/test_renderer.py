@@ -178,6 +178,16 @@ async def test_a_child_that_hangs_is_killed_by_the_clock() -> None:
         assert (await renderer.render(a_file(Format.JPEG), THUMB)).width == 160
 
 
+async def test_whether_pictures_can_be_rendered_at_all_is_found_out_with_a_sound_one() -> None:
+    async with Renderer(accepted=frozenset(), limits=RenderLimits(children=1, wall_seconds=2)) as renderer:
+        await renderer.check()
+        psutil.Process(renderer._idle[0]._process.pid).suspend()
+        with pytest.raises(Busy):
+            await renderer.check()
+    with pytest.raises(Busy):
+        await renderer.check()
+
+
 async def test_who_goes_away_leaves_no_child_in_the_middle_of_something() -> None:
     async with alone() as (renderer, child):
         gone = asyncio.create_task(renderer.render(a_file(Format.JPEG, (5_000, 4_000)), Recipe(format=Format.AVIF)))
@@ -238,7 +248,7 @@ def test_every_question_has_an_answer() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="a death signal of the parent exists on Linux only")
 def both_children(parent: psutil.Process) -> list[psutil.Process]:
     """By the process table, which is read while others come and go: one look may miss them."""
-    for _ in range(50):
+    for _ in range(300):
         if len(found := parent.children()) == 2:
             return found
         time.sleep(0.1)
@@ -262,7 +272,7 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
         orphans = both_children(psutil.Process(parent.pid))
         orphans[0].send_signal(signal.SIGSTOP)  # one that could not notice the end of its input
         parent.kill()
-    _, alive = psutil.wait_procs(orphans, timeout=5)
+    _, alive = psutil.wait_procs(orphans, timeout=30)
     assert alive == []
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import hashlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from platevault.domain.variants import STANDS_FOR, Variants
 from platevault.flows.darkroom import Bench
 from platevault.stores.objects.local import LocalUrlSigner
-from platevault.vault import Vault
+from platevault.vault import LinkRules, Vault
 from tests.makers import a_detection, an_image
 from tests.pictures import BOX, ORIGINAL, THUMB, VARIANTS, CountingMaker, an_original, found, key_of, keys
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, a_vault, keep, looks, put_into_spool
@@ -93,6 +95,9 @@ async def test_each_size_and_format_is_a_picture_of_its_own(
             "crop=1,2,0,4",
             "crop=1,2,3,4,stored",
             "crop=a,b,c,d",
+            "crop=1_0,2,3,4",
+            "crop=%2B1,2,3,4",
+            "crop=1,2,3,4%0a",
             "variant=poster",
             "variant=thumb&width=5",
         ),
@@ -115,6 +120,36 @@ async def test_a_url_of_a_picture_is_good_for_as_long_as_asked(kept: Vault, view
     assert told == {"content_type": "image/webp", "width": 320, "height": 180, "derived_from": "full"}
     clamped = await viewer.get(f"{PATH}/url", params={"variant": "thumb", "expires_in": 10**12})
     assert clamped.json()["expires_in"] <= 3600
+
+
+async def test_no_url_is_good_for_longer_than_the_buckets_rule_lets_its_picture_be(kept: Vault) -> None:
+    """Whoever asks for days gets the days that are left, and the same URL for a while; another asks for minutes and gets them."""
+    now = [NOW]
+    week = timedelta(days=7)
+    vault = dataclasses.replace(kept, now=lambda: now[0], links=LinkRules(valid_for=week, valid_for_at_most=week))
+    async with a_client(vault) as viewer:
+        await viewer.get(PATH, params={"variant": "thumb"})
+        for days, hours in ((0, 0), (23, 23), (28, 23)):
+            now[0] = NOW + timedelta(days=days, hours=hours, minutes=10)
+            asked = {"variant": "thumb", "expires_in": 604800}
+            answers = []
+            for _ in range(2):
+                answers.append((await viewer.get(f"{PATH}/url", params=asked)).json())
+                now[0] += timedelta(minutes=7)
+            assert answers[0]["url"] == answers[1]["url"]
+            ends = [datetime.fromisoformat(answers[0]["expires_at"])]
+            redirect = await viewer.get(PATH, params={"variant": "thumb"})
+            item = (await viewer.get("/v1/detections/evt_1")).json()["images"]["full"]["variants"]["thumb"]
+            ends += [_end_of(redirect.headers["location"]), _end_of(item["url"])]
+            assert all(now[0] + timedelta(hours=6) < end <= NOW + timedelta(days=30) for end in ends), ends
+            soon = (await viewer.get(f"{PATH}/url", params={"variant": "thumb", "expires_in": 600})).json()
+            assert 400 <= soon["expires_in"] <= 600
+
+
+def _end_of(url: str) -> datetime:
+    query = dict(parse_qsl(urlsplit(url).query))
+    signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
 
 
 async def test_where_this_service_delivers_images_the_bytes_come_with_their_digest(

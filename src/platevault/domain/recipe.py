@@ -1,6 +1,7 @@
 """What a derived image is to look like, and what is known of an image: values, each with one spelling."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ EDGE_MAX: Final = 8192
 # Part of every spelling: raise it when the same recipe gives other pixels, and stored pictures are made again.
 EDITION: Final = 1
 
+_CROP: Final = re.compile(",".join([r"(-?[0-9]{1,9})"] * 4) + "(,stored)?")
 _EDGES_SWAPPED: Final = frozenset({5, 6, 7, 8})
 
 
@@ -75,12 +77,10 @@ class Crop:
     @classmethod
     def parse(cls, text: str) -> Self:
         """The inverse of `str`; raises `InvalidRequest`."""
-        *numbers, last = text.split(",") if text.endswith(",stored") else (*text.split(","), "")
-        try:
-            x, y, width, height = (int(number) for number in numbers)
-        except ValueError as error:
-            raise InvalidRequest("crop: four whole numbers, x,y,width,height") from error
-        return cls(x=x, y=y, width=width, height=height, stored=bool(last))
+        if not (found := _CROP.fullmatch(text)):
+            raise InvalidRequest("crop: four whole numbers, x,y,width,height")
+        x, y, width, height = (int(number) for number in found.group(1, 2, 3, 4))
+        return cls(x=x, y=y, width=width, height=height, stored=found[5] is not None)
 
     def __str__(self) -> str:
         return f"{self.x},{self.y},{self.width},{self.height}" + (",stored" if self.stored else "")

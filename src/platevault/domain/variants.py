@@ -9,12 +9,15 @@ from typing import Any, Final, Self
 import msgspec
 
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.lifecycle import EXPIRE_DERIVED_DAYS
 from platevault.domain.recipe import Crop, Fit, Format, Recipe
+from platevault.domain.upkeep import HOLDS_PREFIX
 
 DERIVED_PREFIX: Final = "derived/"
-HOLDS_PREFIX: Final = "holds/"
-# The bucket's rule takes what is 30 days old; a URL that was signed before must still lead somewhere.
-STANDS_FOR: Final = timedelta(days=29)
+# The bucket's rule takes it then; no URL is valid for longer.
+LASTS_FOR: Final = timedelta(days=EXPIRE_DERIVED_DAYS)
+# It is made again before, so that a URL of it is good for a day at least where so much is asked.
+STANDS_FOR: Final = LASTS_FOR - timedelta(days=1)
 # What could not be made is tried again after this; a decoder may have learned better.
 REFUSED_FOR: Final = timedelta(days=1)
 # Longer than any URL that was signed for it is good in practice.
@@ -142,16 +145,22 @@ def plate_with_margin(box: Mapping[str, Any]) -> Crop:
     return Crop(x=x - margin, y=y - margin, width=width + 2 * margin, height=height + 2 * margin, stored=True)
 
 
-def outworn(pictures: Mapping[str, Picture], *, made: str, now: datetime) -> dict[str, Picture]:
-    """Those that go now that `made` is there: the same variant by an older recipe, and the oldest unnamed ones past the limit.
+def outworn(pictures: Mapping[str, Picture], *, name: str, made: Picture, now: datetime) -> dict[str, Picture]:
+    """Those that go now that `made` is there under its name: the same variant by an older recipe, and the oldest unnamed ones past
+    the limit, which made ones and refused ones have each for themselves.
 
     Age alone is no reason: somebody else may make the same picture anew at this moment, under the same key. The bucket's rule
     takes what nobody asks for.
     """
-    others = {name: one for name, one in pictures.items() if name != made and one.made_at is not None}
-    unnamed = sorted((name for name in others if not _named(name)), key=lambda name: str(others[name].made_at))
-    surplus = unnamed[: max(0, len(unnamed) + 1 - UNNAMED_MOST)]
-    return {name: one for name, one in others.items() if name in surplus or _is_over(name, one, made=made, now=now)}
+    others = {other: one for other, one in pictures.items() if other != name and one.made_at is not None}
+    unnamed = [other for other, one in others.items() if not _named(other) and _is_alike(one, made)]
+    oldest_first = sorted(unnamed, key=lambda other: str(others[other].made_at))
+    surplus = oldest_first[: max(0, len(unnamed) + (not _named(name)) - UNNAMED_MOST)]
+    return {other: one for other, one in others.items() if other in surplus or _is_over(other, one, made=name, now=now)}
+
+
+def _is_alike(one: Picture, other: Picture) -> bool:
+    return (one.refused is None) == (other.refused is None)
 
 
 def _is_over(name: str, one: Picture, *, made: str, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 from platevault.domain.images import ImageState
 from platevault.domain.recipe import Facts, Recipe, Rendered
 from platevault.domain.variants import Picture, Variants
+from platevault.flows.desk import Desk
 from platevault.stores.database import Database
 from platevault.stores.derivatives import Ledger
 from platevault.stores.meters import Meters
@@ -25,6 +26,10 @@ class PictureMaker(Protocol):
 
     async def facts(self, original: bytes) -> Facts:
         """What the header says; raises `ImageRefused` or `Busy`."""
+        ...
+
+    async def check(self) -> None:
+        """Return when it would render a sound picture now; raises `Busy`."""
         ...
 
     async def close(self) -> None:
@@ -56,7 +61,8 @@ class Bench:
     maker: PictureMaker
     variants: Variants = field(default_factory=Variants)
     shows_location: bool = False
-    in_hand: dict[tuple[str, str, str], "asyncio.Task[Outcome]"] = field(default_factory=dict)
+    desk: Desk = field(default_factory=Desk)
+    in_hand: dict[tuple[str, str, str, bool], "asyncio.Task[Outcome]"] = field(default_factory=dict)
 
     async def close(self) -> None:
         """What is in hand is given up; its leases are given back."""

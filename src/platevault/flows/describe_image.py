@@ -30,7 +30,10 @@ async def describe_image(name: tuple[str, str], *, look: Look, database: Databas
 
 
 async def describe_again(row: ImageRow, *, database: Database) -> ImageRow:
-    """What the row says by now, to whoever has been shown it a moment ago."""
+    """What the row says by now, to whoever has been shown it a moment ago; raises `Missing` when it is gone."""
     name = (row.detection_id, row.kind)
     async with database.reading() as connection:
-        return (await rows.find_images([name], connection))[name]
+        found = await rows.find_images([name], connection)
+    if name not in found:
+        raise Missing("there is no image of that name")
+    return found[name]

@@ -1,14 +1,14 @@
 """Link images: presigned for what is stored, this service's own path for what is still in a spool."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from platevault.domain.access import Look, Scope
-from platevault.domain.found import DerivableImage, FoundDetection, FoundPicture
+from platevault.domain.found import DerivableImage, FoundDetection, FoundImage, FoundPicture
 from platevault.domain.images import ImageState
-from platevault.domain.variants import PLATE, STANDS_FOR
+from platevault.domain.variants import LASTS_FOR, PLATE, STANDS_FOR
 from platevault.stores.objects import SignedUrl, UrlSigner
 
 FULL: Final = "full"
@@ -30,28 +30,56 @@ class Links:
     def to(self, key: str, *, download: str | None = None) -> SignedUrl:
         return self.signer.sign(key, valid_for=self.valid_for, now=self.now, download=download)
 
+    def to_picture(self, key: str, *, made_at: datetime, download: str | None = None) -> SignedUrl:
+        """The same for a derived picture, never valid for longer than the bucket's rule lets it be."""
+        left = made_at + LASTS_FOR - self.now
+        if self.valid_for <= left:
+            return self.to(key, download=download)
+        hours = max(1, left // timedelta(hours=1))  # whole ones, so that the URL stays the same for a while
+        return self.signer.sign(key, valid_for=timedelta(hours=hours), now=self.now, download=download)
+
+
+def link_all(detections: Iterable[FoundDetection], *, look: Look, links: Links) -> None:
+    """Fill in the URLs that the asker may have: presigned for what is stored, our own path for what is still in a spool."""
+    if Scope.IMAGES_READ not in look.actor.scopes:
+        for detection in detections:
+            for image in detection.images.values():
+                image.variants = {}
+        return
+    stored = [image for detection in detections for image in _link(detection, links=links)]
+    keys = [str(image.key) for image in stored]
+    urls, expires_at = links.signer.sign_all(keys, valid_for=links.valid_for, now=links.now)
+    for image, url in zip(stored, urls, strict=True):
+        image.url, image.url_expires_at = url, expires_at
+
 
 def link(detection: FoundDetection, *, look: Look, links: Links) -> None:
-    """Fill in the URLs that the asker may have: presigned for what is stored, our own path for what is still in a spool."""
-    pictures = {kind: image.variants or {} for kind, image in detection.images.items()}
-    for image in detection.images.values():
-        image.variants = {}
-    if Scope.IMAGES_READ not in look.actor.scopes:
-        return
+    """The same for one."""
+    link_all((detection,), look=look, links=links)
+
+
+def _link(detection: FoundDetection, *, links: Links) -> list[FoundImage]:
+    """All but the images that are in the bucket, which are left for the caller to sign together."""
+    stored: list[FoundImage] = []
+    pictures: Mapping[str, FoundPicture] = {}
     for kind, image in detection.images.items():
-        image.variants = _variants(pictures[kind], image.state, links=links)
+        some, image.variants = image.variants, {}
         if image.state is ImageState.STORED and image.key is not None:
-            signed = links.to(image.key)
-            image.url, image.url_expires_at = signed.url, signed.expires_at
+            stored.append(image)
         elif image.state is ImageState.PENDING:
             image.url = image_path(detection.detection_id, kind)
-    _link_crop(detection, pictures.get(FULL, {}), links=links)
+        if some:
+            image.variants = _variants(some, image.state, links=links)
+            pictures = some if kind == FULL else pictures
+    if detection.box is not None:
+        _link_crop(detection, pictures, links=links)
+    return stored
 
 
 def _link_crop(detection: FoundDetection, pictures: Mapping[str, FoundPicture], *, links: Links) -> None:
     """Say where a crop that no collector sent can be had."""
     full, crop = detection.images.get(FULL), detection.images.get(CROP)
-    if full is None or detection.box is None or (crop is not None and crop.state is not ImageState.REJECTED):
+    if full is None or (crop is not None and crop.state is not ImageState.REJECTED):
         return
     if full.state not in {ImageState.STORED, ImageState.PENDING}:
         return
@@ -65,15 +93,20 @@ def _variants(pictures: Mapping[str, FoundPicture], state: ImageState, *, links:
     """Those that are named variants today and still in the bucket."""
     if state is not ImageState.STORED:
         return {}
-    there = {name: one for name, one in pictures.items() if name in links.variants and _stands(one, links.now)}
     return {
-        links.variants[name]: FoundPicture(width=one.width, height=one.height, url=links.to(str(one.key)).url)
-        for name, one in there.items()
+        links.variants[name]: FoundPicture(width=one.width, height=one.height, url=url)
+        for name, one in pictures.items()
+        if name in links.variants and (url := _url_of(one, links=links)) is not None
     }
 
 
-def _stands(picture: FoundPicture, now: datetime) -> bool:
-    return isinstance(picture.key, str) and isinstance(picture.made_at, datetime) and now - picture.made_at < STANDS_FOR
+def _url_of(picture: FoundPicture, *, links: Links) -> str | None:
+    """None for one that is not in the bucket any more, or about to go."""
+    if not isinstance(picture.key, str) or not isinstance(picture.made_at, datetime):
+        return None
+    if links.now - picture.made_at >= STANDS_FOR:
+        return None
+    return links.to_picture(picture.key, made_at=picture.made_at).url
 
 
 def image_path(detection_id: str, kind: str) -> str:

@@ -28,12 +28,23 @@ async def tell_facts(name: tuple[str, str], *, look: Look, room: Darkroom) -> To
     for _ in range(2):
         if one.image.state not in {ImageState.STORED, ImageState.PENDING}:
             return ToldFacts(one=one, state=one.image.state)
-        data = await original_of(one, room=room)
-        if data is not None:
-            facts = await room.bench.maker.facts(data)
+        facts = await _facts(one, room=room)
+        if facts is not None:
             location = facts.location if room.bench.shows_location else None
             return ToldFacts(one=one, state=one.image.state, facts=facts, location=location)
         one = await find_again(room.database, one)  # it was drained or swept between the row and its bytes
     if one.image.state is ImageState.STORED:
         return ToldFacts(one=one, state=ImageState.MISSING)
     raise Missing("the bytes of this image are nowhere to be found")
+
+
+async def _facts(one: Derivable, *, room: Darkroom) -> Facts | None:
+    """None when its bytes are not where the row says."""
+    desk = room.bench.desk
+    with desk.place():
+        async with desk.hands.turn(one.image.size or 0):
+            data = await original_of(one, room=room)
+            if data is None:
+                return None
+            async with desk.turns.turn():
+                return await room.bench.maker.facts(data)

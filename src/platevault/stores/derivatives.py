@@ -1,7 +1,9 @@
 """Which derived pictures there are of an image, and who makes one at this moment: one place in the image's own row.
 
 Whoever is about to make a picture writes so first, for as long as the lease lasts: nobody else makes the same one, and
-whoever removes the bytes of a forgotten image looks for derived ones, and once more after the last lease has ended.
+whoever removes the bytes of a forgotten image looks for derived ones, and once more after the last lease has ended. Who takes one
+away takes it in hand the same way, so that nobody makes it anew under the hands of who deletes it. A lease under a name that
+begins with `late.` is nobody's: it tells of a put that failed and may still arrive.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,10 +16,11 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.domain.errors import Missing
 from platevault.domain.found import ImageRow
 from platevault.domain.images import ImageState
 from platevault.domain.keys import DETECTION_ID, IMAGE_KIND
-from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, Picture
+from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, Picture, outworn
 from platevault.stores.database import Database
 
 CROP: Final = "crop"
@@ -39,15 +42,30 @@ _CLAIM: Final = text(f"""
             <= CASE WHEN jsonb_exists(variants -> CAST(:name AS text), 'refused') THEN CAST(:refused_before AS timestamptz)
                     ELSE CAST(:made_before AS timestamptz) END, true)
 """)  # noqa: S608  a constant condition
+_MINE: Final = text(f"""
+    SELECT CAST(variants AS text) AS variants, ARRAY(SELECT one.key FROM jsonb_each(variants) AS one
+            WHERE CAST(one.value ->> 'until' AS timestamptz) > now()) AS in_hand
+    FROM images WHERE {_NAMED} AND state NOT IN ('expired', 'deleted') AND variants -> CAST(:name AS text) ->> 'by' = :by
+    FOR NO KEY UPDATE
+""")  # noqa: S608  a constant condition
 _RECORD: Final = text(f"""
     UPDATE images SET variants = (variants - CAST(:gone AS text[])) || jsonb_build_object(CAST(:name AS text), CAST(:picture AS jsonb))
-    WHERE {_NAMED} AND state NOT IN ('expired', 'deleted') AND variants -> CAST(:name AS text) ->> 'by' = :by
+        || coalesce((SELECT jsonb_object_agg(taken, jsonb_build_object('by', CAST(:by AS text), 'until', now() + CAST(:lease AS interval)))
+            FROM unnest(CAST(:taken AS text[])) AS taken), '{{}}')
+    WHERE {_NAMED}
+""")  # noqa: S608  a constant condition
+_GIVE_UP: Final = text(f"""
+    UPDATE images SET variants = variants - ARRAY(SELECT one.key FROM jsonb_each(variants) AS one
+        WHERE one.key = ANY(CAST(:names AS text[])) AND one.value ->> 'by' = :by)
+    WHERE {_NAMED}
 """)  # noqa: S608  a constant condition
 # What was made before stands: the lease alone goes.
 _RELEASE: Final = text(f"""
     UPDATE images SET variants = CASE WHEN jsonb_exists(variants -> CAST(:name AS text), 'made_at')
         THEN variants || jsonb_build_object(CAST(:name AS text), (variants -> CAST(:name AS text)) - 'by' - 'until')
         ELSE variants - CAST(:name AS text) END
+        || CASE WHEN CAST(:late_put AS boolean) THEN jsonb_build_object('late.' || CAST(:name AS text),
+            jsonb_build_object('until', variants -> CAST(:name AS text) -> 'until')) ELSE '{{}}' END
     WHERE {_NAMED} AND variants -> CAST(:name AS text) ->> 'by' = :by
 """)  # noqa: S608  a constant condition
 _FORGET: Final = text(f"""
@@ -99,16 +117,18 @@ def derivable(row: Mapping[str, Any], *, of_plate: bool = False) -> Derivable:
     return Derivable(
         image=ImageRow(**{name: row[name] for name in _FIELDS}, state=ImageState(row["state"])),
         captured_at=row["captured_at"],
-        pictures=_PICTURES.decode(row["variants"]) if row["variants"] else {},
+        pictures=_pictures(row["variants"]),
         box=msgspec.json.decode(row["box"]) if of_plate else None,
     )
 
 
 async def find_again(database: Database, one: Derivable) -> Derivable:
-    """The same as it is by now, for whoever has been shown it a moment ago."""
+    """The same as it is by now, for whoever has been shown it a moment ago; raises `Missing` when its row is gone."""
     async with database.reading() as connection:
         parameters = {"detection_id": one.image.detection_id, "kinds": [one.image.kind]}
-        row: Any = (await connection.execute(_FIND, parameters)).mappings().one()
+        row: Any = (await connection.execute(_FIND, parameters)).mappings().one_or_none()
+    if row is None:
+        raise Missing("there is no image of that name")
     return derivable(row, of_plate=one.of_plate and row["box"] is not None)
 
 
@@ -124,17 +144,26 @@ class Ledger:
         times = {"lease": lease, "made_before": now - STANDS_FOR, "refused_before": now - REFUSED_FOR}
         return await self._changed(_CLAIM, image, name, **times)
 
-    async def record(self, image: ImageRow, name: str, picture: Picture, *, without: Iterable[str]) -> bool:
-        """The claim has come to this, and the pictures named in `without` are not told of any more.
+    async def record(
+        self, image: ImageRow, name: str, picture: Picture, *, lease: timedelta
+    ) -> Mapping[str, Picture] | None:
+        """The claim has come to this. The others that go for it (`outworn`) are told of no more, and given back: they are in the hands
+        of this process until it has deleted them and gives them up, or the lease ends.
 
-        False when the image was forgotten meanwhile, or the lease ended and another process has the claim.
+        None when the image was forgotten meanwhile, or the lease ended and another process has the claim.
         """
-        told = {"picture": msgspec.json.encode(picture).decode(), "gone": list(without)}
-        return await self._changed(_RECORD, image, name, **told)
+        return await self._database.transaction(
+            lambda connection: self._record(connection, image, name, picture, lease)
+        )
 
-    async def release(self, image: ImageRow, name: str) -> None:
-        """Somebody else may make it."""
-        await self._changed(_RELEASE, image, name)
+    async def release(self, image: ImageRow, name: str, *, late_put: bool = False) -> None:
+        """Somebody else may make it. With `late_put` an object may still come of it, until the lease would have ended."""
+        await self._changed(_RELEASE, image, name, late_put=late_put)
+
+    async def give_up(self, image: ImageRow, names: Iterable[str]) -> None:
+        """Whatever of these is in the hands of this process is so no more, and is not there."""
+        parameters = {"detection_id": image.detection_id, "kind": image.kind, "names": list(names), "by": self._by}
+        await self._database.transaction(lambda connection: connection.execute(_GIVE_UP, parameters))
 
     async def forget(self, image: ImageRow, name: str, picture: Picture) -> None:
         """This picture is not in the bucket, whatever the row says; a newer one of the same name stays."""
@@ -147,12 +176,37 @@ class Ledger:
             state = found.scalar_one_or_none()
         return state is None or state in {ImageState.EXPIRED, ImageState.DELETED}
 
+    async def _record(
+        self, connection: AsyncConnection, image: ImageRow, name: str, picture: Picture, lease: timedelta
+    ) -> Mapping[str, Picture] | None:
+        mine = {"detection_id": image.detection_id, "kind": image.kind, "name": name, "by": self._by}
+        row: Any = (await connection.execute(_MINE, mine)).mappings().one_or_none()
+        if row is None:
+            return None
+        told = {other: one for other, one in _PICTURES.decode(row["variants"]).items() if other not in row["in_hand"]}
+        assert picture.made_at is not None, "it is made, or was refused"
+        gone = outworn(told, name=name, made=picture, now=picture.made_at)
+        changes = {
+            "picture": msgspec.json.encode(picture).decode(),
+            "gone": [other for other, one in told.items() if other in gone or one.made_at is None],
+            "taken": [other for other, one in gone.items() if one.key is not None],
+            "lease": lease,
+        }
+        await connection.execute(_RECORD, mine | changes)
+        return gone
+
     async def _changed(self, statement: Any, image: ImageRow, name: str, **more: Any) -> bool:
         parameters = {"detection_id": image.detection_id, "kind": image.kind, "name": name, **more}
         if statement is not _FORGET:
             parameters["by"] = self._by
         done = await self._database.transaction(lambda connection: connection.execute(statement, parameters))
         return bool(done.rowcount)
+
+
+def _pictures(variants: str | None) -> dict[str, Picture]:
+    """Those that were made or refused; what is in somebody's hands for the first time is neither."""
+    told = _PICTURES.decode(variants) if variants else {}
+    return {name: one for name, one in told.items() if one.made_at is not None}
 
 
 _FIELDS: Final = (

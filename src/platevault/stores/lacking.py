@@ -22,16 +22,20 @@ _AFTER: Final = text(f"""
     WHERE i.state = 'stored' AND (i.detection_id, i.kind) > (:after_id, :after_kind)
     ORDER BY i.detection_id, i.kind LIMIT :most
 """)  # noqa: S608  constant texts
+_OF: Final = text(f"""
+    SELECT {COLUMNS}, CAST(d.box AS text) AS box, {_PLATE} FROM images i JOIN detections d USING (detection_id)
+    WHERE i.state = 'stored' AND i.detection_id = ANY(CAST(:ids AS text[])) ORDER BY i.detection_id, i.kind
+""")  # noqa: S608  constant texts
 _NEW: Final = text(f"""
     WITH d AS (
         SELECT * FROM detections WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), CAST(:seq AS bigint))
-            AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, seq LIMIT :most
+            AND xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot())) ORDER BY xid, seq LIMIT :most
     )
     SELECT {COLUMNS}, CAST(d.box AS text) AS box, {_PLATE}, CAST(d.xid AS text) AS xid, d.seq, d.received_at
     FROM d LEFT JOIN images i USING (detection_id) ORDER BY d.xid, d.seq, i.kind
 """)  # noqa: S608  constant texts
 _NEWEST: Final = text("""
-    SELECT CAST(xid AS text) AS xid, seq FROM detections WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+    SELECT CAST(xid AS text) AS xid, seq FROM detections WHERE xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))
     ORDER BY detections.xid DESC, seq DESC LIMIT 1
 """)
 
@@ -51,6 +55,13 @@ async def stored_after(database: Database, place: tuple[str, str], *, most: int 
     parameters = {"after_id": place[0], "after_kind": place[1], "most": most}
     async with database.reading() as connection:
         rows: Any = (await connection.execute(_AFTER, parameters)).mappings()
+        return [one for row in rows for one in _of(row)]
+
+
+async def stored_of(database: Database, ids: Sequence[str]) -> list[Derivable]:
+    """The same of these detections."""
+    async with database.reading() as connection:
+        rows: Any = (await connection.execute(_OF, {"ids": list(ids)})).mappings()
         return [one for row in rows for one in _of(row)]
 
 

@@ -1,13 +1,15 @@
-"""Notices from process to process that detections were committed: PostgreSQL's NOTIFY, which may be lost and is never needed."""
+"""Notices from process to process, of detections that were committed and of sessions that ended: PostgreSQL's NOTIFY.
+
+It may be lost. For detections it is never needed; a session that was signed out elsewhere is then followed until its stream ends.
+"""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.causes import names_of
 from platevault.domain.errors import DatabaseUnavailable
@@ -16,6 +18,7 @@ from platevault.stores.database import Database
 log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "platevault_detections"
+SIGNED_OUT: Final = "platevault_signed_out"
 # Transactions that notify commit one after the other, in the whole database server: no batch does it itself.
 TOLD_EVERY_SECONDS: Final = 0.1
 HEARD_AGAIN_SECONDS: Final = 2.0
@@ -23,7 +26,7 @@ HEARD_AGAIN_SECONDS: Final = 2.0
 CHECKED_EVERY_SECONDS: Final = 15.0
 CHECKED_WITHIN_SECONDS: Final = 5.0
 
-_TELL: Final = text("SELECT pg_notify(:channel, '')")
+_TELL: Final = text("SELECT pg_notify(:channel, :what)")
 
 
 class Notices:
@@ -37,6 +40,8 @@ class Notices:
         self._telling: asyncio.Task[None] | None = None
         self._untold = False
         self._said = False
+        self._saying: set[asyncio.Task[None]] = set()
+        self.on_signed_out: Callable[[str], None] = lambda _session_id: None
 
     @property
     def bell(self) -> asyncio.Event:
@@ -54,6 +59,12 @@ class Notices:
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
 
+    def tell_signed_out(self, session_id: str) -> None:
+        """All processes that listen give it to `on_signed_out`. Returns at once and never fails."""
+        task = asyncio.create_task(self._say(SIGNED_OUT, session_id))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """For the length of the block this process has a connection on which it hears; all who listen share it."""
@@ -70,7 +81,7 @@ class Notices:
 
     async def close(self) -> None:
         """No connection is left; what was not told yet stays untold."""
-        tasks = [task for task in (self._hearing, self._telling) if task is not None]
+        tasks = [task for task in (self._hearing, self._telling, *self._saying) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -79,13 +90,17 @@ class Notices:
         try:
             while self._untold:
                 self._untold = False
-                try:
-                    await self._database.aside.transaction(_notify)
-                except DatabaseUnavailable as error:
-                    log.debug("notice lost", error=names_of(error))
+                await self._say(CHANNEL, "")
                 await asyncio.sleep(TOLD_EVERY_SECONDS)
         finally:
             self._telling = None
+
+    async def _say(self, channel: str, what: str) -> None:
+        told = {"channel": channel, "what": what}
+        try:
+            await self._database.aside.transaction(lambda connection: connection.execute(_TELL, told))
+        except DatabaseUnavailable as error:
+            log.debug("notice lost", error=names_of(error))
 
     async def _keep_hearing(self) -> None:
         while True:
@@ -103,6 +118,7 @@ class Notices:
             raw = await connection.get_raw_connection()
             driver_connection: Any = raw.driver_connection
             driver_connection.add_termination_listener(lambda _connection: lost.set())
+            await driver_connection.add_listener(SIGNED_OUT, lambda *notice: self.on_signed_out(str(notice[-1])))
             await driver_connection.add_listener(CHANNEL, lambda *_notice: self.ring())
             self._said = False
             self.ring()  # what was told up to here nobody heard
@@ -113,7 +129,3 @@ class Notices:
                 except TimeoutError:
                     await driver_connection.execute("SELECT 1", timeout=CHECKED_WITHIN_SECONDS)
         raise DatabaseUnavailable("the connection on which notices are heard was lost")
-
-
-async def _notify(connection: AsyncConnection) -> None:
-    await connection.execute(_TELL, {"channel": CHANNEL})

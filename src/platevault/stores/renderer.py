@@ -1,6 +1,7 @@
 """Decode pictures where they can do no harm: in child processes that are killed and replaced; the only door to any decoder."""
 
 import asyncio
+import base64
 import contextlib
 import fcntl
 import json
@@ -20,6 +21,10 @@ from platevault.stores.rendering_frames import LENGTHS, PIPE_BYTES, packed
 
 ANSWER_MAX_BYTES: Final = 128 << 20
 WORDS_MAX_BYTES: Final = 64 << 10
+# The smallest picture there is, of one black pixel: whoever cannot render this one renders none.
+SOUND: Final = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 # The package itself imports all of the service (drivers, threads, settings): a stranger with its name stands in for it.
 # No secret of ours; and memory of one picture is kept for the next (glibc), where giving it back costs a tenth of the time.
 _ENVIRONMENT: Final = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -100,6 +105,13 @@ class Renderer:
         said, _ = await self._asked({"recipe": None}, original)
         with _checked():
             return _facts(said["facts"])
+
+    async def check(self) -> None:
+        """Return when a child renders a sound picture now; raises `Busy`."""
+        async with self._turn():
+            said, _ = await self._answered(packed({"recipe": str(Recipe())}, len(SOUND)), SOUND)
+        if "width" not in said:
+            raise Busy("pictures cannot be decoded now", retry_after=30)
 
     async def _asked(self, question: dict[str, Any], original: bytes) -> tuple[dict[str, Any], bytes]:
         if check_start(original) not in self._accepted:

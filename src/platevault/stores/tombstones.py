@@ -41,7 +41,8 @@ _FORGET_IMAGES: Final = text("""
     RETURNING i.size
 """)
 _TO_REMOVE: Final = text("""
-    SELECT detection_id, kind, key, variants IS NOT NULL AS has_derived FROM images
+    SELECT detection_id, kind, key, variants IS NOT NULL AS has_derived,
+        EXISTS (SELECT FROM jsonb_each(variants) AS one WHERE CAST(one.value ->> 'until' AS timestamptz) > now()) AS in_hand FROM images
     WHERE state IN ('expired', 'deleted') AND key IS NOT NULL AND bytes_gone_at IS NULL
         AND (detection_id, kind) > (:after_id, :after_kind)
     ORDER BY detection_id, kind LIMIT :most
@@ -82,13 +83,14 @@ class Tombstoned:
 class ForgottenImage:
     """An image of a tombstone whose bytes may still be somewhere. `key` is what its row says: the original's or a hold copy's.
 
-    `has_derived`: pictures were made of it, or are being made.
+    `has_derived`: pictures were made of it, or are being made. `in_hand`: one was at that moment, and may be put after its folder was listed.
     """
 
     detection_id: str
     kind: str
     key: str
     has_derived: bool = False
+    in_hand: bool = False
 
 
 async def erase(
@@ -157,9 +159,9 @@ async def count_to_remove(database: Database) -> int:
 async def mark_removed(database: Database, images: Iterable[ForgottenImage], *, now: datetime) -> int:
     """Nothing of these is in the object store any more; returns how many rows learned it now.
 
-    One of which a derived picture is being made at this moment is due again.
+    One of which a derived picture was being made when it was read, or is at this moment, is due again.
     """
-    ordered = sorted((image.detection_id, image.kind) for image in images)
+    ordered = sorted((image.detection_id, image.kind) for image in images if not image.in_hand)
     parameters: dict[str, Any] = {
         "ids": [detection_id for detection_id, _ in ordered],
         "kinds": [kind for _, kind in ordered],

@@ -24,9 +24,10 @@ _WIDTH_AND_HEIGHT: Final = ("X-Image-Width", "X-Image-Height")
 
 def redirected(shown: ShownPicture, *, links: Links) -> Response | None:
     """To where the object store has it; None for one that it does not have."""
-    if shown.picture is None or shown.picture.key is None:
+    picture = shown.picture
+    if picture is None or picture.key is None or picture.made_at is None:
         return None
-    url = links.to(shown.picture.key).url
+    url = links.to_picture(picture.key, made_at=picture.made_at).url
     return RedirectResponse(url, 307, headers={"X-Image-State": shown.state, "Cache-Control": "no-store"})
 
 
@@ -59,8 +60,9 @@ def signed(shown: ShownPicture, asked: PictureUrlAsked, *, links: Links, path: s
     if picture is None:
         return image_gone(shown.state).response()
     url, expires_at = path + asked.again, None
-    if picture.key is not None:
-        there = links.to(picture.key, download=_file_name(picture.key) if asked.download else None)
+    if picture.key is not None and picture.made_at is not None:
+        file_name = _file_name(picture.key) if asked.download else None
+        there = links.to_picture(picture.key, made_at=picture.made_at, download=file_name)
         url, expires_at = there.url, there.expires_at
     answer = {
         "url": url,
