@@ -10,7 +10,7 @@ import pytest
 
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.processes import SENDING, environment_for, run_platevault, service
-from tests.servers import BUCKET, S3Server
+from tests.servers import BUCKET, S3Server, server_folder
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def test_a_backup_is_made_read_through_and_restored_by_command(
         made = said(run("backup", "--out", "backups", "--json"))
     assert made["ok"]
     assert made["parts"]["bucket"]["objects"] == 5
-    assert made["parts"]["database"] == {"read_by_pg_restore": True, "restore_shows": True}
+    told = made["parts"]["database"]
+    assert (told["read_by_pg_restore"], set(told)) == (True, {"read_by_pg_restore", "vault", "generation"})
     folder = tmp_path / made["backup"]
     found = said(run("backup", "--verify", str(folder), "--json"))
     assert (found["faults"], found["objects"], found["dump_was_read"]) == ([], 5, True)
@@ -66,6 +67,11 @@ def test_a_backup_is_made_read_through_and_restored_by_command(
     assert counts == {"put back": 5, "spool files": 0}
     stopped = json.loads(run("reconcile", "--yes", "--json", **elsewhere).stdout)
     assert (stopped["outcome"], "restored" in stopped["findings"]["reason"]) == ("stopped", True)
+
+    with server_folder() as new:
+        into = ("restore", str(folder), "--json", "--embedded", "--data-dir", str(new / "vault"))
+        assert said(run(*into))["counts"] == counts, "servers of its own, whose database nobody has migrated before"
+        assert len(list((new / "vault/images").rglob("*.jpg"))) == 4
 
     (folder / "database.dump").write_bytes(b"PGDMP")
     broken = run("backup", "--verify", str(folder))

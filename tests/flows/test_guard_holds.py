@@ -67,7 +67,7 @@ async def test_a_broken_copy_is_reported_and_made_again_from_the_original(node: 
         await an_object(node, key, b"\xff\xd8\xff")
     run = await (all_read(node) if how == "rotten" else guarded(node))
     assert run.findings["examples"]["broken"] == [key]
-    assert (run.counts["repaired"], run.counts["without_copy"]) == (1, 0)
+    assert (run.counts["repaired"], run.counts["without_copy"], run.dry_run) == (1, 0, False)
     assert await node.objects.get(key) == batch.parts[f"{batch.ids[0]}_full"]
     assert set((await under(node, found.hold.hold_id)).values()) == {"held"}
     assert (await check(node))["status"] == "ok"

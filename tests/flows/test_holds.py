@@ -275,7 +275,7 @@ async def test_what_another_worker_is_about_to_lease_is_gone_past_without_waitin
 
     async def work(connection: Any) -> list[str]:
         await connection.execute(first)
-        due = await asyncio.wait_for(lease_copies(node.database, most=10, lease=timedelta(minutes=5)), 2)
+        due = await asyncio.wait_for(lease_copies(node.database, most=10, lease=timedelta(minutes=5)), 20)
         return [one.kind for one in due]
 
     assert await node.database.transaction(work) == ["crop", "crop"]
@@ -493,7 +493,7 @@ async def test_a_hold_that_was_lifted_does_not_come_back_under_its_id(node: Node
     await lifted(node, found.hold.hold_id)
     with pytest.raises(HoldLifted, match="was lifted at"):
         await placed(node, over(*batch.ids), hold_id=found.hold.hold_id)
-    assert len(await node.rows("SELECT * FROM access_log")) == 1, "it was not placed again"
+    assert len(await node.rows("SELECT * FROM access_log")) == 2, "placed and lifted, and not placed again"
     with pytest.raises(HoldIdReused, match="something else"):
         await placed(node, over(*batch.ids, case="another"), hold_id=found.hold.hold_id)
     assert (await erase(node, *batch.ids)).ids == tuple(batch.ids), "nothing holds it"

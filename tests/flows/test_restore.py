@@ -14,19 +14,21 @@ from sqlalchemy.engine import make_url
 from platevault.domain.access import ADMIN_SCOPES, Actor, Look
 from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.retention import Retention
+from platevault.domain.search import Order, Position, Search
 from platevault.flows.backup import backup
 from platevault.flows.delete import delete_detection
 from platevault.flows.generation import advance, confirm_restore
 from platevault.flows.rebuild import rebuild
 from platevault.flows.reconcile import reconcile
 from platevault.flows.restore import restore
-from platevault.flows.site import Site, Wanted
+from platevault.flows.site import Parts, Site
 from platevault.flows.sweep import sweep
 from platevault.flows.upkeep import Upkeep
 from platevault.flows.verify_backup import verify_backup
 from platevault.stores.database import Database
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.s3 import S3Store
+from platevault.stores.search import find
 from tests.deliveries import Batch, a_batch
 from tests.flows.backups import a_bucket, a_site, opened
 from tests.flows.keeping import AT_ONCE
@@ -40,6 +42,13 @@ ADMINISTRATOR = Look(
     actor=Actor(subject="admin", kind="token", scopes=ADMIN_SCOPES), route="/", request_id="r", purpose="a test"
 )
 ROWS = "SELECT d.detection_id, plate, batch_id, captured_at, seq, kind, state, key, sha256 FROM detections d JOIN images USING (detection_id) ORDER BY 1, 6"
+
+
+BURN = """
+    DO $$ BEGIN FOR number IN 1..3000 LOOP
+        BEGIN INSERT INTO burnt VALUES (number); EXCEPTION WHEN others THEN RAISE; END;
+    END LOOP; END $$
+"""
 
 
 class Unwilling:
@@ -75,6 +84,13 @@ async def objects_of(store: S3Store) -> dict[str, str]:
     return found
 
 
+async def feed_of(database: Database, after: Position | None = None) -> tuple[list[str], Position | None]:
+    """Ids in the order of the change feed, and the place of the last."""
+    async with database.reading() as connection:
+        found, last, _ = await find(Search(order=Order.SEQ, after=after or Position(), limit=200), connection)
+    return [one.detection_id for one in found], last
+
+
 async def send(node: Node, number: int, *, stored: bool) -> list[Batch]:
     batches = [a_batch(2, plate=f"PLATE{uuid4().hex[:5].upper()}") for _ in range(number)]
     for batch in batches:
@@ -107,6 +123,8 @@ async def test_after_everything_was_destroyed_a_backup_brings_it_back_and_nothin
             await restore(Site(upkeep=upkeep, database_url=url, spool_dir=tmp_path / "spool"), sent.backup)
             node = await a_node(database, tmp_path / "spool", objects=bucket)  # type: ignore[arg-type]
             assert await node.rows(ROWS) == sent.dumped, "rows are the dump's"
+            read_again, _ = await feed_of(database)
+            assert set(read_again) == {name for batch in sent.with_rows for name in batch.ids}, "the feed has them too"
             objects_before = await objects_of(bucket)
             await _nothing_is_destroyed(upkeep, sent.with_rows[0].ids[0])
             assert await objects_of(bucket) == objects_before
@@ -118,19 +136,24 @@ async def test_after_everything_was_destroyed_a_backup_brings_it_back_and_nothin
             assert (await rebuild(upkeep, act=True)).counts["detections rebuilt"] == len(sent.in_bucket) * 2
             await confirm_restore(upkeep)
             await _all_is_there(node, sent)
+            since, _ = await feed_of(database, sent.read_to)
+            assert set(since) == {name for batch in [*sent.in_spool, *sent.in_bucket] for name in batch.ids}
             assert objects_before.items() <= (await objects_of(bucket)).items(), "no object was deleted"
             await _goes_on(upkeep, sent.with_rows[0].ids[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What a backup is made of. `with_rows` are in the dump, `in_spool` and `in_bucket` came after it."""
+    """What a backup is made of. `with_rows` are in the dump, `in_spool` and `in_bucket` came after it. `read_to` is how far somebody
+    had read the change feed when all was lost.
+    """
 
     backup: Path
     dumped: list[dict[str, object]]
     with_rows: list[Batch]
     in_spool: list[Batch]
     in_bucket: list[Batch]
+    read_to: Position
 
 
 async def _backed_up(database: Database, url: str, *, bucket: S3Store, folder: Path) -> Sent:
@@ -138,6 +161,8 @@ async def _backed_up(database: Database, url: str, *, bucket: S3Store, folder: P
     node = await a_node(database, folder / "spool", objects=objects)  # type: ignore[arg-type]
     site = a_site(node, url)
     await advance(site.upkeep)
+    await node.run("CREATE UNLOGGED TABLE burnt (id int)")
+    await node.run(BURN)  # ids that the new server will not have come to
     with_rows = await send(node, 3, stored=True)
     objects.dead = True
     with_rows += await send(node, 1, stored=False)
@@ -146,9 +171,18 @@ async def _backed_up(database: Database, url: str, *, bucket: S3Store, folder: P
     in_spool = await send(node, 1, stored=False)
     beside = await a_node(database, folder / "spool", objects=bucket)  # type: ignore[arg-type]  # has seen no refusal yet
     in_bucket = await send(beside, 2, stored=True)
-    made = await backup(site, out=folder / "backups", wanted=Wanted(dump=dump))
+    made = await backup(site, out=folder / "backups", wanted=Parts(dump=dump))
     await send(node, 1, stored=False)  # lost: collectors keep what is younger than the last backup
-    return Sent(backup=made.folder, dumped=dumped, with_rows=with_rows, in_spool=in_spool, in_bucket=in_bucket)
+    _, read_to = await feed_of(database)
+    assert read_to is not None
+    return Sent(
+        backup=made.folder,
+        dumped=dumped,
+        with_rows=with_rows,
+        in_spool=in_spool,
+        in_bucket=in_bucket,
+        read_to=read_to,
+    )
 
 
 async def _all_is_there(node: Node, sent: Sent) -> None:

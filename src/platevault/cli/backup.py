@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from platevault.cli.serving import DataDir, embedded_settings
 from platevault.domain.errors import Corrupted, Stopped, Unavailable
 from platevault.flows.backup import Backup
 from platevault.flows.backup import backup as make_backup
 from platevault.flows.restore import restore as put_back
-from platevault.flows.site import Site, Wanted
+from platevault.flows.site import Parts, Site
 from platevault.flows.verify_backup import Verified, verify_backup
-from platevault.vault import site_from_environment
+from platevault.vault import make_embedded_bucket, site_from_environment, site_of
 
 T = TypeVar("T")
 Moved = Callable[[int], None]
@@ -59,7 +60,7 @@ def backup(
             found = asyncio.run(verify_backup(verify, moved=moved))
         _finish(_told_of(found), ok=not found.faults, as_json=as_json)
     if out is not None:
-        folder, wanted = out, Wanted(database=database, spool=spool, bucket=bucket, dump=dump)
+        folder, wanted = out, Parts(database=database, spool=spool, bucket=bucket, dump=dump)
         with _ending(), _progress("objects copied") as moved:
             made = _with_site(lambda site: make_backup(site, out=folder, wanted=wanted, moved=moved))
         _finish(_told_of_new(made), ok=not made.manifest.left_out, as_json=as_json)
@@ -73,22 +74,33 @@ def restore(
     database: Database = True,
     spool: Spool = True,
     bucket: Bucket = True,
+    embedded: Annotated[
+        bool,
+        typer.Option("--embedded", help="Into a new --data-dir, for `serve --embedded`; the servers run meanwhile."),
+    ] = False,
+    data_dir: DataDir = Path("data"),
     as_json: AsJson = False,
 ) -> None:
     """Put a backup back while nothing of the vault runs: the objects that are not in the bucket, the spool where its folder has
-    none, the database where it is empty. Nothing that stands anywhere is replaced.
+    none, the database where it is empty. Nothing that stands anywhere is replaced. Single objects that are damaged in the backup are
+    left out and named, with exit code 1.
 
     Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore`.
     """
-    wanted = Wanted(database=database, spool=spool, bucket=bucket)
+    wanted = Parts(database=database, spool=spool, bucket=bucket)
     with _ending(), _progress("objects put back") as moved:
-        found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved))
-    _finish({"restored": str(folder), "counts": found.counts, "odd": found.odd}, ok=True, as_json=as_json)
+        if embedded:
+            with embedded_settings(data_dir) as (settings, admin):
+                asyncio.run(make_embedded_bucket(settings, admin=admin))
+                found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved), site_of(settings))
+        else:
+            found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved))
+    _finish({"restored": str(folder), "counts": found.counts, "odd": found.odd}, ok=found.is_whole, as_json=as_json)
 
 
-def _with_site(work: Callable[[Site], Awaitable[T]]) -> T:
+def _with_site(work: Callable[[Site], Awaitable[T]], given: Site | None = None) -> T:
     async def run() -> T:
-        site = site_from_environment()
+        site = given or site_from_environment()
         try:
             return await work(site)
         finally:
@@ -132,6 +144,7 @@ def _told_of(found: Verified) -> dict[str, Any]:
         "parts": found.manifest.parts,
         "objects": found.objects,
         "dump_was_read": found.dump_was_read,
+        "images": found.images,
         "faults": found.faults,
     }
 

@@ -67,18 +67,27 @@ def embedded_environment(data_dir: Path, *, host: str | None, port: int | None) 
         raise SettingsInvalid(
             "--embedded serves this machine alone and asks nobody who they are: --host must be 127.0.0.1"
         )
+    data_dir = data_dir.absolute()
+    with embedded_settings(data_dir, given=_given_as_environment(host, port)) as (settings, admin):
+        start_logs(settings)
+        asyncio.run(_prepare(settings, admin=admin))
+        with own_worker(data_dir, python=sys.executable):
+            yield
+
+
+@contextmanager
+def embedded_settings(
+    data_dir: Path, *, given: Mapping[str, str] | None = None
+) -> Iterator[tuple[Settings, Mapping[str, str]]]:
+    """Only the servers, for the length of the block, with their settings in os.environ: these, and the variables that set them up."""
     signal.signal(signal.SIGTERM, _leave)
     data_dir = data_dir.absolute()
     with embedded_servers(data_dir, bucket="alpr-images", note=_note) as started:
         environment = environment_of(started, data_dir=data_dir, inherited=os.environ, ours=variables())
-        environment |= _given_as_environment(host, port)
+        environment |= given or {}
         os.environ.clear()
         os.environ.update(environment)
-        settings = read_settings(env_file=None, platevault_embedded=True)
-        start_logs(settings)
-        asyncio.run(_prepare(settings, admin=started.admin))
-        with own_worker(data_dir, python=sys.executable):
-            yield
+        yield read_settings(env_file=None, platevault_embedded=True), started.admin
 
 
 def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) -> None:

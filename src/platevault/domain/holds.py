@@ -134,7 +134,10 @@ class CountedImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """One legal hold as it is written down. `is_placed` is False while its detections are still being taken up."""
+    """One legal hold as it is written down. `is_placed` is False while its detections are still being taken up.
+
+    `query` is empty once it was lifted and nothing is left of what it named.
+    """
 
     hold_id: UUID
     placed_at: datetime
@@ -151,9 +154,28 @@ class Hold:
     lift_reason: str | None
 
     def is_what(self, asked: HoldAsked) -> bool:
-        """True when the same was asked for."""
-        ours = (self.requested_by, self.authority, self.case, self.reason, self.review_on, dict(self.query))
-        return ours == (asked.requested_by, asked.authority, asked.case, asked.reason, asked.review_on, asked.query)
+        """True when the same was asked for, as far as that is still written down."""
+        ours = (self.requested_by, self.authority, self.case, self.reason, self.review_on)
+        same = ours == (asked.requested_by, asked.authority, asked.case, asked.reason, asked.review_on)
+        return same and dict(self.query) in (asked.query, {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepingHold:
+    """A hold that keeps a detection at this moment, as whoever looks at the detection is told of it.
+
+    One that was lifted keeps it until it is let go of, a moment later.
+    """
+
+    hold_id: UUID
+    placed_at: datetime
+    placed_by: str
+    requested_by: str
+    authority: str
+    case: str
+    reason: str
+    review_on: date
+    lifted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """One record. `held`: detections that were due, or asked for, and left alone because a hold keeps them."""
+    """One record. `held`: detections that were due, or asked for, and left alone because a hold keeps them; None for a run that was
+    cut off before it counted them.
+    """
 
     cause: Literal["retention", "request"]
     started_at: datetime
@@ -18,7 +20,7 @@ class Purge:
     detections: int
     images: int
     image_bytes: int
-    held: int
+    held: int | None
     oldest_captured_at: datetime | None
     newest_captured_at: datetime | None
     ids_digest: bytes

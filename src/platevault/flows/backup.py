@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platevault.domain.backups import DUMP, OBJECTS, FileEntry, Manifest
+from platevault.domain.backups import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.domain.upkeep import Notes
 from platevault.flows.copy_objects import LEFT_OUT, copy_out
-from platevault.flows.site import EVERYTHING, SPOOL, Site, Wanted
+from platevault.flows.site import EVERYTHING, Parts, Site
 from platevault.flows.take_dump import take_dump
 from platevault.stores.backup_folder import BackupDraft, begin_backup, entry_of
 from platevault.stores.object_copies import ObjectCopies
@@ -36,7 +36,7 @@ class Backup:
 
 
 async def backup(
-    site: Site, *, out: Path, wanted: Wanted = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
+    site: Site, *, out: Path, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
 ) -> Backup:
     """A new backup stands in `out`, under the time at which it began. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
     was begun then is no backup, and the next run takes over the objects it had.

@@ -11,7 +11,7 @@ from platevault.stores.retention import longest_days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RulesWanted:
     """The rules, and `may_lower`: False where the database did not answer, so that a class may be longer than they say."""
 
     rules: tuple[Rule, ...]
@@ -32,9 +32,9 @@ async def rules_of_the_classes(database: Database, *, bound: OuterBound) -> tupl
     return bound.rules(await longest_days(database, default_days=bound.default_days))
 
 
-async def rules_as_far_as_known(database: Database, *, bound: OuterBound) -> Wanted:
+async def rules_as_far_as_known(database: Database, *, bound: OuterBound) -> RulesWanted:
     """The same; where the database does not answer, those of the default class, by which no rule may be lowered."""
     try:
-        return Wanted(rules=await rules_of_the_classes(database, bound=bound), may_lower=True)
+        return RulesWanted(rules=await rules_of_the_classes(database, bound=bound), may_lower=True)
     except DatabaseUnavailable:
-        return Wanted(rules=bound.rules(bound.default_days), may_lower=False)
+        return RulesWanted(rules=bound.rules(bound.default_days), may_lower=False)

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Final
 
 import stamina
+import structlog
 
 from platevault.domain.backups import NOT_COPIED, ObjectEntry
-from platevault.domain.errors import InvalidRequest, StoreMisconfigured, StoreUnavailable
+from platevault.domain.errors import Corrupted, InvalidRequest, StoreMisconfigured, StoreUnavailable
 from platevault.domain.upkeep import Notes
 from platevault.flows.generation import KEY as MARKER_KEY
 from platevault.flows.upkeep import Unreadable
 from platevault.stores.object_copies import ObjectCopies, bytes_of, objects_in
 from platevault.stores.objects import NewObject, ObjectStore
 
+log = structlog.get_logger(__name__)
+
 READS_AT_ONCE: Final = 8
 ATTEMPTS: Final = 3
 LEFT_OUT: Final = "unreadable"
+DAMAGED: Final = "damaged"
 
 Listed = tuple[str, int, datetime]
 
@@ -106,7 +110,8 @@ def _passes(error: Exception) -> bool:
 async def copy_back(backup: Path, objects: ObjectStore, *, notes: Notes, moved: Callable[[int], None]) -> None:
     """Every object of the backup stands in the store; what stands there already stays, and is named where it is another one.
 
-    Raises `Corrupted` for bytes that are not what was backed up, before any of them is put, `StoreUnavailable`.
+    Bytes that are not what was backed up are named as `damaged` and left out: the others are not to be lost for them. Raises
+    `Corrupted` for a list that cannot be read, `StoreUnavailable`.
     """
     page: list[ObjectEntry] = []
 
@@ -124,7 +129,12 @@ async def copy_back(backup: Path, objects: ObjectStore, *, notes: Notes, moved: 
 
 
 async def _put_back(entry: ObjectEntry, *, backup: Path, objects: ObjectStore, notes: Notes) -> None:
-    data = await asyncio.to_thread(bytes_of, entry, backup=backup)
+    try:
+        data = await asyncio.to_thread(bytes_of, entry, backup=backup)
+    except Corrupted as error:
+        log.error("object is damaged in the backup", why=str(error))
+        notes.add(DAMAGED, entry.key)
+        return
     new = NewObject(
         data=data, content_type=entry.content_type, metadata=entry.metadata, cache_control=entry.cache_control
     )

@@ -45,7 +45,7 @@ async def forget_due(upkeep: Upkeep, notes: Notes, *, batches: Batches) -> bool:
     moment = await own_moment(upkeep.database, now=now)
     place: tuple[datetime, str] | None = None
     finished = False
-    notes.counts.update({"erased": 0, "images": 0, "bytes": 0, "held": 0})
+    notes.counts.update({"erased": 0, "images": 0, "bytes": 0})
     try:
         for _ in range(batches.most):
             await look_at_marker(upkeep)
@@ -77,7 +77,7 @@ async def _record(upkeep: Upkeep, notes: Notes, *, moment: datetime) -> None:
         since=moment - TOMBSTONES_FOR if before is None else before.started_at - LOOK_BACK,
         started_at=moment,
         ended_at=upkeep.now(),
-        held=notes.counts["held"],
+        held=notes.counts.get("held"),
     )
     for purge in made:
         log.info(

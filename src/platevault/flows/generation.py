@@ -16,6 +16,7 @@ from platevault.domain.upkeep import UNMARKED_MOST, Marker
 from platevault.flows.upkeep import Upkeep
 from platevault.stores import generation
 from platevault.stores.database import Database
+from platevault.stores.feed_places import go_past_all
 from platevault.stores.objects import NewObject, ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -66,14 +67,39 @@ async def advance(upkeep: Upkeep) -> Marker:
 
 
 async def confirm_restore(upkeep: Upkeep) -> Marker:
-    """Database and bucket as they are now count from here on: the number goes past the bucket's, and the bucket follows."""
+    """Database and bucket as they are now count from here on: the number goes past the bucket's, and the bucket follows.
+
+    The change feed goes on behind all that was ever read from it, also what came after the dump and is not there any more.
+    """
     in_bucket = await _read(upkeep.objects)
+    await go_past_all(upkeep.database)
     vault, _ = await generation.known(upkeep.database)
     seen = (in_bucket and in_bucket.number) or 0
     number = await generation.go_past(upkeep.database, bucket=seen if seen <= PLAUSIBLE_MOST else 0)
     await _write(upkeep.objects, number, vault=vault, over_anything=True)
     log.warning("restore confirmed", generation=number)
     return Marker(database=number, bucket=number)
+
+
+async def refuse_another_vaults(objects: ObjectStore, vault: UUID) -> None:
+    """Raise `Stopped` where the bucket's marker is of another vault than this."""
+    found = await _read(objects)
+    if found is not None and found.vault not in (None, vault):
+        raise Stopped(
+            f"the bucket is another vault's ({found.vault}, not {vault}): look at MINIO_BUCKET; where a new vault began in it by"
+            f" mistake, remove its {KEY} first"
+        )
+
+
+async def let_restore_show(objects: ObjectStore, *, vault: UUID, number: int) -> None:
+    """From now on a database of this vault that has counted to `number`, and no further, is behind the bucket, and nothing is marked,
+    moved or deleted on it before an operator confirms. Raises `StoreUnavailable`.
+
+    A marker that cannot be read stops them as well.
+    """
+    found = await _read(objects)
+    if found is None or found.number is not None:
+        await _write(objects, number + 1, vault=vault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

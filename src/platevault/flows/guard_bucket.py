@@ -37,7 +37,7 @@ async def guard_bucket(upkeep: Upkeep, watched: WatchedBucket) -> JobRun:
         for warning in report.warnings:
             notes.add("warnings", warning)
 
-    return await keep_run(GUARD_BUCKET, work, upkeep=upkeep, dry_run=True)
+    return await keep_run(GUARD_BUCKET, work, upkeep=upkeep, dry_run=False, alone=False)
 
 
 async def _canary_problems(upkeep: Upkeep) -> list[str]:

@@ -60,9 +60,8 @@ async def guard_holds(
         finally:
             notes.counts.update(await hold_copies.totals(upkeep.database))
 
-    return await keep_run(
-        GUARD_HOLDS, work, upkeep=upkeep, dry_run=True
-    )  # it must not wait for whoever marks or deletes
+    # It repairs what it can, and must not wait for whoever marks or deletes.
+    return await keep_run(GUARD_HOLDS, work, upkeep=upkeep, dry_run=False, alone=False)
 
 
 class _Guard:

@@ -3,11 +3,16 @@
 from platevault.domain.errors import SettingsInvalid
 from platevault.stores import migrations
 from platevault.stores.database import Database
+from platevault.stores.feed_places import go_past_rows_ahead
 
 
 async def migrate(database: Database) -> str:
-    """The revision that the database has now. Safe with several at once, and while an older version serves."""
+    """The revision that the database has now. Safe with several at once, and while an older version serves.
+
+    Rows that were restored from another server's dump take their places in the change feed.
+    """
     state = await migrations.migrate(database)
+    await go_past_rows_ahead(database)
     return state.current or ""
 
 

@@ -1,4 +1,6 @@
-"""What goes after what was forgotten: what was set aside of it at once, answers of batches after 90 days, tombstones after 400."""
+"""What goes after what was forgotten: what was set aside of it at once, filters of lifted holds with the last of what these named,
+answers of batches after 90 days, tombstones after 400.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -7,6 +9,7 @@ from platevault.domain.upkeep import Notes
 from platevault.flows.clear_quarantine import clear_quarantine
 from platevault.flows.forget import TOMBSTONES_FOR
 from platevault.flows.upkeep import Upkeep
+from platevault.stores import holds
 from platevault.stores.database import Database
 from platevault.stores.purges import START, count_old, prune_answers, prune_tombstones
 
@@ -24,6 +27,8 @@ async def prune(upkeep: Upkeep, notes: Notes) -> None:
     """
     database, now = upkeep.database, upkeep.now()
     await clear_quarantine(upkeep, notes)
+    while ids := await holds.forgettable(database, most=AT_ONCE):
+        notes.counts["hold filters erased"] += await holds.forget_filters(database, ids)
     for _ in range(PAGES_MOST):
         gone = await prune_answers(database, before=now - ANSWERS_FOR, most=AT_ONCE)
         notes.counts["answers pruned"] += gone
@@ -43,4 +48,5 @@ async def would_prune(database: Database, notes: Notes, *, now: datetime) -> Non
     answers, tombstones = await count_old(
         database, answers_before=now - ANSWERS_FOR, tombstones_before=now - TOMBSTONES_FOR, most=COUNTED_MAX
     )
-    notes.counts.update({"answers pruned": answers, "tombstones pruned": tombstones})
+    filters = len(await holds.forgettable(database, most=COUNTED_MAX))
+    notes.counts.update({"answers pruned": answers, "tombstones pruned": tombstones, "hold filters erased": filters})

@@ -43,15 +43,25 @@ async def list_holds(database: Database, *, actor: Actor, cursor: str | None, li
     return HoldsPage(items=page, next_cursor=None if last is None else str(last))
 
 
-async def show_hold(database: Database, hold_id: UUID, *, actor: Actor) -> HoldNow:
-    """The hold and its counts; raises `Missing`, and `AllGone` when nothing is left of what it names."""
-    actor.must(Scope.DETECTIONS_READ)
-    return await hold_now(database, hold_id)
+async def show_hold(database: Database, hold_id: UUID, *, look: Look) -> HoldNow:
+    """The hold and its counts; the look is written down, for its filter may name a plate. Raises as `hold_now` does."""
+    look.actor.must(Scope.DETECTIONS_READ)
+    found = await access_log.looking(
+        database,
+        partial(holds.find_hold_now, hold_id=hold_id),
+        look=look,
+        filters={"hold_id": str(hold_id)},
+        shows=lambda one: None if one is None or one.all_gone else (),
+    )
+    return _something(found, hold_id)
 
 
 async def hold_now(database: Database, hold_id: UUID) -> HoldNow:
     """The hold and its counts; raises `Missing`, and `AllGone` when nothing is left of what it names."""
-    found = await holds.hold_now(database, hold_id)
+    return _something(await holds.hold_now(database, hold_id), hold_id)
+
+
+def _something(found: HoldNow | None, hold_id: UUID) -> HoldNow:
     if found is None:
         raise Missing("there is no hold of that id")
     if found.all_gone:

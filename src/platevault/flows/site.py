@@ -6,8 +6,6 @@ from typing import Final
 
 from platevault.flows.upkeep import Upkeep
 
-SPOOL: Final = "spool"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -19,7 +17,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Parts:
     """Which parts. `dump` is one that was made elsewhere, before anything else of this backup."""
 
     database: bool = True
@@ -28,4 +26,4 @@ class Wanted:
     dump: Path | None = None
 
 
-EVERYTHING: Final = Wanted()
+EVERYTHING: Final = Parts()

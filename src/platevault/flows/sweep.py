@@ -23,7 +23,7 @@ async def sweep(upkeep: Upkeep, *, default: Retention, act: bool = False, batche
     """What a sweep would do now, or with `act` did. `default` is what holds where no class does.
 
     Counts: `erased` detections with their `images` and `bytes`, `held` ones that were left alone, `bytes removed` and `bytes waiting` in
-    images, `quarantine removed` in objects, `shortened`, `answers pruned`, `tombstones pruned`.
+    images, `quarantine removed` in objects, `hold filters erased`, `shortened`, `answers pruned`, `tombstones pruned`.
     """
 
     async def work(notes: Notes) -> None:

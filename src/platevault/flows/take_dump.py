@@ -13,13 +13,16 @@ from platevault.flows.generation import advance
 from platevault.flows.site import Site
 from platevault.stores.backup_folder import BackupDraft, copy_file
 from platevault.stores.dumps import dump_database, refuse_unreadable_dump
+from platevault.stores.generation import known
 
 log = structlog.get_logger(__name__)
 
 
 async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Mapping[str, Any]:
     """A dump that pg_restore can read stands in the draft: `given`, or a new one. The bucket's restore marker is ahead of it
-    from then on (where the store answers), so that whoever restores it is stopped before anything is destroyed.
+    from then on (where the store answers), so that whoever restores it, by whatever means, is stopped before anything is destroyed.
+
+    Tells which vault it is of, and a number that the database of that moment had not passed.
 
     Raises `Stopped`, `SettingsInvalid`, `Corrupted`, `Unavailable`.
     """
@@ -29,17 +32,17 @@ async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Ma
     else:
         await asyncio.to_thread(_adopt, given, into, draft)
     was_read = await refuse_unreadable_dump(into)
-    return {"read_by_pg_restore": was_read, "restore_shows": await _marked(site)}
+    vault, number = await known(database)  # the dump's own number, or a later one
+    await _mark(site)
+    return {"read_by_pg_restore": was_read, "vault": str(vault), "generation": number}
 
 
-async def _marked(site: Site) -> bool:
-    """A store that is down keeps nobody from backing up the rest; the next tick of the marker makes good for it."""
+async def _mark(site: Site) -> None:
+    """A store that is down keeps nobody from backing up the rest; the next tick of the marker, or `restore`, makes good for it."""
     try:
-        found = await advance(site.upkeep)
+        await advance(site.upkeep)
     except StoreUnavailable as error:
         log.warning("restore marker is not advanced", why=str(error))
-        return False
-    return not found.lags
 
 
 def _adopt(given: Path, into: Path, draft: BackupDraft) -> None:

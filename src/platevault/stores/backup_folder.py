@@ -11,12 +11,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
-from platevault.domain.backups import OBJECTS, FileEntry, Manifest
+from platevault.domain.backups import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped
 from platevault.stores.embedded.syncfs import sync_folder_tree
 from platevault.stores.local_disk import free_bytes, make_folder, sync_folder
@@ -26,6 +26,7 @@ COPY_BYTES: Final = 1024 * 1024
 # Never taken: the disk may be one that the spool or the database lives on.
 ROOM_KEPT_BYTES: Final = 256 * 1024 * 1024
 _UNFINISHED: Final = ".unfinished-"
+_COPYING: Final = ".copying"
 _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
 
 
@@ -66,26 +67,42 @@ class BackupDraft:
 def begin_backup(out: Path, *, began_at: datetime) -> Iterator[BackupDraft]:
     """A draft in this folder, which is made where it is missing; only its owner can read it, for plates are in it.
 
-    A draft that is not finished stays, and the next run takes over what it has. Raises `Stopped` while another run has the
-    folder, `SettingsInvalid` when it cannot be written.
+    A draft that is not finished stays, and the next run takes over its objects; the rest of it goes when that begins. Raises
+    `Stopped` while another run has the folder, and for a disk that fails while the backup is made, `SettingsInvalid` when the
+    folder cannot be written at all.
     """
-    name = f"{began_at:%Y%m%dT%H%M%SZ}"
-    try:
-        make_folder(out)
-        with open_private(out / ".lock", "ab") as lock:
+    with ExitStack() as stack:
+        try:
+            make_folder(out)
+            lock = stack.enter_context(open_private(out / ".lock", "ab"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (out / name).exists():
-                raise Stopped(f"{out / name} is there already: try again in a second")
-            having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]
-            earlier = [*having[:1], *unfinished(out)]
-            draft = BackupDraft(out, name, earlier=earlier)
-            shutil.rmtree(draft.folder, ignore_errors=True)
-            draft.folder.mkdir(mode=0o700)
+            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}")
+        except BlockingIOError as error:
+            raise Stopped(f"another backup is being made in {out}: let it end first") from error
+        except OSError as error:
+            raise SettingsInvalid(f"--out {out} cannot be written: {error.strerror}") from error
+        try:
             yield draft
-    except BlockingIOError as error:
-        raise Stopped(f"another backup is being made in {out}: let it end first") from error
-    except OSError as error:
-        raise SettingsInvalid(f"--out {out} cannot be written: {error.strerror}") from error
+        except OSError as error:
+            raise Stopped(f"the backup did not come to its end: {error.filename or out}: {error.strerror}") from error
+
+
+def _new_draft(out: Path, name: str) -> BackupDraft:
+    """Old drafts keep their objects alone: a dump of each run that died would fill the disk, and each next run would die of that."""
+    if (out / name).exists():
+        raise Stopped(f"{out / name} is there already: try again in a second")
+    for left in unfinished(out):
+        if not (left / OBJECTS).is_file():
+            shutil.rmtree(left, ignore_errors=True)
+            continue
+        for path in (left / DUMP, left / f"{DUMP}{_COPYING}"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(left / SPOOL, ignore_errors=True)
+    having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]
+    draft = BackupDraft(out, name, earlier=[*having[:1], *unfinished(out)])
+    shutil.rmtree(draft.folder, ignore_errors=True)
+    draft.folder.mkdir(mode=0o700)
+    return draft
 
 
 def whole_backups(out: Path) -> list[Path]:
@@ -118,11 +135,14 @@ def entry_of(file: Path, *, backup: Path) -> FileEntry:
 def fault_of(entry: FileEntry, *, backup: Path) -> str | None:
     """What is wrong with a file of the manifest; None when it is as it was written."""
     path = backup / entry.path
-    if not path.is_file():
-        return f"{entry.path} is not there"
-    if path.stat().st_size != entry.size:
-        return f"{entry.path} has another size"
-    return None if entry_of(path, backup=backup) == entry else f"{entry.path} has other bytes"
+    try:
+        if not path.is_file():
+            return f"{entry.path} is not there"
+        if path.stat().st_size != entry.size:
+            return f"{entry.path} has another size"
+        return None if entry_of(path, backup=backup) == entry else f"{entry.path} has other bytes"
+    except OSError as error:
+        return f"{entry.path} cannot be read: {error.strerror}"
 
 
 def open_private(path: Path, mode: str) -> IO[bytes]:
@@ -136,7 +156,7 @@ def _made_private(path: str, flags: int) -> int:
 
 def copy_file(source: BinaryIO, target: Path) -> None:
     """All bytes of an open file stand under the new name, synced; a draft name is used until then. Raises `OSError`."""
-    draft = target.with_name(f"{target.name}.copying")
+    draft = target.with_name(f"{target.name}{_COPYING}")
     with open_private(draft, "wb") as file:
         shutil.copyfileobj(source, file, COPY_BYTES)
         file.flush()

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,13 @@ from platevault.stores.embedded.postgres import MAJOR, find_wheel
 LOOK_EVERY_SECONDS: Final = 0.5
 WITHIN_SECONDS: Final = 24 * 3600.0
 LOCK_WAIT_MILLISECONDS: Final = 30_000
+_BESIDE: Final = {
+    "pg_dump": "dump inside the server's container and give the file with --dump",
+    "pg_restore": "restore the rest with --no-database, and database.dump inside the server's container",
+}
 _DEBIAN: Final = Path("/usr/lib/postgresql")
+LINE_BYTES_MOST: Final = 16 * 1024 * 1024
+_COPIED: Final = re.compile(r"COPY public\.images \((.*)\) FROM stdin;")
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 _SERVER: Final = text("SELECT current_setting('server_version_num')::int / 10000")
 _TABLES: Final = text("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")
@@ -44,7 +50,8 @@ async def dump_database(
 
 
 async def refuse_filled(database: Database) -> None:
-    """Raise `Stopped` where tables stand in the database already."""
+    """Raise `Stopped` where tables stand in the database already, `SettingsInvalid` without a pg_restore that fits it."""
+    await _find("pg_restore", at_least=await _major_of(database))
     async with database.reading() as connection:
         tables = (await connection.execute(_TABLES)).scalar_one()
     if tables:
@@ -78,6 +85,41 @@ async def refuse_unreadable_dump(dump: Path) -> bool:
     return True
 
 
+async def images_in(dump: Path) -> AsyncIterator[Mapping[str, str]]:
+    """The rows of `images` in the dump, each column as COPY writes it. None come where no pg_restore is here, or the dump ends early:
+    `refuse_unreadable_dump` says so.
+    """
+    try:
+        program = await _find("pg_restore", at_least=0)
+    except SettingsInvalid:
+        return
+    running = await asyncio.create_subprocess_exec(
+        program,
+        *("--data-only", "--schema=public", "--table=images", "--file=-", str(dump)),
+        env=_plain(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=LINE_BYTES_MOST,
+    )
+    assert running.stdout is not None
+    try:
+        columns: list[str] | None = None
+        async for line in running.stdout:
+            told = line.decode(errors="replace").rstrip("\n")
+            if columns is None:
+                match = _COPIED.fullmatch(told)
+                columns = None if match is None else match[1].split(", ")
+            elif told == "\\.":
+                return
+            else:
+                yield dict(zip(columns, told.split("\t"), strict=False))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            running.kill()
+        await running.wait()
+
+
 async def _major_of(database: Database) -> int:
     async with database.reading() as connection:
         return int((await connection.execute(_SERVER)).scalar_one())
@@ -95,7 +137,7 @@ async def _find(name: str, *, at_least: int) -> Path:
         there = ", ".join(f"{path} is {major}" for major, path in found) or "none is here"
         raise SettingsInvalid(
             f"{name} of PostgreSQL {at_least} or newer is needed ({there}): install postgresql-client-{at_least}, put it on PATH,"
-            " or dump inside the server's container and give the file with --dump"
+            f" or {_BESIDE[name]}"
         )
     return max(found)[1] if not at_least else fitting[0]
 

@@ -15,15 +15,18 @@ from platevault.stores.search import find_in_feed
 ROWS_AT_ONCE: Final = 2_000
 
 _NOW: Final = text(
-    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS settled, pg_snapshot_xmax(pg_current_snapshot())::text AS next"
+    "SELECT platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))::text AS settled,"
+    " platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot()))::text AS next"
 )
 # Rows of transactions below the oldest that still runs will not become more: what ends here ends there in any later snapshot.
 _END: Final = text(
-    "WITH stretch AS MATERIALIZED (SELECT xid, seq FROM detections WHERE xid < pg_snapshot_xmin(pg_current_snapshot())"
+    "WITH stretch AS MATERIALIZED (SELECT xid, seq FROM detections WHERE"
+    " xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))"
     " AND (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), CAST(:seq AS bigint)) ORDER BY xid, seq LIMIT :rows)"
     " SELECT (SELECT count(*) FROM stretch) AS rows, last.xid::text AS xid, last.seq,"
-    " EXISTS (SELECT FROM detections WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
-    " AND xid < pg_snapshot_xmax(pg_current_snapshot())) AS unsettled"
+    " EXISTS (SELECT FROM detections WHERE"
+    " xid >= platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))"
+    " AND xid < platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot()))) AS unsettled"
     " FROM (SELECT) AS one LEFT JOIN (SELECT xid, seq FROM stretch ORDER BY xid DESC, seq DESC LIMIT 1) AS last ON true"
 )
 

@@ -118,6 +118,16 @@ _IMAGES: Final = text("""
 _LIFT: Final = text("""
     UPDATE holds SET lifted_at = :at, lifted_by = :by, lift_reason = :reason WHERE hold_id = :hold_id AND lifted_at IS NULL
 """)
+# Whom it was about is told by what it held, as long as there is something left of that: then its filter, which may name a plate, goes.
+_FORGETTABLE: Final = text("""
+    SELECT hold_id FROM holds WHERE lifted_at IS NOT NULL AND jsonb_exists(query, 'filter')
+        AND NOT EXISTS (SELECT FROM hold_detections h JOIN detections d USING (detection_id)
+                        WHERE h.hold_id = holds.hold_id AND d.erased_at IS NULL)
+    ORDER BY lifted_at LIMIT :most
+""")
+_FORGET: Final = text("""
+    UPDATE holds SET query = '{}' WHERE hold_id = ANY(CAST(:ids AS uuid[])) AND lifted_at IS NOT NULL AND query <> '{}'
+""")
 _ACTIVE: Final = text("""
     SELECT detection_id FROM hold_detections WHERE hold_id = :hold_id AND released_at IS NULL ORDER BY detection_id LIMIT :most
 """)
@@ -223,15 +233,20 @@ async def find_hold(connection: AsyncConnection, hold_id: UUID) -> Hold | None:
 async def hold_now(database: Database, hold_id: UUID) -> HoldNow | None:
     """The hold, and what it has come to; None where there is none."""
     async with database.reading() as connection:
-        hold = await find_hold(connection, hold_id)
-        if hold is None:
-            return None
-        of_it = {"hold_id": hold_id}
-        return HoldNow(
-            hold=hold,
-            detections=CountedDetections(**(await connection.execute(_COUNT_DETECTIONS, of_it)).mappings().one()),
-            images=CountedImages(**(await connection.execute(_COUNT_IMAGES, of_it)).mappings().one()),
-        )
+        return await find_hold_now(connection, hold_id)
+
+
+async def find_hold_now(connection: AsyncConnection, hold_id: UUID) -> HoldNow | None:
+    """`hold_now`, in the transaction of whoever writes down that it is shown."""
+    hold = await find_hold(connection, hold_id)
+    if hold is None:
+        return None
+    of_it = {"hold_id": hold_id}
+    return HoldNow(
+        hold=hold,
+        detections=CountedDetections(**(await connection.execute(_COUNT_DETECTIONS, of_it)).mappings().one()),
+        images=CountedImages(**(await connection.execute(_COUNT_IMAGES, of_it)).mappings().one()),
+    )
 
 
 async def list_holds(database: Database, *, before: HoldPlace | None, most: int) -> list[Hold]:
@@ -255,11 +270,32 @@ async def images_of_hold(
     return [ImageUnderHold(**row) for row in (await connection.execute(_IMAGES, parameters)).mappings()]
 
 
-async def lift(database: Database, hold_id: UUID, *, by: str, reason: str, now: datetime) -> bool:
-    """Write down who lifts the hold and why; False when it is lifted already or there is none. `release` lets its detections go."""
-    parameters = {"hold_id": hold_id, "by": by, "reason": reason, "at": now}
-    done = await database.transaction(lambda connection: connection.execute(_LIFT, parameters))
-    return bool(done.rowcount)
+async def lift(database: Database, hold_id: UUID, *, reason: str, look: Look, now: datetime) -> bool:
+    """Write down who lifts the hold and why, also in the access log; False when it is lifted already or there is none.
+
+    `release` lets its detections go.
+    """
+    parameters = {"hold_id": hold_id, "by": look.actor.subject, "reason": reason, "at": now}
+
+    async def work(connection: AsyncConnection) -> bool:
+        done = await connection.execute(_LIFT, parameters)
+        if done.rowcount or await find_hold(connection, hold_id) is not None:
+            await access_log.record(look, connection, detection_ids=(), filters={"hold_id": str(hold_id)})
+        return bool(done.rowcount)
+
+    return await database.transaction(work)
+
+
+async def forgettable(database: Database, *, most: int) -> list[UUID]:
+    """Lifted holds that still have their filter although nothing is left of what they named."""
+    async with database.reading() as connection:
+        return [row.hold_id for row in await connection.execute(_FORGETTABLE, {"most": most})]
+
+
+async def forget_filters(database: Database, ids: Sequence[UUID]) -> int:
+    """Erase the filters of these; returns of how many. The database refuses it while there is a detection left."""
+    done = await database.transaction(lambda connection: connection.execute(_FORGET, {"ids": list(ids)}))
+    return int(done.rowcount)
 
 
 async def release(database: Database, hold_id: UUID) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from platevault.domain.backups import OBJECTS, ObjectEntry
-from platevault.domain.errors import Corrupted
+from platevault.domain.detection import printable
+from platevault.domain.errors import Corrupted, InvalidRequest
 from platevault.stores.backup_folder import open_private
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.key_rules import check_key
@@ -39,7 +40,7 @@ class ObjectCopies:
 
     def take_over(self, key: str, *, size: int, modified_at: datetime) -> ObjectEntry | None:
         """The object as an earlier backup has it, its bytes linked; None where none has this very object."""
-        known = self._known.get(_name(key))
+        known = self._known.get(short_name(key))
         entry = None if known is None else known[0].entry(known[1])
         if known is None or entry is None or (entry.key, entry.size) != (key, size):
             return None
@@ -94,7 +95,7 @@ class ObjectCopies:
 
 def objects_in(backup: Path) -> Iterator[ObjectEntry]:
     """What the backup lists; raises `Corrupted`."""
-    with (backup / OBJECTS).open(encoding="utf-8") as lines:
+    with (backup / OBJECTS).open("rb") as lines:
         for line in lines:
             yield ObjectEntry.parse(line)
 
@@ -103,8 +104,10 @@ def bytes_of(entry: ObjectEntry, *, backup: Path) -> bytes:
     """The object's bytes; raises `Corrupted` where they are not there, or not what was written."""
     try:
         data = (backup / FOLDER / check_key(entry.key)).read_bytes()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise Corrupted(f"{entry.key} is not there") from error
+    except (OSError, InvalidRequest) as error:
+        raise Corrupted(f"{printable(entry.key)} cannot be read") from error
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
         raise Corrupted(f"{entry.key} has other bytes")
     return data
@@ -123,16 +126,16 @@ class _Earlier:
         at = 0
         for line in self._list:
             try:
-                yield _name(ObjectEntry.parse(line.decode()).key), at
-            except (Corrupted, UnicodeDecodeError):  # the last one of a run that died
+                yield short_name(ObjectEntry.parse(line).key), at
+            except Corrupted:  # the last one of a run that died
                 return
             at += len(line)
 
     def entry(self, at: int) -> ObjectEntry | None:
         line = os.pread(self._list.fileno(), LINE_BYTES_MOST, at).partition(b"\n")[0]
         try:
-            return ObjectEntry.parse(line.decode())
-        except (Corrupted, UnicodeDecodeError):
+            return ObjectEntry.parse(line)
+        except Corrupted:
             return None
 
     def path_of(self, key: str) -> Path:
@@ -153,5 +156,6 @@ class _Earlier:
         self._list.close()
 
 
-def _name(key: str) -> bytes:
+def short_name(key: str) -> bytes:
+    """16 bytes that no two keys share, so that very many can be kept."""
     return hashlib.blake2b(key.encode(), digest_size=16).digest()

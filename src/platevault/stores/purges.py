@@ -96,16 +96,18 @@ async def own_moment(database: Database, *, now: datetime) -> datetime:
 
 
 async def record_purges(
-    database: Database, *, since: datetime, started_at: datetime, ended_at: datetime, held: int
+    database: Database, *, since: datetime, started_at: datetime, ended_at: datetime, held: int | None
 ) -> list[Purge]:
     """Make the record of every run of the sweep after `since` that has none: of the one that `started_at` then, and of those that
-    died before they made theirs. How many `held` ones a run passed by is known of this one only.
+    died before they made theirs. How many `held` ones a run passed by is known of this one only, and None where it did not count them.
     """
     async with database.reading() as connection:
         moments = [row.moment for row in await connection.execute(_UNRECORDED, {"since": since})]
     made = []
     for moment in moments:
-        record = functools.partial(_record, moment=moment, ended_at=ended_at, held=held if moment == started_at else 0)
+        record = functools.partial(
+            _record, moment=moment, ended_at=ended_at, held=held if moment == started_at else None
+        )
         found = await database.transaction(record)
         made += [] if found is None else [found]
     return made
@@ -174,7 +176,9 @@ async def count_old(
     return row.answers, row.tombstones
 
 
-async def _record(connection: AsyncConnection, *, moment: datetime, ended_at: datetime, held: int) -> Purge | None:
+async def _record(
+    connection: AsyncConnection, *, moment: datetime, ended_at: datetime, held: int | None
+) -> Purge | None:
     rows = (await connection.execute(_IDS, {"moment": moment})).all()
     if not rows:
         return None

@@ -6,16 +6,16 @@ twice: a file that was taken back from `dead/` meanwhile would else be seen in n
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from platevault.domain.backups import NODE_ID
 from platevault.domain.errors import SettingsInvalid, Stopped
 from platevault.stores.backup_folder import copy_file
 from platevault.stores.local_disk import make_folder, sync_folder
 
-NODE_ID: Final = "node-id"
 FOLDERS: Final = ("ready", "dead")
 # A letter that is being written has this end: see `dead_letters`.
 _DRAFTS: Final = (".draft", ".copying")
@@ -43,12 +43,20 @@ def copy_spool(spool: Path, into: Path, *, keep_room: Callable[[int], None]) -> 
     return str(node), [into / NODE_ID, *copied.values()]
 
 
-def put_back_spool(copied: Path, spool: Path) -> int:
-    """The files of a copy stand in this spool; returns how many. A spool that the same node has there already stays as it is: it
-    knows more than any copy.
+def put_back_spool(copied: Path, spool: Path, *, names: Collection[str]) -> int:
+    """The files of these names (`ready/…`, `dead/…`) of a copy stand in this spool; returns how many. A spool that the same node has
+    there already stays as it is: it knows more than any copy.
 
-    The id comes last: until then the folder is nobody's, and can be filled again. Raises `Stopped` where another node has it.
+    The id comes last: until then the folder is nobody's, and can be filled again. Raises `Stopped` where another node has it, and
+    for a disk that does not take them.
     """
+    try:
+        return _put_back(copied, spool, names=names)
+    except OSError as error:
+        raise Stopped(f"the spool is not put back: {error.filename or spool}: {error.strerror}") from error
+
+
+def _put_back(copied: Path, spool: Path, *, names: Collection[str]) -> int:
     node, standing = _node_of(copied), _node_of(spool)
     if node is None:
         raise Stopped(f"{copied} has no {NODE_ID}")
@@ -60,9 +68,9 @@ def put_back_spool(copied: Path, spool: Path) -> int:
     count = 0
     for folder in FOLDERS:
         make_folder(spool / folder)
-        for path in sorted((copied / folder).iterdir()):
-            with path.open("rb") as source:
-                copy_file(source, spool / folder / path.name)
+        for name in sorted(name for name in names if name.startswith(f"{folder}/")):
+            with (copied / name).open("rb") as source:
+                copy_file(source, spool / name)
             count += 1
         sync_folder(spool / folder)
     with (copied / NODE_ID).open("rb") as source:

@@ -103,7 +103,7 @@ class HoldListed(BaseModel):
 class HoldAnswered(HoldListed):
     """One hold and what it came to. While it is `placing`, not all that it names is counted, and nothing is erased anywhere.
 
-    `filter` is null where detections were named by their ids.
+    `filter` is null where detections were named by their ids, and once a lifted hold has nothing left of what it named.
     """
 
     status: Literal["placing", "copying", "held", "gone", "lifted"]

@@ -21,6 +21,9 @@ _Answer = TypeVar("_Answer")
 
 _REPAIRS: Final = {
     "XMinioAdminTierNameNotUpperCase": "TIER_NAME must be in capitals",
+    "XMinioAdminTierAlreadyExists": (
+        "somebody defined it at this moment: run it again; or it is of a kind that Platevault does not know: choose another TIER_NAME"
+    ),
     "XMinioAdminTierReserved": "TIER_NAME is a word of the server's own: choose another",
     "XMinioAdminTierBackendInUse": (
         "there are objects under TIER_BUCKET and TIER_PREFIX already, perhaps another server's: choose an empty prefix"

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Response
 
 from platevault.domain.deletion import Deletion, DeletionState
 from platevault.flows.delete import ask_deletion, confirm_deletion, delete_detection, show_deletion
-from platevault.flows.upkeep import Upkeep
 from platevault.web.access import Looking
 from platevault.web.deletion_schemas import (
     DELETION_EXAMPLE,
@@ -37,7 +36,7 @@ async def delete_one(detection_id: str, vault: Wired, look: Looking) -> Response
 
     409 names the legal holds that keep it.
     """
-    erased = await delete_detection(detection_id, look=look, upkeep=_upkeep(vault), deletion_id=vault.new_id())
+    erased = await delete_detection(detection_id, look=look, upkeep=vault.upkeep, deletion_id=vault.new_id())
     return _json(erased)
 
 
@@ -50,25 +49,21 @@ async def delete_one(detection_id: str, vault: Wired, look: Looking) -> Response
 async def ask(asked: DeletionAsked, vault: Wired, look: Looking) -> Response:
     """Counts what would go, and deletes nothing yet: confirm it before `confirm_before`. What comes in later is not among it."""
     fields = asked.filter.model_dump(by_alias=True, exclude_unset=True)
-    deletion = await ask_deletion(fields, look=look, upkeep=_upkeep(vault), deletion_id=vault.new_id())
+    deletion = await ask_deletion(fields, look=look, upkeep=vault.upkeep, deletion_id=vault.new_id())
     return _answer(deletion, vault)
 
 
 @router.post(f"{_PATH}/confirm", summary="Confirm a deletion", responses=_DONE | _ACCEPTED | problems(404, 410))
 async def confirm(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
     """200 when it is done, 202 while it goes on. What a legal hold keeps is skipped and counted."""
-    return _answer(await confirm_deletion(deletion_id, look=look, upkeep=_upkeep(vault)), vault)
+    return _answer(await confirm_deletion(deletion_id, look=look, upkeep=vault.upkeep), vault)
 
 
 @router.get(_PATH, summary="How far a deletion is", responses=_DONE | problems(404))
 async def show(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
     """Also after it has ended; its filter is erased then."""
-    deletion = await show_deletion(deletion_id, look=look, upkeep=_upkeep(vault))
+    deletion = await show_deletion(deletion_id, look=look, upkeep=vault.upkeep)
     return _answer(deletion, vault, status_code=200)
-
-
-def _upkeep(vault: Wired) -> Upkeep:
-    return Upkeep(database=vault.database, objects=vault.objects, now=vault.now)
 
 
 def _answer(deletion: Deletion, vault: Wired, *, status_code: int | None = None) -> Response:

@@ -86,9 +86,9 @@ async def get_holds(
     summary="One legal hold",
     responses=answers(HoldAnswered, HOLD_EXAMPLE) | problems(404, 410),
 )
-async def get_hold(hold_id: UUID, vault: Wired, actor: SignedIn) -> Response:
+async def get_hold(hold_id: UUID, vault: Wired, look: Looking) -> Response:
     """Who, why, and how many of its images are copied. 410 when nothing was left of what it names."""
-    return _json(_shown(await show_hold(vault.database, hold_id, actor=actor)))
+    return _json(_shown(await show_hold(vault.database, hold_id, look=look)))
 
 
 @router.get(
