@@ -118,8 +118,12 @@ def promised(found: Found) -> Iterator[Row]:
             figure = f"{target}: processor time of the service an image"
             yield Row(figure=figure, seen=cpu, must=0.40, aim=0.20, unit=" ms", less_is_better=True)
     if found.reading is not None:
+        # The first is judged: what one process does. In the second, PostgreSQL, the readers and whoever else is here had a share.
+        urls = median(found.reading.urls_a_cpu_second)
+        figure = "presigned URLs in lists, a second of the processor"
+        yield Row(figure=figure, seen=urls, must=100_000, aim=200_000)
         urls = median(found.reading.urls_a_second)
-        yield Row(figure="presigned URLs/s through the list", seen=urls, must=100_000, aim=200_000)
+        yield Row(figure="the same, a second of the clock on this machine", seen=urls, must=100_000, aim=200_000)
     if found.footprint is not None:
         peak = found.footprint.crowd_bytes / MEBI
         figure = "memory at most, 64 batches at once"

@@ -17,7 +17,8 @@ async def prepared_plan(
     assert plain is not None
     await plain.execute(f"SET plan_cache_mode = force_{plan}_plan")
     await plain.execute(f"PREPARE asked AS {query}")
-    lines = await plain.fetch(f"EXPLAIN EXECUTE asked({', '.join(_literal(value) for value in values)})")
+    given = f"({', '.join(_literal(value) for value in values)})" if values else ""
+    lines = await plain.fetch(f"EXPLAIN EXECUTE asked{given}")
     await plain.execute("DEALLOCATE asked")
     return "\n".join(line[0] for line in lines)
 

@@ -111,7 +111,6 @@ def both_answers(connection: socket.socket, first: bytes) -> list[int]:
         ("/v1/detections", 1000, {"Expect": "100-continue"}),
         ("/v1/detections", None, {}),
         ("/v1/detections", 3 * MEBI, {}),
-        ("/v1/search", 1000, {"Expect": "100-continue"}),
         ("/v1/nothing", None, {}),
         ("/healthz", 1000, {"Expect": "100-continue"}),
     ],

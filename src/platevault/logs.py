@@ -11,7 +11,6 @@ import queue
 import select
 import sys
 import threading
-import time
 from typing import Final, TextIO, cast
 
 import stamina
@@ -80,7 +79,8 @@ class Lines(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._waiting: queue.Queue[str] = queue.Queue()
+        # The simple one: whoever logs does not wait for the lock that the thread has.
+        self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         self._dropped = 0
         threading.Thread(target=self._keep_writing, name="log", daemon=True).start()
 
@@ -93,25 +93,26 @@ class Lines(io.TextIOBase):
 
     def wait(self, seconds: float) -> None:
         """Until all is written, or so long."""
-        end = time.monotonic() + seconds
-        while self._waiting.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.01)
+        written = threading.Event()
+        self._waiting.put(written)
+        written.wait(seconds)
 
     def _keep_writing(self) -> None:
         while True:
-            texts = [self._waiting.get()]
+            taken = [self._waiting.get()]
             with contextlib.suppress(queue.Empty):
-                while len(texts) < LINES_AT_ONCE:
-                    texts.append(self._waiting.get_nowait())
-            taken = len(texts)
+                while len(taken) < LINES_AT_ONCE:
+                    taken.append(self._waiting.get_nowait())
+            texts = [text for text in taken if isinstance(text, str)]
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 texts.append(json.dumps({"event": "log lines dropped", "level": "warning", "number": dropped}) + "\n")
             lost = self._write("".join(texts).encode()).count(b"\n")
             if lost:  # the line that says how many is the last of them
                 self._dropped += lost + dropped - bool(dropped)
-            for _ in range(taken):
-                self._waiting.task_done()
+            for waiter in taken:
+                if isinstance(waiter, threading.Event):
+                    waiter.set()
 
     def _write(self, data: bytes) -> bytes:
         """What could not be written: nobody reads any more, or the disk is full; there is no place to say so now."""

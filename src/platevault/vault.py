@@ -29,7 +29,7 @@ from platevault.domain.pace import Pace
 from platevault.domain.retention import Retention
 from platevault.domain.tiers import RemoteTier
 from platevault.domain.variants import Variants
-from platevault.flows.bucket_rules import Wanted, WatchedBucket, rules_as_far_as_known
+from platevault.flows.bucket_rules import RulesWanted, WatchedBucket, rules_as_far_as_known
 from platevault.flows.check_object import LOOKS_AT_ONCE
 from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
 from platevault.flows.darkroom import Bench, Darkroom
@@ -41,6 +41,7 @@ from platevault.flows.followers import Followers
 from platevault.flows.image_storage import ImageStorage
 from platevault.flows.ingest import Rules
 from platevault.flows.keep_alive import keep_alive
+from platevault.flows.known_cameras import KnownCameras
 from platevault.flows.lane import PUTS_AT_ONCE, UploadLane
 from platevault.flows.measure import watch
 from platevault.flows.overview import Lookout
@@ -123,6 +124,7 @@ class Vault:
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
     lookout: Lookout = field(default_factory=Lookout)
+    cameras: KnownCameras = field(default_factory=KnownCameras)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _announced: list[int] = field(default_factory=list)
 
@@ -522,7 +524,7 @@ def outer_bound(settings: Settings) -> OuterBound:
     )
 
 
-async def rules_wanted(settings: Settings) -> Wanted:
+async def rules_wanted(settings: Settings) -> RulesWanted:
     """The same with the longest class of the database, as far as that answers."""
     database = open_database(settings)
     try:
@@ -535,18 +537,27 @@ async def configure_embedded_bucket(settings: Settings, *, admin: Mapping[str, s
     """The embedded bucket is as it should be afterwards; `admin` has the variables of the identity that may do that."""
     if settings.storage_backend != "s3":
         return
-    as_admin = settings.model_copy(
+    wanted = await rules_wanted(settings)
+    report = await configure_bucket(
+        admin=open_bucket_admin(_as_admin(settings, admin)), rules_wanted=wanted.rules, may_lower=wanted.may_lower
+    )
+    for problem in report.problems:
+        log.warning("bucket", problem=problem)
+
+
+async def make_embedded_bucket(settings: Settings, *, admin: Mapping[str, str]) -> None:
+    """The embedded bucket is there afterwards, with whatever rules it has: a new one has none, and keeps everything."""
+    if settings.storage_backend == "s3":
+        await open_bucket_admin(_as_admin(settings, admin)).create()
+
+
+def _as_admin(settings: Settings, admin: Mapping[str, str]) -> Settings:
+    return settings.model_copy(
         update={
             "minio_admin_access_key": admin["MINIO_ADMIN_ACCESS_KEY"],
             "minio_admin_secret_key": SecretStr(admin["MINIO_ADMIN_SECRET_KEY"]),
         },
     )
-    wanted = await rules_wanted(settings)
-    report = await configure_bucket(
-        admin=open_bucket_admin(as_admin), rules_wanted=wanted.rules, may_lower=wanted.may_lower
-    )
-    for problem in report.problems:
-        log.warning("bucket", problem=problem)
 
 
 def start_logs(settings: Settings) -> None:
@@ -600,8 +611,12 @@ def upkeep_from_environment() -> Upkeep:
 
 def site_from_environment() -> Site:
     """What is backed up and restored, of the environment and `.env`, for a command."""
+    return site_of(read_settings())
+
+
+def site_of(settings: Settings) -> Site:
+    """What is backed up and restored, for a command: its standard output is the answer's."""
     log_to_standard_error()
-    settings = read_settings()
     return Site(upkeep=open_upkeep(settings), database_url=_secret(settings.database_url), spool_dir=settings.spool_dir)
 
 

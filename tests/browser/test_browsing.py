@@ -170,6 +170,7 @@ async def test_an_image_that_is_deleted_or_lost_while_the_page_is_open_says_so_i
     await visitor.open(f"/detections/{lost}")
     await visitor.until(visitor.page.locator(".stage img"), "image => image.src.endsWith('?check=true')")
     await visitor.sees(visitor.page.locator(".stage img"))
+    await expect(visitor.page.locator(".overlay")).to_be_hidden()
     await visitor.keep_picture("missing")
     site.delete(lost)  # the lists of other tests are without it
 
@@ -206,15 +207,23 @@ async def test_live_tells_who_reads_further_down_and_inserts_at_the_top(
     await visitor.keep_picture("live")
 
 
-async def test_what_comes_late_stands_where_it_belongs(visit: Visit, site: Site, many: list[str]) -> None:
+async def test_a_search_is_live_too_and_what_comes_late_stands_where_it_belongs(
+    visit: Visit, site: Site, many: list[str]
+) -> None:
     visitor = await visit(likes="system.table.200")
     await visitor.open()
-    async with visitor.page.expect_response("**/v1/stream"), visitor.page.expect_response(f"{site.url}/"):
-        await visitor.page.locator("#live").check()
-    late = site.send("LATE", captured_at=(datetime.now(UTC) - timedelta(minutes=30)).isoformat())
+    assert await visitor.search("LR*") == many
+    page = visitor.page
+    async with page.expect_response(f"{page.url}/stream") as streaming, page.expect_response(page.url):
+        await page.locator("#live").check()
+    assert (await streaming.value).status == 200
+    half_an_hour_ago = (datetime.now(UTC) - timedelta(minutes=30)).isoformat()
+    other = site.send("NOT LR", captured_at=half_an_hour_ago)
+    newest = site.send("LR-NEW", camera_id="other-lane")
+    late = site.send("LR-LATE", captured_at=half_an_hour_ago, camera_id="other-lane")
     await expect(visitor.card(late)).to_be_attached()
     ids = await visitor.ids()
-    assert ids[ids.index(late) + 1] == many[0], "after all of this hour, before what is an hour old"
+    assert (ids[:3], other in ids) == ([newest, late, many[0]], False)
 
 
 async def test_no_page_is_wider_than_a_phone(visit: Visit, browser: Browser, site: Site, seen: str) -> None:

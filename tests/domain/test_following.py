@@ -3,8 +3,9 @@
 import pytest
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.following import AT_ONCE, following_of
-from platevault.domain.search import Order, Position
+from platevault.domain.following import AT_ONCE, following_of, following_search
+from platevault.domain.search import Cursor, Order, Position, parse_fields
+from tests.makers import NOON
 
 
 def test_without_a_place_a_stream_begins_now_and_0_is_the_first_there_is() -> None:
@@ -41,3 +42,12 @@ def test_what_a_stream_does_not_know_is_refused_by_name(name: str, value: str) -
 def test_an_id_of_another_stream_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID"):
         following_of([], last_event_id="42")
+
+
+def test_a_search_is_followed_by_its_filters_whatever_page_it_was() -> None:
+    page = parse_fields({"camera_id": "north", "limit": 200, "cursor": str(Cursor(captured_at=NOON, detection_id="d"))})
+    following = following_search(page, last_event_id="8-1")
+    assert following.page.filters.camera_id == "north"
+    assert (following.page.order, following.page.limit, following.page.cursor) == (Order.SEQ, AT_ONCE, None)
+    assert following.page.after == Position(xid=8, seq=1)
+    assert following.search.asked == {"camera_id": "north"}

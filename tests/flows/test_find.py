@@ -1,5 +1,6 @@
 """Finding writes down who looked before anything is shown, and links what may be seen."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,6 +38,9 @@ class CountingSigner:
     ) -> SignedUrl:
         self.asked.append((key, valid_for, now))
         return SignedUrl(url=f"signed:{key}", expires_at=now + valid_for)
+
+    def sign_all(self, keys: Sequence[str], *, valid_for: timedelta, now: datetime) -> tuple[list[str], datetime]:
+        return [self.sign(key, valid_for=valid_for, now=now).url for key in keys], now + valid_for
 
 
 def a_look(*scopes: Scope) -> Look:

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from platevault.domain.errors import ObjectRefused, StoreUnavailable
+from platevault.domain.errors import HoldLifted, ObjectRefused, StoreUnavailable
 from platevault.domain.retention import Retention, RetentionClass
 from platevault.domain.upkeep import JobRun
 from platevault.flows.classes import set_class
 from platevault.flows.erase import remove_bytes
 from platevault.flows.forget import Batches
+from platevault.flows.generation import KEY as MARKER
 from platevault.flows.schedule import scheduled_jobs
 from platevault.flows.sweep import sweep, sweep_all
 from platevault.flows.upkeep import Upkeep
@@ -27,6 +28,7 @@ from platevault.stores.objects.memory import MemoryStore
 from platevault.stores.tombstones import erase
 from tests.deliveries import Batch, a_batch, a_jpeg
 from tests.flows.keeping import key_of
+from tests.holding import lifted, over, placed
 from tests.makers import a_detection, put
 from tests.receptions import DeadStore, Node, a_node
 from tests.stores.test_guards import hold, lift
@@ -320,6 +322,7 @@ async def test_rows_that_were_erased_before_a_crash_get_their_record_and_lose_th
     assert await node.keys() == []
     (record,) = await purges(node)
     assert (record["started_at"], record["detections"]) == (crashed, 2)
+    assert record["held"] is None, "nobody counted what that run passed by"
     assert record["ids_digest"] == hashlib.sha256("\n".join(sorted(batch.ids)).encode()).digest()
     clock.goes_on(hours=1)
     await swept(node, clock)
@@ -636,6 +639,88 @@ async def test_what_was_set_aside_of_an_image_goes_when_the_image_is_forgotten_a
     clock.goes_on(days=31)
     assert (await swept(node, clock)).counts["quarantine removed"] == 1
     assert await node.keys() == [foreign]
+
+
+async def test_of_a_large_quarantine_each_run_looks_at_a_part_and_a_refused_object_keeps_none_behind_it(
+    node: Node, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await captured(node, clock, 3)
+    aside = sorted(f"quarantine/orphans/{key_of(batch, 'full', number)}" for number in range(3))
+    foreign = [f"quarantine/orphans/full/2025/03/01/anybody-{number}_full.jpg" for number in range(4)]
+    for key in (*foreign, *aside):
+        await node.objects.create(key, NewObject(data=b"set aside", content_type="image/jpeg", metadata={}))
+    assert isinstance(node.objects, Stubborn)
+    node.objects.refused = {aside[0]}
+    clock.goes_on(days=31)
+    monkeypatch.setattr("platevault.flows.clear_quarantine.LOOKS_MOST", 3)
+
+    async def run() -> tuple[int, int]:
+        clock.goes_on(hours=1)
+        ended = await swept(node, clock)
+        return ended.counts["quarantine removed"], ended.findings["quarantine passed"]
+
+    assert [await run(), await run(), await run()] == [(0, 3), (1, 5), (1, 0)]
+    assert set(await node.keys()) == {aside[0], *foreign}
+    node.objects.refused = set()
+    assert [await run(), await run()] == [(0, 3), (1, 0)]
+    assert set(await node.keys()) == set(foreign)
+
+
+class Restored(MemoryStore):
+    """Its restore marker is ahead once it was read so often."""
+
+    reads = 10**6
+
+    async def get(self, key: str) -> bytes | None:
+        if key == MARKER:
+            self.reads -= 1
+            return b'{"number": 9}' if self.reads < 0 else None
+        return await super().get(key)
+
+
+async def test_a_run_that_was_stopped_between_two_batches_does_not_say_how_much_was_held(
+    migrated: Database, tmp_path: Path, clock: Clock
+) -> None:
+    objects = Restored()
+    node = await a_node(migrated, tmp_path / "spool", objects=objects)
+    await many(node, 25)
+    clock.goes_on(days=1)
+    objects.reads = 2
+    run = await swept(node, clock, batches=Batches(size=10, most=20))
+    assert (run.outcome, "held" in run.counts) == ("stopped", False)
+    assert 0 < run.counts["erased"] < 25
+    (record,) = await purges(node)
+    assert (record["detections"], record["held"]) == (run.counts["erased"], None)
+
+
+async def test_a_lifted_hold_keeps_its_filter_until_nothing_is_left_of_what_it_named(node: Node, clock: Clock) -> None:
+    batch = await captured(node, clock, 2, plate="HELD-1")
+    kept = await placed(node, over(filter={"plate": "HELD-1"}))
+    other = await placed(node, over(batch.ids[0], case="another"))
+    query = "SELECT query FROM holds WHERE hold_id = :id"
+
+    async def has_its_filter() -> bool:
+        return [row["query"] for row in await node.rows(query, id=kept.hold.hold_id)] != [{}]
+
+    await lifted(node, kept.hold.hold_id)
+    clock.goes_on(days=31)
+    run = await swept(node, clock)
+    assert (run.counts["erased"], run.counts["held"], await has_its_filter()) == (1, 1, True)
+    with pytest.raises(IntegrityError):
+        await node.run("UPDATE holds SET query = '{}' WHERE lifted_at IS NOT NULL")
+    await lifted(node, other.hold.hold_id)
+    clock.goes_on(hours=1)
+    assert (await swept(node, clock, act=False)).counts["hold filters erased"] == 0
+    run = await swept(node, clock)
+    assert (run.counts["erased"], run.counts["hold filters erased"], await has_its_filter()) == (1, 1, False)
+    rows = await node.rows("SELECT * FROM holds WHERE hold_id = :id", id=kept.hold.hold_id)
+    assert "HELD-1" not in str(rows)
+    assert (rows[0]["case"], rows[0]["lift_reason"]) == ("2025-0117", "case closed"), "who and why stays"
+    for change in ("query = '{\"filter\": {}}'", "reason = 'x'", "query = '{}', reason = 'x'"):
+        with pytest.raises(IntegrityError):
+            await node.run(f"UPDATE holds SET {change} WHERE hold_id = :id", id=kept.hold.hold_id)
+    with pytest.raises(HoldLifted):
+        await placed(node, over(filter={"plate": "HELD-1"}), hold_id=kept.hold.hold_id)
 
 
 async def test_what_is_held_is_not_announced_as_erased_where_a_shorter_class_reaches_it(

@@ -88,6 +88,14 @@ def test_the_short_way_and_the_long_way_sign_alike(key: str) -> None:
     )
 
 
+@given(st.lists(KEYS, max_size=5))
+def test_many_are_signed_as_one_by_one(keys: list[str]) -> None:
+    one_by_one = [a_signer().sign(key, valid_for=QUARTER, now=NOW) for key in keys]
+    urls, expires_at = a_signer().sign_all(keys, valid_for=QUARTER, now=NOW)
+    assert urls == [signed.url for signed in one_by_one]
+    assert {expires_at} | {signed.expires_at for signed in one_by_one} == {expires_at}
+
+
 @given(st.integers(1, 7 * 24 * 3600), st.datetimes(min_value=datetime(2020, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_a_url_is_valid_for_most_of_what_was_asked_and_never_longer(seconds: int, now: datetime) -> None:
     valid_for = timedelta(seconds=seconds)

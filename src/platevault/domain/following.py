@@ -12,6 +12,7 @@ AT_ONCE: Final = 50
 """Detections of one look, and of one row of the access log."""
 
 _NOT_HERE: Final = frozenset({"limit", "cursor", "order"})
+_OF_PAGES: Final = _NOT_HERE | {"after"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +51,17 @@ def following_of(pairs: Sequence[tuple[str, str]], *, last_event_id: str | None 
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown parameter here; a stream has no pages")
     search = parse_query([*pairs, ("order", Order.SEQ.value)])
-    after = search.after if "after" in search.asked else None
+    return following_search(
+        search, after=search.after if "after" in search.asked else None, last_event_id=last_event_id
+    )
+
+
+def following_search(search: Search, *, after: Position | None = None, last_event_id: str | None = None) -> Following:
+    """All that comes in and that this search would find on one of its pages. Raises `InvalidRequest` for a wrong id of an event."""
     if last_event_id:
         try:
             after = Position.parse(last_event_id)
         except InvalidRequest as error:
             raise InvalidRequest("Last-Event-ID: not the id of an event of this stream") from error
-    asked = {name: value for name, value in search.asked.items() if name not in {"order", "after"}}
-    return Following(search=replace(search, limit=AT_ONCE, asked=asked), after=after)
+    asked = {name: value for name, value in search.asked.items() if name not in _OF_PAGES}
+    return Following(search=replace(search, order=Order.SEQ, limit=AT_ONCE, cursor=None, asked=asked), after=after)

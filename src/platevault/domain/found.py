@@ -7,7 +7,7 @@ import msgspec
 from platevault.domain.images import ImageState
 
 
-class FoundPicture(msgspec.Struct, kw_only=True):
+class FoundPicture(msgspec.Struct, kw_only=True, gc=False):
     """A derived picture. What its row tells beyond its size is taken out, and `url` filled in, by whoever answers."""
 
     width: int | None = None
@@ -17,7 +17,7 @@ class FoundPicture(msgspec.Struct, kw_only=True):
     made_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class FoundImage(msgspec.Struct, kw_only=True):
+class FoundImage(msgspec.Struct, kw_only=True, gc=False):
     """One image of one detection. `url` is filled in by whoever answers; `reason` is there for `rejected` only.
 
     `variants` are all derived pictures by their names as they come from the row; whoever answers leaves the named ones that can be
@@ -46,7 +46,7 @@ class DerivableImage(msgspec.Struct, kw_only=True):
     variants: dict[str, FoundPicture] = msgspec.field(default_factory=dict)
 
 
-class FoundDetection(msgspec.Struct, kw_only=True):
+class FoundDetection(msgspec.Struct, kw_only=True, gc=False):
     """One detection. JSON columns are the database's own text, passed on unparsed."""
 
     detection_id: str

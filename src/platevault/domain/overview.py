@@ -14,6 +14,11 @@ HOURS: Final = 24
 DAY: Final = timedelta(hours=24)
 SILENT_AT_LEAST: Final = timedelta(hours=1)
 SILENT_GAPS: Final = 6
+# Nights and weekends: for so many days, what silence there was at this time of day less an hour. The hour is for mornings that begin
+# later than others.
+DAYS_BACK: Final = 7
+EARLIER: Final = timedelta(hours=1)
+SILENCES: Final = 2
 CLOCK_AHEAD: Final = timedelta(minutes=5)
 
 
@@ -27,7 +32,8 @@ class CameraDay:
     """What one camera sent. `hours` are 24 counts, the hour that runs the last; `before` is as much of the day before.
 
     `last_at` is None where everything it sent is of the future; `clock_ahead` where something is by more than 5 minutes;
-    `in_day_to_last` counts the 24 hours that ended with the last one, which is counted too.
+    `in_day_to_last` counts the 24 hours that ended with the last one, which is counted too. `silences`, of each of the 7 days before,
+    yesterday first: how long the gap was in which an hour ago fell at that day; None where there was none that began and ended.
     """
 
     camera: Camera
@@ -36,6 +42,7 @@ class CameraDay:
     hours: Sequence[int]
     before: int
     clock_ahead: bool = False
+    silences: Sequence[timedelta | None] = ()
 
     @property
     def count(self) -> int:
@@ -43,8 +50,17 @@ class CameraDay:
 
     @property
     def silent_after(self) -> timedelta:
-        """Silence longer than this is not usual: an hour, or 6 times the mean gap of its last day where that is longer."""
-        return max(SILENT_AT_LEAST, SILENT_GAPS * DAY / max(1, self.in_day_to_last))
+        """Silence longer than this is not usual: the longest of an hour, 6 times the mean gap of its last day, and twice what is
+        usual at this time of day.
+        """
+        return max(SILENT_AT_LEAST, SILENT_GAPS * DAY / max(1, self.in_day_to_last), SILENCES * self._usual_silence)
+
+    @property
+    def _usual_silence(self) -> timedelta:
+        """The median of the last days, or that of the same day of the week where it is longer."""
+        known = sorted(one for one in self.silences if one is not None)
+        same_day = self.silences[DAYS_BACK - 1] if len(self.silences) == DAYS_BACK else None
+        return max(known[(len(known) - 1) // 2] if known else timedelta(0), same_day or timedelta(0))
 
     def is_silent(self, now: datetime) -> bool:
         return self.last_at is not None and now - self.last_at > self.silent_after

@@ -2,16 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from functools import partial
 
 from platevault.domain.access import Look
 from platevault.domain.found import FoundDetection
-from platevault.domain.search import Cursor, Position, Search
-from platevault.stores import access_log
-from platevault.stores import search as rows
+from platevault.domain.search import Cursor, Search
 from platevault.stores.database import Database
-
-Found = tuple[Sequence[FoundDetection], Position | None, bool]
+from platevault.stores.seen_pages import see
 
 
 async def read_pages(
@@ -24,15 +20,9 @@ async def read_pages(
     left, more = most, True
     while more and left:
         page = replace(search, limit=min(search.limit, left))
-        items, _, more = await access_log.looking(
-            database, partial(rows.find, page), look=look, filters=page.asked, shows=_ids
-        )
+        items, more = await see(page, look=look, database=database)
         left -= len(items)
         yield items, more
         if more:
             cursor = Cursor(captured_at=items[-1].captured_at, detection_id=items[-1].detection_id)
             search = replace(search, cursor=cursor, asked={**search.asked, "cursor": str(cursor)})
-
-
-def _ids(found: Found) -> list[str]:
-    return [item.detection_id for item in found[0]]

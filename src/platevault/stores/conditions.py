@@ -45,14 +45,14 @@ def described(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def values(filters: Filters) -> dict[str, Any]:
-    """What `placed` and `described` bind, by name."""
+    """What `conditions` binds, by name."""
     plate = filters.plate
     named = {
         "captured_from": filters.captured_from,
         "captured_before": filters.captured_before,
         "camera_id": filters.camera_id,
         "collector_id": filters.collector_id,
-        "plate_pattern": None if plate is None else plate.pattern,
+        **_plate_values(plate),
         "min_confidence": filters.min_confidence,
     }
     found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
@@ -61,6 +61,16 @@ def values(filters: Filters) -> dict[str, Any]:
         if condition.op is not Op.EXISTS:
             found[f"data_value_{number}"] = condition.value
     return found
+
+
+def _plate_values(plate: PlateFilter | None) -> dict[str, Any]:
+    if plate is None:
+        return {}
+    if plate.pattern is not None:
+        first = skeleton(plate.prefix)
+        bounds = {"plate_from": first, "plate_to": first + _LAST_CHARACTER} if plate.prefix else {}
+        return {"plate_pattern": plate.pattern, **bounds}
+    return {"plate_skeleton": skeleton(plate.exact or ""), "plate_exact": None if plate.similar else plate.exact}
 
 
 def _plate_conditions(plate: PlateFilter) -> list[ColumnElement[bool]]:

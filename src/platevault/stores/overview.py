@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from platevault.domain.overview import CLOCK_AHEAD, DAY, HOURS, CameraDay, Traffic, first_hour
+from platevault.domain.overview import CLOCK_AHEAD, DAY, DAYS_BACK, EARLIER, HOURS, CameraDay, Traffic, first_hour
 from platevault.domain.retention import Camera
 from platevault.stores.database import Database
 
@@ -45,7 +45,23 @@ _DAYS: Final = text("""
             AND d.captured_at > seen.last_at - CAST(:day AS interval) AND d.captured_at <= seen.last_at) AS in_day_to_last,
         (SELECT count(*) FROM detections d WHERE d.collector_id = seen.collector_id AND d.camera_id = seen.camera_id
             AND d.captured_at >= CAST(:since AS timestamptz) - CAST(:day AS interval)
-            AND d.captured_at <= CAST(:now AS timestamptz) - CAST(:day AS interval)) AS before
+            AND d.captured_at <= CAST(:now AS timestamptz) - CAST(:day AS interval)) AS before,
+        -- Two steps for each day: the last one before that moment, and the first one after it.
+        (SELECT array_agg(CASE WHEN (earlier.collector_id, earlier.camera_id) = (seen.collector_id, seen.camera_id)
+                AND (later.collector_id, later.camera_id) = (seen.collector_id, seen.camera_id) AND later.captured_at <= seen.last_at
+                THEN later.captured_at - earlier.captured_at END ORDER BY back)
+            FROM generate_series(1, :days_back) AS back
+            CROSS JOIN LATERAL (SELECT CAST(:hour_ago AS timestamptz) - back * CAST(:day AS interval) AS at) AS moment
+            LEFT JOIN LATERAL (
+                SELECT collector_id, camera_id, captured_at FROM detections
+                WHERE (collector_id, camera_id, captured_at) <= (seen.collector_id, seen.camera_id, moment.at)
+                ORDER BY collector_id DESC, camera_id DESC, captured_at DESC LIMIT 1
+            ) AS earlier ON true
+            LEFT JOIN LATERAL (
+                SELECT collector_id, camera_id, captured_at FROM detections
+                WHERE (collector_id, camera_id, captured_at) > (seen.collector_id, seen.camera_id, moment.at)
+                ORDER BY collector_id, camera_id, captured_at LIMIT 1
+            ) AS later ON true) AS silences
     FROM seen CROSS JOIN LATERAL (
         SELECT array_agg(hour) AS hours, array_agg(detections) AS counts FROM (
             SELECT floor(extract(epoch FROM d.captured_at - CAST(:since AS timestamptz)) / 3600)::int AS hour, count(*) AS detections
@@ -64,7 +80,15 @@ async def traffic(database: Database, *, now: datetime, cameras_most: int = CAME
     Of more cameras than `cameras_most` the first by name are shown. Raises `DatabaseUnavailable`, also after 5 seconds.
     """
     since = first_hour(now)
-    parameters = {"since": since, "now": now, "ahead": now + CLOCK_AHEAD, "day": DAY, "most": cameras_most + 1}
+    parameters = {
+        "since": since,
+        "now": now,
+        "ahead": now + CLOCK_AHEAD,
+        "hour_ago": now - EARLIER,
+        "day": DAY,
+        "days_back": DAYS_BACK,
+        "most": cameras_most + 1,
+    }
     async with database.reading() as connection:
         await connection.execute(_WITHIN)
         rows = (await connection.execute(_DAYS, parameters)).all()
@@ -87,6 +111,7 @@ def _day(row: Any) -> CameraDay:
         hours=_hours(row.hours or (), row.counts or ()),
         before=row.before,
         clock_ahead=row.clock_ahead,
+        silences=tuple(row.silences),
     )
 
 

@@ -11,7 +11,7 @@ from platevault.domain.access import ADMIN_SCOPES, COLLECTOR_SCOPES, METRICS_SCO
 from platevault.domain.errors import Forbidden, InvalidRequest, NotSignedIn, PurposeMissing
 from platevault.vault import AccessRules, Vault
 from platevault.web.session import is_token, session_of
-from platevault.web.wired import Wired, request_id_of, route_of
+from platevault.web.wired import Wired, request_id_of, route_of, vault_of
 
 PURPOSE_MAX: Final = 200
 CASE_MAX: Final = 100
@@ -47,17 +47,33 @@ async def signed_in(
 SignedIn = Annotated[Actor, Depends(signed_in)]
 
 
+def is_still_signed_in(request: Request, actor: Actor, *, vault: Vault) -> bool:
+    """Whether the credential of a request that is answered for long still makes the same actor: sessions end, tokens change."""
+    if vault.access.open_to_all:
+        return True
+    if "authorization" in request.headers:
+        token = request.headers["authorization"].partition(" ")[2].strip()
+        try:
+            return _bearer_of(token, rules=vault.access) == actor
+        except NotSignedIn:
+            return False
+    session = session_of(request, rules=vault.access)
+    return session is not None and not vault.followers.is_signed_out(session.id)
+
+
+# It asks `signed_in` itself: each dependency of a dependency costs what a detection of a list costs.
 async def look_of(
     request: Request,
-    vault: Wired,
-    actor: SignedIn,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     x_purpose: Annotated[
         str | None,
         Header(description="Why you look; it is written to the access log.", examples=["theft investigation"]),
     ] = None,
     x_case: Annotated[str | None, Header(description="The case it belongs to.", examples=["2025-0117"])] = None,
 ) -> Look:
-    """Who looks, and why; raises `PurposeMissing` where a purpose is required and none is given."""
+    """Who looks, and why; raises `PurposeMissing` where a purpose is required and none is given, and what `signed_in` raises."""
+    vault = await vault_of(request)
+    actor = await signed_in(request, vault, credentials)
     session = session_of(request, rules=vault.access)
     purpose = checked_reason("X-Purpose", _as_utf8(x_purpose), at_most=PURPOSE_MAX)
     case = checked_reason("X-Case", _as_utf8(x_case), at_most=CASE_MAX)

@@ -11,13 +11,17 @@ router = APIRouter(tags=["health"])
 RESERVE_BYTES = 1024 * 1024
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Whether this process is alive")
 async def healthz() -> JSONResponse:
     """This process is alive and answers; says nothing about its neighbours."""
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/readyz", responses={503: {"description": "This process cannot acknowledge a batch now."}})
+@router.get(
+    "/readyz",
+    summary="Whether this process can take a batch, and what is wrong",
+    responses={503: {"description": "This process cannot acknowledge a batch now."}},
+)
 async def readyz(vault: Wired) -> JSONResponse:
     """200 while this process can acknowledge a batch, `degraded` when something else is wrong; else 503."""
     found = await readiness(database=vault.database.aside, lane=vault.lane, reserve_bytes=RESERVE_BYTES)

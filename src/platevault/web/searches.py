@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.retention import Camera
 from platevault.domain.search import Search, parse_fields
 from platevault.web.forms import form_of
 
@@ -47,7 +48,7 @@ def search_of(asked: Asked, *, rows: int, cursor: str | None = None) -> Search:
     fields: dict[str, Any] = dict(asked) | {"limit": rows}
     for name in ("from", "to"):
         if name in fields:
-            fields[name] = _as_utc(fields[name])
+            fields[name] = _as_utc(name, fields[name])
     if "min_confidence" in fields:
         fields["min_confidence"] = _share(fields["min_confidence"])
     if "similar" in fields:
@@ -84,6 +85,14 @@ def keep_search(response: Response, request: Request, search_id: str, asked: Ask
     response.set_cookie(COOKIE, written, httponly=True, samesite="lax", secure=secure, path=PATH)
 
 
+def suggested(cameras: Sequence[Camera]) -> dict[str, tuple[str, ...]]:
+    """What the field for a camera suggests: each name, in order, with the collectors that have a camera of it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in cameras:
+        found[one.camera] = (*found.get(one.camera, ()), one.collector)
+    return dict(sorted(found.items()))
+
+
 def forget_searches(response: Response, *, secure: bool) -> None:
     """Take the cookie back."""
     response.delete_cookie(COOKIE, path=PATH, httponly=True, samesite="lax", secure=secure)
@@ -94,12 +103,12 @@ def written_searches(searches: Mapping[str, Asked]) -> str:
     return base64.urlsafe_b64encode(json.dumps(searches, separators=(",", ":")).encode()).decode()
 
 
-def _as_utc(text: str) -> str:
+def _as_utc(name: str, text: str) -> str:
     """The form's times have no zone: they are UTC, as all times on the pages."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text
+    except ValueError as error:
+        raise InvalidRequest(f"{name}: must be a date and time such as 2025-01-15T10:30, in UTC") from error
     return text if moment.tzinfo else moment.isoformat() + "Z"
 
 

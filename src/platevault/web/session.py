@@ -16,11 +16,14 @@ COOKIE: Final = "platevault_session"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Why the holder of a valid cookie looks. `began` is when the token was given for it, in seconds since 1970."""
+    """Why the holder of a valid cookie looks. `began` is when the token was given for it, in seconds since 1970; cookies that were
+    made from one another have one `id`, which opens nothing (None: from before there were any).
+    """
 
     purpose: str | None = None
     case: str | None = None
     began: int | None = None
+    id: str | None = None
 
 
 class _Signer(TimestampSigner):
@@ -55,7 +58,9 @@ def session_of(request: Request, *, rules: AccessRules) -> Session | None:
         return None
     if not hmac.compare_digest(str(content["token"]), _mark(rules.signing_key, rules.viewer_token)):
         return None
-    return Session(purpose=content["purpose"], case=content["case"], began=round(began.timestamp()))
+    return Session(
+        purpose=content["purpose"], case=content["case"], began=round(began.timestamp()), id=content.get("id")
+    )
 
 
 def begin(response: Response, session: Session, *, rules: AccessRules) -> None:
@@ -69,6 +74,7 @@ def begin(response: Response, session: Session, *, rules: AccessRules) -> None:
         "token": _mark(rules.signing_key, rules.viewer_token),
         "purpose": session.purpose,
         "case": session.case,
+        "id": session.id,
     }
     response.set_cookie(
         COOKIE,

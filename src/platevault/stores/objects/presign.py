@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
@@ -16,6 +16,7 @@ from platevault.stores.objects.windows import Window, window_of
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+").fullmatch
+_BLOCK = 64  # bytes that SHA-256 takes in at a time
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -73,9 +74,7 @@ class S3UrlSigner:
 
     def __init__(self, *, public_endpoint: str, bucket: str, identity: SigningIdentity) -> None:
         """`public_endpoint` is scheme://host[:port]; raises `SettingsInvalid` when it is anything else."""
-        self._origin = _origin_of(public_endpoint)
-        self._host = urlsplit(self._origin).netloc
-        self._path = f"/{_encode_path(bucket)}/"
+        self._base = f"{_origin_of(public_endpoint)}/{_encode_path(bucket)}/"
         self._identity = identity
         self._asked = (datetime.fromtimestamp(0, UTC), timedelta(0), self._prepare(Window(0, 1)))
 
@@ -89,38 +88,54 @@ class S3UrlSigner:
         content_type: str | None = None,
     ) -> SignedUrl:
         """A URL for the object; `download` is the file name of a Content-Disposition: attachment."""
+        prepared = self._prepared(valid_for, now)
+        path = key if _UNRESERVED(key) else _encode_path(key)
+        if download is None and content_type is None:
+            (url,) = prepared.urls([path])
+            return SignedUrl(url=url, expires_at=prepared.expires_at)
+        parameters = {"response-content-disposition": attachment(download)} if download is not None else {}
+        if content_type is not None:
+            parameters["response-content-type"] = content_type
+        url = presigned_url(
+            self._identity, method="GET", url=self._base + path, window=prepared.window, parameters=parameters
+        )
+        return SignedUrl(url=url, expires_at=prepared.expires_at)
+
+    def sign_all(self, keys: Sequence[str], *, valid_for: timedelta, now: datetime) -> tuple[list[str], datetime]:
+        """(the URLs that `sign` would make, in order; until when they are valid)."""
+        prepared = self._prepared(valid_for, now)
+        paths = [key if _UNRESERVED(key) else _encode_path(key) for key in keys]
+        return prepared.urls(paths), prepared.expires_at
+
+    def _prepared(self, valid_for: timedelta, now: datetime) -> "_Prepared":
         asked = self._asked
         if asked[0] != now or asked[1] != valid_for:  # the URLs of one answer are all asked for at one moment
             window = window_of(now, valid_for)
             prepared = asked[2] if asked[2].window == window else self._prepare(window)
             asked = self._asked = (now, valid_for, prepared)
-        prepared = asked[2]
-        path = self._path + (key if _UNRESERVED(key) else _encode_path(key))
-        query = prepared.query
-        # Parameters are signed in byte order, and `r` comes after the `X` of all others.
-        if download is not None:
-            query += f"&response-content-disposition={_encode(attachment(download))}"
-        if content_type is not None:
-            query += f"&response-content-type={_encode(content_type)}"
-        request = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
-        signature = _signature(prepared.key, prepared.head, request)
-        return SignedUrl(
-            url=f"{self._origin}{path}?{query}&X-Amz-Signature={signature}",
-            expires_at=prepared.expires_at,
-        )
+        return asked[2]
 
     def _prepare(self, window: Window) -> "_Prepared":
         day, stamp = _stamps(window)
         scope = f"{day}/{self._identity.region}/s3/aws4_request"
+        query = (
+            f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={_encode(f'{self._identity.access_key}/{scope}')}"
+            f"&X-Amz-Date={stamp}&X-Amz-Expires={window.seconds}&X-Amz-SignedHeaders=host"
+        )
+        # HMAC (RFC 2104) with its key and all that precedes the request's digest taken in already: the rest is two short hashes.
+        key = _signing_key(self._identity, day).ljust(_BLOCK, b"\0")
+        inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        inner.update(f"{_ALGORITHM}\n{stamp}\n{scope}\n".encode())
+        base = urlsplit(self._base)
         return _Prepared(
             window=window,
-            key=_signing_key(self._identity, day),
-            head=f"{_ALGORITHM}\n{stamp}\n{scope}\n",
-            query=(
-                f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={_encode(f'{self._identity.access_key}/{scope}')}"
-                f"&X-Amz-Date={stamp}&X-Amz-Expires={window.seconds}&X-Amz-SignedHeaders=host"
-            ),
             expires_at=datetime.fromtimestamp(window.ends_at, UTC),
+            request=hashlib.sha256(f"GET\n{base.path}".encode()),
+            rest=f"\n{query}\nhost:{base.netloc}\n\nhost\nUNSIGNED-PAYLOAD",
+            inner=inner,
+            outer=hashlib.sha256(bytes(byte ^ 0x5C for byte in key)),
+            base=self._base,
+            query=f"?{query}&X-Amz-Signature=",
         )
 
 
@@ -166,11 +181,29 @@ def attachment(file_name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
+    """What the URLs of one window share. The hashes have taken in what comes first, and are copied for each URL."""
+
     window: Window
-    key: bytes
-    head: str
-    query: str
     expires_at: datetime
+    request: "hashlib._Hash"
+    rest: str
+    inner: "hashlib._Hash"
+    outer: "hashlib._Hash"
+    base: str
+    query: str
+
+    def urls(self, paths: Iterable[str]) -> list[str]:
+        """The URLs of GETs; `paths` are encoded keys."""
+        new_request, new_inner, new_outer = self.request.copy, self.inner.copy, self.outer.copy
+        rest, base, query = self.rest, self.base, self.query
+        urls: list[str] = []
+        for path in paths:
+            request, inner, outer = new_request(), new_inner(), new_outer()
+            request.update((path + rest).encode())
+            inner.update(request.hexdigest().encode())
+            outer.update(inner.digest())
+            urls.append(f"{base}{path}{query}{outer.hexdigest()}")
+        return urls
 
 
 def _signature(key: bytes, head: str, request: str) -> str:

@@ -8,7 +8,7 @@ from platevault.flows.find import find, find_one
 from platevault.web.access import Looking
 from platevault.web.openapi import SEARCH_PARAMETERS, answers, problems
 from platevault.web.schemas import CURSOR_EXAMPLE, DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
-from platevault.web.wired import Wired, links_of
+from platevault.web.wired import Wired, links_of, vault_of
 
 router = APIRouter(tags=["detections"])
 
@@ -21,8 +21,9 @@ _PAGE = answers(PageAnswered, {"items": [DETECTION_EXAMPLE], "next_cursor": CURS
     responses=_PAGE | problems(),
     openapi_extra={"parameters": SEARCH_PARAMETERS},
 )
-async def list_detections(request: Request, vault: Wired, look: Looking) -> Response:
+async def list_detections(request: Request, look: Looking) -> Response:
     """Each image comes with a presigned URL once it is stored. An unknown parameter is refused, never ignored."""
+    vault = await vault_of(request)
     search = parse_query(request.query_params.multi_items())
     return _json(await find(search, look=look, database=vault.database, links=links_of(vault)))
 

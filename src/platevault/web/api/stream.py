@@ -1,8 +1,9 @@
 """GET /v1/stream: detections as they are committed, as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -11,9 +12,11 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
-from platevault.domain.following import Told, following_of
+from platevault.domain.access import Actor, Look
+from platevault.domain.following import Following, Told, following_of
 from platevault.flows.follow import follow
-from platevault.web.access import Looking
+from platevault.vault import Vault
+from platevault.web.access import Looking, is_still_signed_in
 from platevault.web.openapi import SEARCH_PARAMETERS, Responses, problems
 from platevault.web.wired import ABORT, Wired, links_of
 
@@ -69,19 +72,44 @@ async def stream_detections(
     A browser's `EventSource` sends the cookie, and with it the purpose of the session; others send `X-Purpose`.
     """
     following = following_of(request.query_params.multi_items(), last_event_id=last_event_id)
+    return await answered(request, following, look=look, vault=vault)
+
+
+async def answered(request: Request, following: Following, *, look: Look, vault: Vault) -> Response:
+    """The stream of what is asked for, until the request's credential opens the vault no more; what is wrong by now is raised."""
     told = follow(
         following, look=look, followers=vault.followers, database=vault.database, links=lambda: links_of(vault)
     )
     first = await anext(told)  # what is wrong by now is answered as a problem
-    return _Events(first, told, ending=vault.followers.ending)
+    signed_out = partial(_signed_out, request, look.actor)
+    return _Events(first, told, ending=vault.followers.ending, signed_out=signed_out)
+
+
+async def _signed_out(request: Request, actor: Actor) -> None:
+    """Returns when whoever asked is not signed in any more."""
+    while is_still_signed_in(request, actor, vault=request.app.state.vault):
+        followers = request.app.state.vault.followers
+        with suppress(TimeoutError):
+            async with asyncio.timeout(followers.tempo.credential):
+                await followers.signing_out.wait()
 
 
 class _Events(EventSourceResponse):
-    """Ends at once when the process does, or when its client takes nothing; closes what tells the events, however it ends."""
+    """Ends at once when the process does, when its client takes nothing, or when `signed_out` returns; closes what tells the events,
+    however it ends.
+    """
 
-    def __init__(self, first: Told, rest: AsyncGenerator[Told, None], *, ending: asyncio.Event) -> None:
+    def __init__(
+        self,
+        first: Told,
+        rest: AsyncGenerator[Told, None],
+        *,
+        ending: asyncio.Event,
+        signed_out: Callable[[], Coroutine[None, None, None]],
+    ) -> None:
         self._rest = rest
         self._ending = ending
+        self._signed_out = signed_out
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(_written(first, rest), headers=headers)
 
@@ -92,16 +120,18 @@ class _Events(EventSourceResponse):
 
         streaming = asyncio.ensure_future(super().__call__(scope, receive, send_in_time))
         ending = asyncio.ensure_future(self._ending.wait())
+        signed_out = asyncio.ensure_future(self._signed_out())
         async with aclosing(self._rest):
             try:
-                await asyncio.wait({streaming, ending}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.wait({streaming}, timeout=END_WITHIN_SECONDS)
+                await asyncio.wait({streaming, ending, signed_out}, return_when=asyncio.FIRST_COMPLETED)
+                if not signed_out.done():
+                    await asyncio.wait({streaming}, timeout=END_WITHIN_SECONDS)
             finally:
-                streaming.cancel()
-                ending.cancel()
-                (outcome, _) = await asyncio.gather(streaming, ending, return_exceptions=True)
+                for task in (streaming, ending, signed_out):
+                    task.cancel()
+                outcome, *_ = await asyncio.gather(streaming, ending, signed_out, return_exceptions=True)
         if isinstance(outcome, TimeoutError | asyncio.CancelledError):
-            log.info("stream given up", reason="its client takes nothing, or the process stops")
+            log.info("stream given up", reason="its client takes nothing, or signed out, or the process stops")
             _abort_of(scope)()
         elif isinstance(outcome, BaseException):
             raise outcome

@@ -1,5 +1,13 @@
 """The pages that people read."""
 
-from platevault.web.pages import detection, detections, docs, login, overview, preferences
+from platevault.web.pages import detection, detections, docs, live, login, overview, preferences
 
-routers = (detections.router, detection.router, docs.router, login.router, overview.router, preferences.router)
+routers = (
+    detections.router,
+    live.router,
+    detection.router,
+    docs.router,
+    login.router,
+    overview.router,
+    preferences.router,
+)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.domain.found import FoundDetection
-from platevault.flows.find import find_one
+from platevault.flows.show_detection import show_detection as shown_detection
 from platevault.flows.sign_images import sign_images
 from platevault.web.access import Looking
 from platevault.web.frame import frame_of
@@ -22,14 +22,15 @@ _PLACE: Final = ("x", "y", "width", "height")
 
 @router.get("/detections/{detection_id}")
 async def show_detection(detection_id: str, request: Request, vault: Wired, look: Looking) -> Response:
-    """One detection: the scene, the crop, and all that is known."""
-    found = await find_one(detection_id, look=look, database=vault.database, links=links_of(vault))
+    """One detection: the scene, the crop, all that is known, and the holds that keep it."""
+    found, holds = await shown_detection(detection_id, look=look, database=vault.database, links=links_of(vault))
     return page(
         "detection.html",
         frame=frame_of(request, look),
         detection=found,
         box=_box(found),
-        candidates=_json(found.candidates),
+        holds=holds,
+        candidates=[one for one in _json(found.candidates) or () if one["plate"] != found.plate],
         data=None if found.data is None else msgspec.json.format(bytes(found.data), indent=2).decode(),
         link=f"{(vault.public_url or str(request.base_url)).rstrip('/')}/detections/{found.detection_id}",
         days_left=None if found.retain_until is None else (found.retain_until - vault.now()).days,
@@ -48,9 +49,9 @@ async def save_image(detection_id: str, kind: str, request: Request, vault: Wire
 
 
 def _box(found: FoundDetection) -> dict[str, int] | None:
-    """Where the plate is on the scene, when the scene's size is known too."""
+    """Where the plate is on the scene, when there is a scene, and its size is known too."""
     scene = found.images.get("full")
-    if found.box is None or scene is None or scene.width is None or scene.height is None:
+    if found.box is None or scene is None or scene.url is None or not (scene.width and scene.height):
         return None
     box: dict[str, int] = _json(found.box)
     return box if all(name in box for name in _PLACE) else None

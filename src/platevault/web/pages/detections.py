@@ -12,7 +12,7 @@ from platevault.flows.find import find
 from platevault.web.access import Looking
 from platevault.web.frame import frame_of
 from platevault.web.html import page
-from platevault.web.searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of
+from platevault.web.searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of, suggested
 from platevault.web.wired import Wired, links_of
 
 router = APIRouter(include_in_schema=False)
@@ -33,7 +33,7 @@ async def begin_search(request: Request, vault: Wired, look: Looking) -> Respons
     try:
         search_of(asked, rows=1)
     except InvalidRequest as error:
-        return _page(request, look, found=None, asked=asked, message=str(error), status=422)
+        return await _page(request, vault, look, asked=asked, message=str(error), status=422)
     search_id = vault.new_id().hex[:12]
     answer = RedirectResponse(f"/search/{search_id}", 303, headers={"Cache-Control": "no-store"})
     keep_search(answer, request, search_id, asked, secure=vault.access.cookie_secure)
@@ -46,7 +46,7 @@ async def show_search(search_id: str, request: Request, vault: Wired, look: Look
     asked = searches_of(request).get(search_id)
     if asked is None:
         message = "This search is not kept in this browser any more. Ask again."
-        return _page(request, look, found=None, asked={}, message=message, status=404)
+        return await _page(request, vault, look, asked={}, message=message, status=404)
     return await _results(request, vault, look, asked=asked)
 
 
@@ -55,20 +55,22 @@ async def _results(request: Request, vault: Wired, look: Looking, *, asked: Mapp
     try:
         search = search_of(asked, rows=rows, cursor=request.query_params.get("cursor"))
     except InvalidRequest as error:
-        return _page(request, look, found=None, asked=asked, message=str(error), status=422)
+        return await _page(request, vault, look, asked=asked, message=str(error), status=422)
     found = await find(search, look=look, database=vault.database, links=links_of(vault))
-    return _page(request, look, found=found, asked=asked)
+    return await _page(request, vault, look, asked=asked, found=found)
 
 
-def _page(
+async def _page(
     request: Request,
+    vault: Wired,
     look: Looking,
     *,
-    found: Page | None,
     asked: Mapping[str, str],
+    found: Page | None = None,
     message: str | None = None,
     status: int = 200,
 ) -> Response:
+    cameras = await vault.cameras.cameras(actor=look.actor, database=vault.database, now=vault.now())
     shown: dict[str, Any] = {
         "items": [] if found is None else found.items,
         "next_cursor": None if found is None else found.next_cursor,
@@ -76,5 +78,7 @@ def _page(
         "filtered": bool(asked),
         "first": "cursor" not in request.query_params,
         "within": tuple(WITHIN),
+        "cameras": suggested(cameras),
+        "collectors": sorted({one.collector for one in cameras}),
     }
     return page("detections.html", status=status, frame=frame_of(request, look), message=message, **shown)

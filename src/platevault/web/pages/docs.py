@@ -10,6 +10,7 @@ from platevault.web.html import page
 
 router = APIRouter(include_in_schema=False)
 
+EVENTS: Final = "text/event-stream"
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -42,6 +43,7 @@ def _shown(method: str, path: str, operation: dict[str, Any], description: dict[
         "body_type": body_type,
         "body": "" if example is None else _written(example),
         "answer": _answer(operation, description),
+        "stream": _stream(operation),
         "statuses": list(operation.get("responses", {})),
     }
 
@@ -85,6 +87,13 @@ def _answer(operation: dict[str, Any], description: dict[str, Any]) -> str:
             example = _example(media, description)
             return "" if example is None else _written(example)
     return ""
+
+
+def _stream(operation: dict[str, Any]) -> dict[str, str] | None:
+    """What an answer without an end is, and its beginning; None for those that end."""
+    answer = operation.get("responses", {}).get("200", {})
+    media = answer.get("content", {}).get(EVENTS)
+    return None if media is None else {"description": answer.get("description", ""), "example": media["example"]}
 
 
 def _resolved(schema: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """/login trades the viewers' token for a cookie, /reason changes why its holder looks, /logout takes it back."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -42,13 +44,14 @@ async def log_in(request: Request, vault: Wired) -> Response:
         purpose = checked_reason("purpose", fields.get("purpose"), at_most=PURPOSE_MAX)
         case = checked_reason("case", fields.get("case"), at_most=CASE_MAX)
     except InvalidRequest as error:
-        return _form(request, vault, back=back, message=str(error), status=422)
+        return _form(request, vault, back=back, typed=fields, message=str(error), status=422)
     if rules.signing_key is None or not session.is_token(fields.get("token", "").strip(), rules.viewer_token):
-        return _form(request, vault, back=back, message="This token does not open the vault.", status=401)
+        return _form(request, vault, back=back, typed=fields, message="This token does not open the vault.", status=401)
     if rules.purpose_required and purpose is None:
-        return _form(request, vault, back=back, message="Say why you look: a purpose is required here.", status=422)
+        message = "Say why you look: a purpose is required here."
+        return _form(request, vault, back=back, typed=fields, message=message, status=422)
     answer = RedirectResponse(back, 303, headers={"Cache-Control": "no-store"})
-    session.begin(answer, session.Session(purpose=purpose, case=case), rules=rules)
+    session.begin(answer, session.Session(purpose=purpose, case=case, id=str(vault.new_id())), rules=rules)
     return answer
 
 
@@ -64,15 +67,18 @@ async def change_reason(request: Request, vault: Wired, actor: SignedIn) -> Resp
     if now is None or actor.kind != "session":
         raise Forbidden("only who signed in on the page can change why they look there")
     answer = RedirectResponse(local_path(fields.get("next")), 303, headers={"Cache-Control": "no-store"})
-    session.begin(answer, session.Session(purpose=purpose, case=case, began=now.began), rules=vault.access)
+    session.begin(answer, replace(now, purpose=purpose, case=case), rules=vault.access)
     return answer
 
 
 @router.post("/logout")
 async def log_out(request: Request, vault: Wired) -> Response:
-    """Forget the cookie."""
+    """Forget the cookie; the streams that were opened with it end."""
     if not is_same_origin(request, vault=vault, unknown=True):
         raise Forbidden("sign out from the page of this vault")
+    ended = session.session_of(request, rules=vault.access)
+    if ended is not None and ended.id is not None:
+        vault.followers.sign_out(ended.id)
     answer = RedirectResponse("/login", 303, headers={"Cache-Control": "no-store"})
     session.end(answer, rules=vault.access)
     forget_searches(answer, secure=vault.access.cookie_secure)
@@ -84,7 +90,16 @@ def local_path(text: str | None) -> str:
     return text if text is not None and _LOCAL_PATH.fullmatch(text) else "/"
 
 
-def _form(request: Request, vault: Wired, *, back: str, message: str | None = None, status: int = 200) -> Response:
+def _form(
+    request: Request,
+    vault: Wired,
+    *,
+    back: str,
+    typed: Mapping[str, str] | None = None,
+    message: str | None = None,
+    status: int = 200,
+) -> Response:
+    """The form; of what was typed all comes back but the token."""
     if vault.access.signing_key is None:
         message, status = "Signing in is off here: the operator has to set URL_SIGNING_KEY.", 403
     return page(
@@ -93,6 +108,7 @@ def _form(request: Request, vault: Wired, *, back: str, message: str | None = No
         frame=frame_of(request),
         back=back,
         message=message,
+        typed={name: (typed or {}).get(name, "") for name in ("purpose", "case")},
         purpose_required=vault.access.purpose_required,
         purpose_max=PURPOSE_MAX,
         case_max=CASE_MAX,

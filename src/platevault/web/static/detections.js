@@ -5,25 +5,34 @@ const cards = document.getElementById("cards");
 
 // ---- Pictures -------------------------------------------------------------------------------------------------------
 
-// A presigned URL ends while a page stays open, or its object is gone: ask the service once for the image itself. It looks, and
-// leads to a fresh URL or draws what became of the image. Where that fails too, the words in `alt` stay.
+// A presigned URL ends while a page stays open, or its object is gone: ask the service for the image itself. It looks, and leads to
+// a fresh URL (which may end too, on a slow line) or draws what became of the image. Where that fails, the words in `alt` stay.
+const TRIES = 3;
+
 function askAgain(image) {
-  if (!image.dataset.again) return;
-  const again = image.dataset.again;
-  delete image.dataset.again;
-  image.src = again;
+  const tried = Number(image.dataset.tried ?? 0);
+  if (!image.dataset.again || tried === TRIES) return;
+  image.dataset.tried = tried + 1;
+  image.src = image.dataset.again;
 }
 
 function settled(event) {
   const image = event.target;
   if (!(image instanceof HTMLImageElement)) return;
   image.closest(".shot")?.classList.remove("waiting");
+  image.closest(".stage")?.classList.toggle("pictured", isPicture(image));
   if (event.type === "error") askAgain(image);
+}
+
+// A drawing of what became of an image has its shape and not its size, so the plate is marked on the picture itself alone.
+function isPicture(image) {
+  return ["Width", "Height"].every((side) => image[`natural${side}`] === Number(image.getAttribute(side)));
 }
 
 document.addEventListener("error", settled, true);
 document.addEventListener("load", settled, true);
 for (const image of document.querySelectorAll("img[data-again]")) {
+  image.closest(".stage")?.classList.toggle("pictured", isPicture(image));
   if (!image.complete) image.closest(".shot")?.classList.add("waiting");
   else if (image.naturalWidth === 0) askAgain(image); // failed before this script was there
 }
@@ -165,6 +174,7 @@ let poll = null;
 const textOf = (card, selector, text) => {
   const place = card.querySelector(selector);
   if (place) place.textContent = text ?? "";
+  if (place?.hasAttribute("title")) place.title = text ?? "";
   return place;
 };
 
@@ -210,8 +220,11 @@ function cardOf(detection) {
     share.querySelector("rect:last-child").setAttribute("width", (detection.confidence * 36).toFixed(1));
     share.lastChild.textContent = `${Math.round(detection.confidence * 100)} %`;
   }
-  const where = card.querySelectorAll(".where > span");
-  if (where.length) [where[0].textContent, where[1].textContent] = [detection.camera_id, detection.collector_id];
+  const where = card.querySelector(".where");
+  if (where) {
+    [where.firstChild.textContent, where.lastChild.textContent] = [detection.camera_id, detection.collector_id];
+    where.title = `${detection.camera_id} · ${detection.collector_id}`;
+  }
   for (const name of ["camera", "collector", "region"]) textOf(card, `td.${name}`, detection[name === "region" ? name : `${name}_id`]);
   textOf(card, "td.vehicle", ["color", "make", "model", "type", "year"].map((name) => detection.vehicle?.[name] ?? "").join(" ").trim());
   const [held, doubt] = card.querySelectorAll(".badge");
@@ -266,7 +279,7 @@ function insert() {
 
 async function refresh() {
   if (document.hidden) return;
-  const answer = await fetch("/", { headers: { Accept: "text/html" } });
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) return turn(false);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const card of [...fresh.getElementById("cards").children].reverse()) arrive(document.adoptNode(card));
@@ -281,7 +294,7 @@ function startPolling() {
 function turn(on) {
   live.checked = on;
   try {
-    if (on) sessionStorage.setItem(LIVE, "on");
+    if (on) sessionStorage.setItem(LIVE, location.pathname);
     else sessionStorage.removeItem(LIVE);
   } catch {
     // Then it is forgotten when the page is left.
@@ -290,7 +303,7 @@ function turn(on) {
   clearInterval(poll);
   stream = poll = null;
   if (!on) return;
-  stream = new EventSource("/v1/stream");
+  stream = new EventSource(live.dataset.stream);
   stream.addEventListener("detection", (event) => arrive(cardOf(JSON.parse(event.data))));
   // What came between the page and the stream; later the stream itself goes on where it was.
   stream.addEventListener("open", () => refresh().catch(() => {}), { once: true });
@@ -307,7 +320,7 @@ if (live) {
   addEventListener("scroll", () => waiting.length && offer(), { passive: true });
   document.addEventListener("visibilitychange", () => waiting.length && offer());
   try {
-    if (sessionStorage.getItem(LIVE)) turn(true);
+    if (sessionStorage.getItem(LIVE) === location.pathname) turn(true);
   } catch {
     // As above.
   }

@@ -20,6 +20,7 @@ function text(tag, content, className) {
 
 function show(operation, elements) {
   operation.querySelector("output").replaceChildren(...elements);
+  for (const long of operation.querySelectorAll("output pre")) long.tabIndex = 0; // the keyboard scrolls it
 }
 
 function address(operation, form) {
@@ -44,7 +45,10 @@ function headers() {
 }
 
 async function send(operation, form) {
-  const options = { method: operation.dataset.method, headers: headers(), redirect: "manual", cache: "no-store" };
+  const stop = form.querySelector(".stop");
+  stop?.click(); // what was asked before ends
+  const ending = new AbortController();
+  const options = { signal: ending.signal, method: operation.dataset.method, headers: headers(), redirect: "manual", cache: "no-store" };
   if (operation.dataset.body === "multipart/form-data") options.body = await batch(form);
   else if (operation.dataset.body) {
     options.body = form.elements.body.value;
@@ -53,6 +57,7 @@ async function send(operation, form) {
   const url = address(operation, form);
   const began = performance.now();
   const answer = await fetch(url, options);
+  const events = stop && answer.ok && (answer.headers.get("content-type") || "").startsWith("text/event-stream");
   const milliseconds = Math.round(performance.now() - began);
   if (answer.type === "opaqueredirect") {
     const link = text("a", "A redirect to the object store: open it");
@@ -63,8 +68,30 @@ async function send(operation, form) {
   const parts = [text("p", `${answer.status} ${answer.statusText} · ${milliseconds} ms`, answer.ok ? "status good" : "status bad")];
   const kept = ["x-request-id", "retry-after", "x-image-state", "idempotent-replayed", "www-authenticate", "etag", "content-range"];
   const lines = kept.filter((name) => answer.headers.has(name)).map((name) => `${name}: ${answer.headers.get(name)}`);
-  parts.push(text("pre", lines.join("\n"), "headers"), await content(answer));
+  parts.push(text("pre", lines.join("\n"), "headers"), events ? text("pre", "") : await content(answer));
   show(operation, parts);
+  if (events) await follow(answer, parts.at(-1), stop, ending);
+}
+
+const SHOWN_MOST = 20000; // characters, the newest
+
+// An answer without an end is shown as it comes, until somebody stops it.
+async function follow(answer, place, stop, ending) {
+  stop.hidden = false;
+  stop.onclick = () => ending.abort();
+  try {
+    for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ; ) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      place.textContent = (place.textContent + value).slice(-SHOWN_MOST);
+      place.scrollTop = place.scrollHeight;
+    }
+  } catch (error) {
+    if (!ending.signal.aborted) throw error;
+    place.textContent += "\n(stopped here)";
+  } finally {
+    stop.hidden = true;
+  }
 }
 
 async function content(answer) {

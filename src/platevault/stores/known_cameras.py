@@ -1,0 +1,30 @@
+"""The cameras that ever sent anything, from one index alone: a step per camera, however much each sent."""
+
+from typing import Final
+
+from sqlalchemy import text
+
+from platevault.domain.retention import Camera
+from platevault.stores.database import Database
+
+_WITHIN: Final = text("SET LOCAL statement_timeout = '1s'")
+_KNOWN: Final = text("""
+    WITH RECURSIVE cameras AS (
+        (SELECT collector_id, camera_id FROM detections ORDER BY collector_id, camera_id LIMIT 1)
+        UNION ALL
+        SELECT beyond.collector_id, beyond.camera_id FROM cameras CROSS JOIN LATERAL (
+            SELECT collector_id, camera_id FROM detections
+            WHERE (collector_id, camera_id) > (cameras.collector_id, cameras.camera_id)
+            ORDER BY collector_id, camera_id LIMIT 1
+        ) AS beyond
+    )
+    SELECT collector_id, camera_id FROM cameras LIMIT :most
+""")
+
+
+async def known_cameras(database: Database, *, most: int) -> tuple[Camera, ...]:
+    """The first `most` by collector and name. Raises `DatabaseUnavailable`, also after a second."""
+    async with database.reading() as connection:
+        await connection.execute(_WITHIN)
+        rows = await connection.execute(_KNOWN, {"most": most})
+        return tuple(Camera(collector=row.collector_id, camera=row.camera_id) for row in rows)

@@ -1,0 +1,49 @@
+"""Detections found, and written down as seen before anybody has them; a page, newest first, in one statement."""
+
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from platevault.domain.access import Look
+from platevault.domain.found import FoundDetection
+from platevault.domain.search import Position, Search
+from platevault.stores import access_log
+from platevault.stores import search as rows
+from platevault.stores.database import Database, Taken
+
+
+async def see(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], bool]:
+    """(the page, newest first; whether more follow), once the row that says so is committed.
+
+    Raises `DatabaseUnavailable` when either fails: then nothing may be shown.
+    """
+    query, values = rows.prepared(
+        search, writing=access_log.written_with, written=access_log.values_of(look, search.asked)
+    )
+    try:
+        found = await database.rows(query, values)
+    except (DBAPIError, Taken) as error:  # what `Database` has no words for: only the insert can fail so
+        raise access_log.unwritten() from error
+    return rows.told([row[0] for row in found], search)
+
+
+async def see_feed(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], Position | None]:
+    """(the page of the change feed, its last row's place), once the row that says so is committed; raises the same."""
+    page, last, _ = await access_log.looking(
+        database,
+        partial(rows.find, search),
+        look=look,
+        filters=search.asked,
+        shows=lambda found: [one.detection_id for one in found[0]],
+    )
+    return page, last
+
+
+async def see_one(detection_id: str, *, look: Look, database: Database) -> FoundDetection | None:
+    """The detection; where there is none, nothing is written down. Raises the same."""
+    return await access_log.looking(
+        database,
+        partial(rows.find_one, detection_id),
+        look=look,
+        shows=lambda one: None if one is None else [one.detection_id],
+    )

@@ -1,0 +1,30 @@
+"""The stream behind a search of the pages: what comes in and the search finds, without a plate in any URL."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+
+from platevault.domain.errors import Missing
+from platevault.domain.following import following_search
+from platevault.web.access import Looking
+from platevault.web.api.stream import answered
+from platevault.web.searches import search_of, searches_of
+from platevault.web.wired import Wired
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/search/{search_id}/stream", response_class=Response)
+async def stream_search(
+    search_id: str,
+    request: Request,
+    vault: Wired,
+    look: Looking,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Events as those of `/v1/stream`, of the search that this browser began under that id."""
+    asked = searches_of(request).get(search_id)
+    if asked is None:
+        raise Missing("this search is not kept in this browser any more")
+    following = following_search(search_of(asked, rows=1), last_event_id=last_event_id)
+    return await answered(request, following, look=look, vault=vault)
