@@ -74,11 +74,18 @@ def children_of(data_dir: Path) -> list[psutil.Process]:
         spool = (process.info["environ"] or {}).get("SPOOL_DIR", "")
         if str(data_dir) in told or str(data_dir) in spool:
             found.append(process)
-    return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in found if _works(process)]
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def a_worker(data_dir: Path) -> psutil.Process | None:
-    return next((one for one in children_of(data_dir) if "platevault.worker" in " ".join(one.cmdline())), None)
+    return next((one for one in children_of(data_dir) if "platevault.worker" in " ".join(one.info["cmdline"])), None)
 
 
 def test_what_it_started_ends_with_it_even_when_it_is_killed_and_the_next_start_goes_on(folder: Path) -> None:

@@ -24,6 +24,7 @@ from platevault.domain.errors import SettingsInvalid
 from platevault.stores.embedded.cluster import Embedded, start_embedded
 from platevault.stores.embedded.postgres import find_wheel
 from platevault.stores.embedded.syncfs import sync_folder_tree
+from tests.commands import command_of, is_gone
 from tests.servers import BUCKET, S3Server, s3_of, server_folder
 
 pytestmark = pytest.mark.usefixtures("servers")  # skips or fails where the wheels are missing
@@ -95,10 +96,6 @@ async def check_written(embedded: Embedded) -> None:
     client = s3(embedded).client()
     assert get(client, "full/2025/01/15/kept_full.jpg") == b"kept"
     put(client, "full/2025/01/15/more_full.jpg")
-
-
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 async def test_a_stop_leaves_nothing_running_and_a_restart_keeps_data_ports_and_keys(data_dir: Path) -> None:
@@ -264,7 +261,7 @@ def test_embedded_env_is_private_and_holds_what_joins_the_servers(data_dir: Path
 def test_nobody_else_can_read_a_secret(data_dir: Path) -> None:
     with started(data_dir) as embedded:
         secrets = {value for name, value in (*embedded.environment.items(), *embedded.admin.items()) if "KEY" in name}
-        told = [" ".join(psutil.Process(pid).cmdline()) for pid in pids(embedded)]
+        told = [command_of(pid) for pid in pids(embedded)]
         assert not [secret for secret in secrets for line in told if secret in line]
     open_folders = [data_dir, data_dir / "postgres", data_dir / "seaweed"]
     for path in (path for folder in open_folders for path in folder.iterdir()):

@@ -20,6 +20,7 @@ from platevault.domain.errors import Busy, ImageRefused, InvalidRequest
 from platevault.domain.recipe import Crop, Format, Recipe, Rendered
 from platevault.stores.renderer import Renderer, RenderLimits
 from platevault.stores.rendering_child import reply
+from tests.commands import command_of
 from tests.hostile_pictures import BOMBS, POLYGLOTS, a_file, a_picture, a_png, encoded, mutations, progressive
 
 ALL = frozenset(kind.content_type for kind in Format)
@@ -34,7 +35,7 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "rendering_child" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children() if "rendering_child" in command_of(child.pid)]
 
 
 @contextlib.asynccontextmanager

@@ -67,6 +67,8 @@ async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | Door]]
     # What was made up to here stays for good: to look through it again and again would stop all requests for a tenth of a second.
     gc.collect()
     gc.freeze()
+    # Batches make many objects and few cycles: the usual thresholds look for them at every other request.
+    gc.set_threshold(20_000, 20, 20)
     door = Door(vault)
     try:
         yield {VAULT: vault, DOOR: door}  # for the server's connections, which no request is around
