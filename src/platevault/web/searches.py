@@ -58,8 +58,11 @@ def search_of(asked: Asked, *, rows: int, cursor: str | None = None) -> Search:
     return parse_fields(fields)
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable()
+def _is_ours(asked: Mapping[object, object]) -> bool:
+    """All of it: what is left of a search without one of its fields would find more."""
+    return bool(asked) and all(
+        name in FIELDS and isinstance(value, str) and value.isprintable() for name, value in asked.items()
+    )
 
 
 def searches_of(request: Request) -> dict[str, Asked]:
@@ -71,9 +74,9 @@ def searches_of(request: Request) -> dict[str, Asked]:
     if not isinstance(found, dict):
         return {}
     return {
-        search_id: {name: asked[name] for name in FIELDS if _is_text(asked.get(name))}
+        search_id: asked
         for search_id, asked in found.items()
-        if SEARCH_ID.fullmatch(search_id) and isinstance(asked, dict)
+        if SEARCH_ID.fullmatch(search_id) and isinstance(asked, dict) and _is_ours(asked)
     }
 
 

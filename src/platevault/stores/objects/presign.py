@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 from platevault.domain.errors import SettingsInvalid
 from platevault.stores.objects import SignedUrl
 from platevault.stores.objects.key_rules import check_key
+from platevault.stores.objects.signature import ALGORITHM, signing_key
 from platevault.stores.objects.windows import Window, window_of
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+").fullmatch
 _BLOCK = 64  # bytes that SHA-256 takes in at a time
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -53,7 +53,7 @@ def presigned_url(
     names = ";".join(sorted(signed))
     day, stamp = _stamps(window)
     query = {
-        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Algorithm": ALGORITHM,
         "X-Amz-Credential": f"{identity.access_key}/{day}/{identity.region}/s3/aws4_request",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(window.seconds),
@@ -62,7 +62,7 @@ def presigned_url(
     encoded = "&".join(f"{name}={value}" for name, value in sorted((_encode(n), _encode(v)) for n, v in query.items()))
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
     request = f"{method}\n{parts.path}\n{encoded}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
-    head = f"{_ALGORITHM}\n{stamp}\n{day}/{identity.region}/s3/aws4_request\n"
+    head = f"{ALGORITHM}\n{stamp}\n{day}/{identity.region}/s3/aws4_request\n"
     return f"{url}?{encoded}&X-Amz-Signature={_signature(_signing_key(identity, day), head, request)}"
 
 
@@ -119,13 +119,13 @@ class S3UrlSigner:
         day, stamp = _stamps(window)
         scope = f"{day}/{self._identity.region}/s3/aws4_request"
         query = (
-            f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={_encode(f'{self._identity.access_key}/{scope}')}"
+            f"X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={_encode(f'{self._identity.access_key}/{scope}')}"
             f"&X-Amz-Date={stamp}&X-Amz-Expires={window.seconds}&X-Amz-SignedHeaders=host"
         )
         # HMAC (RFC 2104) with its key and all that precedes the request's digest taken in already: the rest is two short hashes.
         key = _signing_key(self._identity, day).ljust(_BLOCK, b"\0")
         inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
-        inner.update(f"{_ALGORITHM}\n{stamp}\n{scope}\n".encode())
+        inner.update(f"{ALGORITHM}\n{stamp}\n{scope}\n".encode())
         base = urlsplit(self._base)
         return _Prepared(
             window=window,
@@ -211,10 +211,7 @@ def _signature(key: bytes, head: str, request: str) -> str:
 
 
 def _signing_key(identity: SigningIdentity, day: str) -> bytes:
-    key = f"AWS4{identity.secret_key}".encode()
-    for part in (day, identity.region, "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return signing_key(identity.secret_key, day=day, region=identity.region)
 
 
 def _stamps(window: Window) -> tuple[str, str]:

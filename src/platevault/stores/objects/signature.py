@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from platevault.domain.errors import InvalidRequest
 
-_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]+").fullmatch
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 
@@ -28,6 +28,14 @@ class Signer:
     bucket: str
     clock: Callable[[], float] = time.time
     """Seconds since 1970; a server refuses what is signed for another quarter of an hour."""
+
+
+def signing_key(secret_key: str, *, day: str, region: str) -> bytes:
+    """What signs all of a day (YYYYMMDD, UTC) in a region."""
+    key = f"AWS4{secret_key}".encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 class SignedPuts:
@@ -60,10 +68,10 @@ class SignedPuts:
         listed = ";".join(names)
         read = _as_read([f"{name}:{signed[name]}" for name in names])
         request = b"PUT\n%b\n\n%b\n\n%b\n%b" % (path.encode(), read, listed.encode(), digest.encode())
-        said = f"{_ALGORITHM}\n{self._stamp}\n{self._scope}\n{hashlib.sha256(request).hexdigest()}"
+        said = f"{ALGORITHM}\n{self._stamp}\n{self._scope}\n{hashlib.sha256(request).hexdigest()}"
         signature = hmac.digest(self._key, said.encode(), "sha256").hex()
         return (
-            f"PUT {path} HTTP/1.1\r\n{sent}\r\ncontent-length: {size}\r\nuser-agent: platevault\r\nauthorization: {_ALGORITHM} "
+            f"PUT {path} HTTP/1.1\r\n{sent}\r\ncontent-length: {size}\r\nuser-agent: platevault\r\nauthorization: {ALGORITHM} "
             f"Credential={self._signer.access_key}/{self._scope}, SignedHeaders={listed}, Signature={signature}\r\n\r\n"
         ).encode("ascii")
 
@@ -75,10 +83,7 @@ class SignedPuts:
         self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         day = self._stamp[:8]
         if day != self._day:
-            key = f"AWS4{self._signer.secret_key}".encode()
-            for part in (day, self._signer.region, "s3", "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._day, self._key = day, key
+            self._day, self._key = day, signing_key(self._signer.secret_key, day=day, region=self._signer.region)
             self._scope = f"{day}/{self._signer.region}/s3/aws4_request"
 
 
