@@ -189,10 +189,14 @@ async def test_while_no_picture_at_all_can_be_made_everything_waits(
         with pytest.raises(Busy):
             await make_new(room)
         clock.now += timedelta(hours=1)
+    assert await keys(objects) == []
     maker.is_well = True
-    made = await make_new(room)
-    clock.now += timedelta(hours=1)  # one that was still under way, and that this run joined, is tried again
-    assert made + await make_new(room) == 3
+    for _ in range(
+        2
+    ):  # one that was still under way when the run before ended comes to this or that, and is tried again
+        await make_new(room)
+        clock.now += timedelta(hours=1)
+    assert len(await keys(objects)) == 3
 
 
 async def test_only_so_many_wait_for_another_try(

@@ -1,6 +1,6 @@
 """Make derived pictures: each one once, whoever asks for it at the same time, in this process or in another one.
 
-In this process askers share one task, which goes on when they leave. Across processes the image's row says who makes it, with
+In this process askers of one urgency share one task, which goes on when they leave. Across processes the image's row says who makes it, with
 a lease. The order is: a place, claim, read, render, put, record. A crash after the claim leaves a lease that ends; one after the
 put an object that the next render replaces. Whoever finds at the end that the image was forgotten meanwhile takes the object away
 again; `erase` looks once more when the lease has ended, should nobody be left to. So a put that failed keeps its lease in sight of
@@ -159,7 +159,9 @@ async def _make(making: _Making) -> Outcome:
         del original
         _refuse_if_late(making)
     except ImageRefused as error:
-        await room.ledger.record(one.image, name, Picture(refused=str(error), made_at=room.now()), lease=LEASE)
+        refused = Picture(refused=str(error), made_at=room.now())
+        outworn = await room.ledger.record(one.image, name, refused, lease=LEASE)
+        await _take_away(outworn or {}, one.image, room=room)
         raise
     except BaseException:  # others need not wait for the lease to end
         await asyncio.shield(room.ledger.release(one.image, name))

@@ -49,18 +49,19 @@ async def make_new(room: Darkroom, *, seconds: float = 50.0) -> int:
     place = await newest_place(room.database) if last is None else Position.parse(str(last.findings[PLACE]))
     again = _Again.of(await last_to_say(room.database, MAKE_VARIANTS, AGAIN))
     run = _Run(room=room, notes=Notes(), place=place, again=again)
-    started_at, began_at = room.now(), None if last is None else place
+    started_at, began_at, outcome = room.now(), None if last is None else place, "failed"
     try:
         if room.bench.variants.at_ingest:
             await _make_those_that_came(run, ends_at=time.monotonic() + seconds)
             await _try_again(run)
+        outcome = "done"
     finally:
         if run.place != began_at:
             run.notes.facts[PLACE] = str(run.place)
         if run.again.changed:
             run.notes.facts[AGAIN] = run.again.told
         if run.notes.facts:
-            await record_run(room.database, _told(run, started_at=started_at))
+            await record_run(room.database, _told(run, started_at=started_at, outcome=outcome))
     return run.notes.counts["made"]
 
 
@@ -153,13 +154,13 @@ def _a_few(ready: Sequence[NewImages]) -> Iterator[Sequence[NewImages]]:
     return (ready[start : start + AT_A_TIME] for start in range(0, len(ready), AT_A_TIME))
 
 
-def _told(run: _Run, *, started_at: datetime) -> JobRun:
+def _told(run: _Run, *, started_at: datetime, outcome: str) -> JobRun:
     return JobRun(
         job=MAKE_VARIANTS,
         started_at=started_at,
         ended_at=run.room.now(),
         dry_run=False,
-        outcome="done",
+        outcome=outcome,
         counts=dict(run.notes.counts),
         findings=run.notes.findings,
     )

@@ -1,7 +1,7 @@
 """Receive the body of a batch: one pass into a spool file, checked against its manifest, and durable.
 
 Nothing is acknowledged here. When `made_durable` returns, the file stands synced in `ready/`; a crash from now on leaves it
-there, and it is ingested again. When one of them raises, nothing is left of the batch.
+there, and it is ingested again. When one of them raises, its caller discards the draft, and nothing is left of the batch.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from platevault.domain.errors import BatchRefused, Busy, TooLarge
 from platevault.stores.spool_draft import Draft
 from platevault.stores.spool_file import Index
 
-# Parts of a batch beside the images that its detections declare: the manifest, and one to be told by name what is wrong.
+# More kinds than any camera sends; one more part is the manifest.
 IMAGES_PER_DETECTION_MAX: Final = 16
 SPOOL_OVERHEAD_BYTES: Final = 256 * 1024
 # So late, at most, a body is found to be too slow.

@@ -55,7 +55,9 @@ class Taken(Exception):
 
 
 class Database:
-    """The one door to PostgreSQL: `transaction`, `reading`, and for whoever has a connection of his own for long, `migrating`."""
+    """The one door to PostgreSQL: `transaction`, `reading`, `alone` and `rows` for one statement by itself, and for whoever has a
+    connection of his own for long, `migrating`.
+    """
 
     def __init__(
         self, engine: AsyncEngine, *, aside: "Database | None" = None, apart: "Database | None" = None

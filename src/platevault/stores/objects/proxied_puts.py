@@ -2,7 +2,6 @@
 
 import asyncio
 import urllib.request
-from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from obstore.store import S3Store as Client
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.connection import Answer, NoAnswer
 from platevault.stores.objects.faults import status_of
+from platevault.stores.objects.puts import Condition
 
 
 class ProxiedPuts:
@@ -21,13 +21,13 @@ class ProxiedPuts:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def put(self, key: str, new: NewObject, *, condition: Mapping[str, str], seconds: float) -> Answer:
+    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> Answer:
         """What the server said; raises `OSError` when it said nothing."""
         mode: obstore.PutMode = "overwrite"
-        if "if-none-match" in condition:
+        if condition.is_absent:
             mode = "create"
-        elif "if-match" in condition:
-            mode = {"e_tag": condition["if-match"]}
+        elif condition.etag is not None:
+            mode = {"e_tag": condition.etag}
         attributes = {"Content-Type": new.content_type, "Cache-Control": new.cache_control, **new.metadata}
         try:
             async with asyncio.timeout(seconds):

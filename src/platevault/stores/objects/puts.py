@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,13 +19,27 @@ from platevault.stores.objects.signature import SignedPuts, Signer
 # A digest of more than that is made beside the loop; of less, it costs no more than going there.
 HASHED_HERE_BYTES: Final = 64 * 1024
 
-IF_ABSENT: Final[Mapping[str, str]] = {"if-none-match": "*"}
-ALWAYS: Final[Mapping[str, str]] = {}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What must stand under the key: nothing (`is_absent`), the object with this etag, or whatever there is."""
+
+    is_absent: bool = False
+    etag: str | None = None
+
+    @property
+    def is_none(self) -> bool:
+        return not self.is_absent and self.etag is None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self.is_absent:
+            return {"if-none-match": "*"}
+        return {} if self.etag is None else {"if-match": self.etag}
 
 
-def if_it_is(etag: str) -> Mapping[str, str]:
-    """Only over the object with this etag."""
-    return {"if-match": etag}
+IF_ABSENT: Final = Condition(is_absent=True)
+ALWAYS: Final = Condition()
 
 
 class Puts:
@@ -45,18 +60,18 @@ class Puts:
             Signer(access_key=access_key, secret_key=secret_key, region=region, host=host, bucket=bucket)
         )
 
-    async def put(self, key: str, new: NewObject, *, condition: Mapping[str, str], seconds: float) -> Answer:
+    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> Answer:
         """What the server said; raises `OSError` when it said nothing (`TimeoutError`: not in time), `InvalidRequest` for metadata
         that is none.
         """
-        headers = {"cache-control": new.cache_control, "content-type": new.content_type, **condition}
+        headers = {"cache-control": new.cache_control, "content-type": new.content_type, **condition.headers}
         for name, value in new.metadata.items():
             headers[f"x-amz-meta-{name}"] = value
         data = new.data
         size = data.nbytes if isinstance(data, memoryview) else len(data)
         digest = new.sha256 or await _digest_of(data, size)
         head = self._signed.head_of(key, headers, size=size, sha256=digest)
-        return await self._connections.ask(head, data, seconds=seconds, may_repeat=condition is IF_ABSENT)
+        return await self._connections.ask(head, data, seconds=seconds, may_repeat=condition.is_absent)
 
     def close(self) -> None:
         """No connection is kept."""

@@ -25,7 +25,7 @@ from platevault.stores.objects.faults import (
 )
 from platevault.stores.objects.key_rules import check_key
 from platevault.stores.objects.proxied_puts import ProxiedPuts, is_behind_a_proxy
-from platevault.stores.objects.puts import ALWAYS, IF_ABSENT, Puts, if_it_is
+from platevault.stores.objects.puts import ALWAYS, IF_ABSENT, Condition, Puts
 from platevault.stores.objects.settling import SharedSync
 
 CONNECT_TIMEOUT = timedelta(seconds=2)
@@ -105,6 +105,7 @@ class S3Store:
                     "user_agent": "platevault",
                 },
             )
+            # In here too: a server on this machine is reached directly, whatever proxy is named.
             puts: Puts | ProxiedPuts = ProxiedPuts(client)
             if not is_behind_a_proxy(endpoint, secure=secure):
                 puts = Puts(
@@ -123,7 +124,7 @@ class S3Store:
 
     async def replace(self, key: str, new: NewObject, *, etag: str) -> bool:
         """Put, only over the object with this etag."""
-        return await self._put(key, new, condition=if_it_is(etag))
+        return await self._put(key, new, condition=Condition(etag=etag))
 
     async def get(self, key: str) -> bytes | None:
         """All bytes under the key."""
@@ -199,7 +200,7 @@ class S3Store:
         """Let go of connections: the client library's close with it, which nothing else holds."""
         self._puts.close()
 
-    async def _put(self, key: str, new: NewObject, *, condition: Mapping[str, str]) -> bool:
+    async def _put(self, key: str, new: NewObject, *, condition: Condition) -> bool:
         size = new.data.nbytes if isinstance(new.data, memoryview) else len(new.data)
         try:
             answer = await self._puts.put(check_key(key), new, condition=condition, seconds=_seconds_for(size))
@@ -208,7 +209,7 @@ class S3Store:
         if answer.status in _DONE:
             return True
         code = code_of(answer.body.decode(errors="replace"))
-        if condition and _is_about_the_condition(answer.status, code):
+        if not condition.is_none and _is_about_the_condition(answer.status, code):
             return False
         raise await self._refused(f"put {key}", status=answer.status, code=code)
 
