@@ -3,10 +3,12 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import certifi
 
+from platevault.stores.objects.addresses import Address, Addresses
 from platevault.stores.objects.connection import Answer, Connection, NoAnswer
 
 CONNECT_SECONDS: Final = 2.0
@@ -18,9 +20,10 @@ IDLE_SECONDS_MAX: Final = 15.0
 class Connections:
     """As many as are asked for at once; `IDLE_MAX` of them are kept. Without `tls` they are in the clear."""
 
-    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, addresses: Addresses, *, name: str, tls: ssl.SSLContext | None) -> None:
+        """`name` is what the certificate is for."""
+        self._addresses = addresses
+        self._name = name
         self._tls = tls
         self._idle: deque[Connection] = deque()
 
@@ -60,16 +63,32 @@ class Connections:
         return None
 
     async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, connection = await loop.create_connection(
-                lambda: Connection(loop, self._free),
-                self._host,
-                self._port,
-                ssl=self._tls,
-                server_hostname=None if self._tls is None else self._host,
-            )
-        return connection
+            found = await self._addresses.find()
+            try:
+                return await self._connect_to_one_of(found)
+            except BaseException:
+                self._addresses.forget()
+                raise
+
+    async def _connect_to_one_of(self, addresses: Sequence[Address]) -> Connection:
+        """The first that answers; raises what the last one said."""
+        loop = asyncio.get_running_loop()
+        for number, (host, port) in enumerate(addresses, start=1):
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, self._free),
+                    host,
+                    port,
+                    ssl=self._tls,
+                    server_hostname=None if self._tls is None else self._name,
+                )
+            except OSError:
+                if number == len(addresses):
+                    raise
+                continue
+            return connection
+        raise OSError("no address")
 
     def _free(self, connection: Connection) -> None:
         if len(self._idle) >= IDLE_MAX:

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from platevault.stores.objects import NewObject
+from platevault.stores.objects.addresses import Addresses
 from platevault.stores.objects.connection import Answer
 from platevault.stores.objects.connections import Connections, trusting_this_system
 from platevault.stores.objects.signature import SignedPuts, Signer
@@ -55,7 +56,7 @@ class Puts:
         literal = f"[{name}]" if ":" in name else name
         host = literal if parts.port in (None, usual) else f"{literal}:{parts.port}"
         tls: ssl.SSLContext | None = trusting_this_system() if secure else None
-        self._connections = Connections(name, parts.port or usual, tls=tls)
+        self._connections = Connections(Addresses(name, parts.port or usual), name=name, tls=tls)
         self._signed = SignedPuts(
             Signer(access_key=access_key, secret_key=secret_key, region=region, host=host, bucket=bucket)
         )
