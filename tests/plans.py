@@ -1,11 +1,19 @@
-"""Plans as PostgreSQL makes them for a search."""
+"""The statement of a search's page as the product sends it: what it finds, and the plans that PostgreSQL makes for it."""
 
 from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.domain.found import FoundDetection
 from platevault.domain.search import Search
 from platevault.stores import search as rows
+from platevault.stores.database import Database
+
+
+async def page_of(search: Search, *, database: Database) -> tuple[list[FoundDetection], bool]:
+    """(the page, newest first; whether more follow), of which nothing is written down."""
+    query, values = rows.prepared(search)
+    return rows.told([row[0] for row in await database.rows(query, values)], search)
 
 
 async def prepared_plan(

@@ -28,7 +28,7 @@ from platevault.flows.verify_backup import verify_backup
 from platevault.stores.database import Database
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.s3 import S3Store
-from platevault.stores.search import find
+from platevault.stores.search import find_feed_page
 from tests.deliveries import Batch, a_batch
 from tests.flows.backups import a_bucket, a_site, opened
 from tests.flows.keeping import AT_ONCE
@@ -87,7 +87,7 @@ async def objects_of(store: S3Store) -> dict[str, str]:
 async def feed_of(database: Database, after: Position | None = None) -> tuple[list[str], Position | None]:
     """Ids in the order of the change feed, and the place of the last."""
     async with database.reading() as connection:
-        found, last, _ = await find(Search(order=Order.SEQ, after=after or Position(), limit=200), connection)
+        found, last = await find_feed_page(Search(order=Order.SEQ, after=after or Position(), limit=200), connection)
     return [one.detection_id for one in found], last
 
 

@@ -73,7 +73,7 @@ GUARDS: Final = (
     Guard(
         name="new-only-when-all-is",
         protects="a batch of which something was written meanwhile is not answered as new",
-        file="src/platevault/stores/detections.py",
+        file="src/platevault/stores/recording.py",
         old="    except Taken:\n        return False\n",
         new="    except Taken:\n        return True\n",
         tests=("stores/test_recording.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),

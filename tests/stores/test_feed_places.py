@@ -10,7 +10,7 @@ from platevault.stores.database import Database
 from platevault.stores.feed import begin
 from platevault.stores.feed_places import go_past_all, go_past_rows_ahead
 from platevault.stores.lacking import newest_place
-from platevault.stores.search import find
+from platevault.stores.search import find_feed_page
 from tests.makers import DetectionRows, a_detection, put
 
 FAR_AHEAD = 5_000_000_000
@@ -26,7 +26,7 @@ async def read(database: Database, after: Position | None = None) -> tuple[list[
     """Ids in the order of the feed, and the place of the last."""
     async with database.reading() as connection:
         search = Search(order=Order.SEQ, after=after or Position(), limit=100)
-        found, last, _ = await find(search, connection)
+        found, last = await find_feed_page(search, connection)
     return [one.detection_id for one in found], last
 
 

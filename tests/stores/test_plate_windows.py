@@ -15,7 +15,7 @@ from platevault.stores import search as rows
 from platevault.stores.database import Database
 from platevault.stores.plate_windows import ROWS_WALKED
 from tests.makers import NOON, a_detection, erase, put
-from tests.plans import prepared_plan
+from tests.plans import page_of, prepared_plan
 
 COUNT = ROWS_WALKED + 2_500
 _SIGNS = "0OQD1IL2Z5S6G8BA7XÄЖ"
@@ -63,13 +63,11 @@ async def pages(database: Database, **fields: Any) -> list[str]:
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
-        async with database.reading() as connection:
-            found, _, more = await rows.find(parse_fields({"limit": 200, **fields, **cursor}), connection)
+        found, more = await page_of(parse_fields({"limit": 200, **fields, **cursor}), database=database)
         seen += [item.detection_id for item in found]
         if not more:
             return seen
-        last = Cursor(captured_at=found[-1].captured_at, detection_id=found[-1].detection_id)
-        cursor = {"cursor": str(last)}
+        cursor = {"cursor": str(Cursor.after(found[-1]))}
 
 
 async def in_order(database: Database) -> list[Any]:
@@ -138,7 +136,8 @@ async def test_other_filters_narrow_the_pages(vault: Database) -> None:
 async def test_the_change_feed_is_narrowed_by_wildcards_too(vault: Database) -> None:
     expected = {row.detection_id for row in await in_order(vault) if "ARE" in (row.plate_searchable or "")}
     async with vault.reading() as connection:
-        found, _, _ = await rows.find(parse_fields({"plate": "*ARE*", "order": Order.SEQ.value}), connection)
+        search = parse_fields({"plate": "*ARE*", "order": Order.SEQ.value})
+        found, _ = await rows.find_feed_page(search, connection)
     assert {item.detection_id for item in found} == expected
 
 

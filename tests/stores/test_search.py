@@ -13,8 +13,9 @@ from platevault.domain.images import ImageState
 from platevault.domain.search import Cursor, Position, Search, parse_fields, parse_query
 from platevault.stores import search as rows
 from platevault.stores.database import Database
+from platevault.stores.image_rows import find_images
 from tests.makers import NOON, DetectionRows, a_detection, an_image, erase, put
-from tests.plans import prepared_plan
+from tests.plans import page_of, prepared_plan
 
 SECOND = timedelta(seconds=1)
 
@@ -26,8 +27,7 @@ async def keep(database: Database, *kept: DetectionRows) -> None:
 
 
 async def ids(database: Database, search: Search) -> list[str]:
-    async with database.reading() as connection:
-        found, _, _ = await rows.find(search, connection)
+    found, _ = await page_of(search, database=database)
     return [item.detection_id for item in found]
 
 
@@ -166,12 +166,11 @@ async def test_pages_neither_skip_nor_repeat_while_others_write(migrated: Databa
     cursor: Cursor | None = None
     for page in range(20):
         asked = {"limit": 5} | ({} if cursor is None else {"cursor": str(cursor)})
-        async with migrated.reading() as connection:
-            found, _, more = await rows.find(parse_fields(asked), connection)
+        found, more = await page_of(parse_fields(asked), database=migrated)
         seen += [item.detection_id for item in found]
         if not more:
             break
-        cursor = Cursor(captured_at=found[-1].captured_at, detection_id=found[-1].detection_id)
+        cursor = Cursor.after(found[-1])
         await keep(migrated, a_detection(f"new{page}", captured_at=NOON + timedelta(days=1)))
     expected = sorted(kept, key=lambda row: (row.detection["captured_at"], row.detection_id), reverse=True)
     assert seen == [row.detection_id for row in expected]
@@ -179,9 +178,8 @@ async def test_pages_neither_skip_nor_repeat_while_others_write(migrated: Databa
 
 async def test_a_full_last_page_says_that_it_is_the_last(migrated: Database) -> None:
     await keep(migrated, *(a_detection() for _ in range(4)))
-    async with migrated.reading() as connection:
-        _, _, more_after_three = await rows.find(parse_fields({"limit": 3}), connection)
-        _, _, more_after_four = await rows.find(parse_fields({"limit": 4}), connection)
+    _, more_after_three = await page_of(parse_fields({"limit": 3}), database=migrated)
+    _, more_after_four = await page_of(parse_fields({"limit": 4}), database=migrated)
     assert (more_after_three, more_after_four) == (True, False)
 
 
@@ -193,7 +191,7 @@ async def test_the_change_feed_skips_nothing_that_is_committed_late(migrated: Da
     async def poll() -> None:
         nonlocal after
         async with migrated.reading() as connection:
-            found, last, _ = await rows.find(parse_fields({"order": "seq", "after": str(after)}), connection)
+            found, last = await rows.find_feed_page(parse_fields({"order": "seq", "after": str(after)}), connection)
         seen.extend(item.detection_id for item in found)
         after = last or after
 
@@ -228,9 +226,8 @@ async def test_the_change_feed_survives_many_writers_at_once(migrated: Database)
     while True:
         done = writers.done()
         async with migrated.reading() as connection:
-            found, last, _ = await rows.find(
-                parse_fields({"order": "seq", "after": str(after), "limit": 7}), connection
-            )
+            asked = parse_fields({"order": "seq", "after": str(after), "limit": 7})
+            found, last = await rows.find_feed_page(asked, connection)
         seen += [item.detection_id for item in found]
         after = last or after
         if done and not found:
@@ -254,8 +251,7 @@ async def test_a_detection_comes_with_its_images_in_one_statement(migrated: Data
         ),
         a_detection("evt_2", captured_at=NOON - SECOND),
     )
-    async with migrated.reading() as connection:
-        (first, second), _, _ = await rows.find(parse_fields({}), connection)
+    (first, second), _ = await page_of(parse_fields({}), database=migrated)
     assert list(first.images) == ["full", "crop", "aux"]
     full = first.images["full"]
     assert (full.state, full.key, full.width) == (ImageState.STORED, "full/2025/01/15/evt_1_full.jpg", 640)
@@ -285,7 +281,7 @@ async def test_a_tombstone_is_found_by_what_it_keeps(migrated: Database) -> None
 async def test_what_is_not_there_is_none(migrated: Database, detection_id: str) -> None:
     async with migrated.reading() as connection:
         assert await rows.find_one(detection_id, connection) is None
-        assert await rows.find_images([(detection_id, "full"), ("x", "\x00")], connection) == {}
+        assert await find_images([(detection_id, "full"), ("x", "\x00")], connection) == {}
 
 
 async def test_a_page_of_a_large_table_is_read_by_an_index(migrated: Database) -> None:

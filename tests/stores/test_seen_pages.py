@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 
 from platevault.domain.access import VIEWER_SCOPES, Actor, Look
 from platevault.domain.errors import DatabaseUnavailable
+from platevault.domain.plates import skeleton
 from platevault.domain.search import Cursor, parse_fields
 from platevault.stores import search as rows
 from platevault.stores.database import Database
@@ -109,6 +110,27 @@ async def test_a_page_tells_what_one_detection_tells(kept: Database) -> None:
     assert list(whole["a"].images) == ["full", "crop", "aux", "zoom"]
     assert whole["b"].images == {}
     assert (whole["a"].box, bytes(whole["b"].box or b"")) == (None, b'{"x": 1}')
+
+
+async def test_texts_that_are_kept_tell_nothing_of_who_asked_first(
+    kept: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a value nor a name: what one asks is not there for the next, nor in memory for as long as the process runs."""
+    monkeypatch.setattr(rows, "TEXTS", {})
+    for fields in (
+        {"plate": "QQ71XZ", "camera_id": "cam-91", "collector_id": "gate-91", "min_confidence": 0.4321},
+        {"plate": "QQ71XZ*", "similar": True, "from": "1987-06-05T04:03:02Z", "to": "1988-06-05T04:03:02Z"},
+        {"data": [{"path": "lane91", "op": op, "value": "value-91"} for op in ("eq", "gt", "contains", "text")]},
+        {"cursor": str(Cursor(captured_at=NOON, detection_id="evt-91"))},
+    ):
+        await see(parse_fields(fields), look=A_LOOK, database=kept)
+    told = repr(rows.TEXTS)
+    assert len(rows.TEXTS) == 4
+    values = ("QQ71XZ", "cam-91", "gate-91", "0.4321", "(1987", "lane91", "value-91", "evt-91", f"({NOON.year}")
+    for value in (*values, skeleton("QQ71XZ")):
+        assert value not in told, value
+    for value in (A_LOOK.actor.subject, A_LOOK.route, A_LOOK.request_id, A_LOOK.purpose, A_LOOK.case):
+        assert f"'{value}'" not in told, value
 
 
 async def test_texts_that_are_kept_are_bounded(kept: Database, monkeypatch: pytest.MonkeyPatch) -> None:

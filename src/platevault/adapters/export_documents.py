@@ -12,10 +12,10 @@ import msgspec
 from platevault.domain.access import Look
 from platevault.domain.export import INCOMPLETE, Ending, ExportTally, Fetched, Outcome, described
 from platevault.domain.found import FoundDetection
+from platevault.domain.keys import CAMERAS_KINDS
 
 FORMAT: Final = "platevault-export/1"
 BYTE_ORDER_MARK: Final = "\ufeff"  # without it spreadsheets take UTF-8 for something else
-KINDS_OF_THEIR_OWN: Final = ("full", "crop")
 
 _FIELDS: Final = (
     *("detection_id", "captured_at", "received_at", "collector_id", "camera_id", "plate", "confidence", "region"),
@@ -66,7 +66,7 @@ def manifest_tail(tally: ExportTally, ending: Ending) -> bytes:
 
 def table_head() -> bytes:
     """The names of the columns."""
-    of_images = [f"{kind}_{what}" for kind in KINDS_OF_THEIR_OWN for what in ("image", "file", "sha256")]
+    of_images = [f"{kind}_{what}" for kind in CAMERAS_KINDS for what in ("image", "file", "sha256")]
     vehicle = [f"vehicle_{name}" for name in _VEHICLE]
     return BYTE_ORDER_MARK.encode() + _csv([[*_FIELDS, *vehicle, *of_images, "other_images"]])
 
@@ -130,8 +130,8 @@ def _whole(ending: Ending) -> list[str]:
 def _row(found: FoundDetection, fetched: Sequence[Fetched]) -> list[str]:
     vehicle = {} if found.vehicle is None else msgspec.json.decode(bytes(found.vehicle))
     images = {one.row.kind: one for one in fetched}
-    of_images = [cell for kind in KINDS_OF_THEIR_OWN for cell in _image_cells(images.get(kind))]
-    others = [f"{kind}: {one.outcome}" for kind, one in images.items() if kind not in KINDS_OF_THEIR_OWN]
+    of_images = [cell for kind in CAMERAS_KINDS for cell in _image_cells(images.get(kind))]
+    others = [f"{kind}: {one.outcome}" for kind, one in images.items() if kind not in CAMERAS_KINDS]
     values = [getattr(found, name) for name in _FIELDS]
     values += [vehicle.get(name) if isinstance(vehicle, dict) else None for name in _VEHICLE]
     return [_cell(value) for value in (*values, *of_images, "; ".join(others))]

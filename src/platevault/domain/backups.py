@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from platevault.domain.errors import Corrupted
+from platevault.domain.keys import CHECK_KEY, DERIVED, TEMP
 
 FORMAT: Final = 1
 DUMP: Final = "database.dump"
@@ -18,7 +19,7 @@ OBJECTS: Final = "objects.jsonl"
 SPOOL: Final = "spool"
 NODE_ID: Final = "node-id"
 # Made again at will, or never committed: not worth keeping.
-NOT_COPIED: Final = ("derived/", "temp/", "meta/check")
+NOT_COPIED: Final = (DERIVED, TEMP, CHECK_KEY)
 
 _FIRST_FILES: Final = {"database": DUMP, "spool": f"{SPOOL}/{NODE_ID}", "bucket": OBJECTS}
 _UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError)

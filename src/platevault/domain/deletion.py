@@ -8,11 +8,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.search import Filters, Search, parse_fields
+from platevault.domain.search import PAGE_FIELDS, Filters, Search, parse_fields
 
 CONFIRM_FOR: Final = timedelta(hours=1)
-
-_OF_PAGES: Final = ("limit", "cursor", "order", "after")
 
 
 class DeletionState(StrEnum):
@@ -74,7 +72,7 @@ class ErasedDetection:
 
 def parse_filter(fields: Mapping[str, Any]) -> Search:
     """What is to be deleted; raises `InvalidRequest` for an empty filter, and for what makes pages of a search."""
-    for name in _OF_PAGES:
+    for name in PAGE_FIELDS:
         if fields.get(name) is not None:
             raise InvalidRequest(f"filter.{name}: a deletion has no pages, it takes all that the filter finds")
     search = parse_fields(fields)

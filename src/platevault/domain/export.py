@@ -135,7 +135,7 @@ def outcome_of(row: ImageRow) -> tuple[Outcome, str | None]:
 
 def cursor_behind(detection: FoundDetection) -> str:
     """Where an export goes on after this detection."""
-    return str(Cursor(captured_at=detection.captured_at, detection_id=detection.detection_id))
+    return str(Cursor.after(detection))
 
 
 def export_of_query(pairs: Iterable[tuple[str, str]]) -> ExportAsked:

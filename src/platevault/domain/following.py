@@ -6,13 +6,12 @@ from typing import Any, Final
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.found import FoundDetection
-from platevault.domain.search import Order, Position, Search, parse_query
+from platevault.domain.search import PAGE_FIELDS, Order, Position, Search, parse_query
 
 AT_ONCE: Final = 50
 """Detections of one look, and of one row of the access log."""
 
-_NOT_HERE: Final = frozenset({"limit", "cursor", "order"})
-_OF_PAGES: Final = _NOT_HERE | {"after"}
+_NOT_HERE: Final = frozenset(PAGE_FIELDS) - {"after"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,5 +62,5 @@ def following_search(search: Search, *, after: Position | None = None, last_even
             after = Position.parse(last_event_id)
         except InvalidRequest as error:
             raise InvalidRequest("Last-Event-ID: not the id of an event of this stream") from error
-    asked = {name: value for name, value in search.asked.items() if name not in _OF_PAGES}
+    asked = {name: value for name, value in search.asked.items() if name not in PAGE_FIELDS}
     return Following(search=replace(search, order=Order.SEQ, limit=AT_ONCE, cursor=None, asked=asked), after=after)

@@ -11,7 +11,7 @@ from uuid import UUID
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.keys import DETECTION_ID
 from platevault.domain.metadata import HoldMark, ImageMetadata, encode_metadata
-from platevault.domain.search import Filters, parse_fields
+from platevault.domain.search import PAGE_FIELDS, Filters, parse_fields
 from platevault.domain.upkeep import HOLDS_PREFIX
 
 DETECTIONS_MOST: Final = 10_000
@@ -19,7 +19,6 @@ NAME_MOST: Final = 200
 CASE_MOST: Final = 100
 REASON_MOST: Final = 2000
 
-_PAGE_FIELDS: Final = frozenset({"limit", "cursor", "order", "after"})
 _A_DAY: Final = timedelta(days=1)
 
 
@@ -82,7 +81,7 @@ def _ids(given: Sequence[str]) -> tuple[str, ...]:
 
 def _filter(fields: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
-    for name in given.keys() & _PAGE_FIELDS:
+    for name in given.keys() & set(PAGE_FIELDS):
         raise InvalidRequest(f"filter.{name}: a hold takes all that the filter finds")
     if filters_of(given) == Filters():
         raise InvalidRequest("filter: must say which detections; everything is not held")

@@ -2,12 +2,14 @@
 
 from typing import Any, Final
 
+from platevault.domain.keys import TEMP
+
 SERVICE: Final = "service"
 PRESIGN: Final = "presign"
 UPLOAD: Final = "upload"
 
 # What a presigned URL may never lead to: what reconcile set aside, uploads that nobody committed, and our own marks.
-_NOT_FOR_VIEWERS: Final = ("meta/*", "quarantine/*", "temp/*")
+_NOT_FOR_VIEWERS: Final = ("meta/*", "quarantine/*", f"{TEMP}*")
 
 
 def policies_for(bucket: str) -> dict[str, dict[str, Any]]:
@@ -39,7 +41,7 @@ def policies_for(bucket: str) -> dict[str, dict[str, Any]]:
             _statement("Allow", [objects], "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
         ),
         PRESIGN: _policy(_statement("Allow", [objects], "GetObject"), _statement("Deny", hidden, "GetObject")),
-        UPLOAD: _policy(_statement("Allow", [f"arn:aws:s3:::{bucket}/temp/*"], "PutObject")),
+        UPLOAD: _policy(_statement("Allow", [f"arn:aws:s3:::{bucket}/{TEMP}*"], "PutObject")),
     }
 
 

@@ -1,8 +1,9 @@
-"""The one speller of object keys, and of the ids that they are made of."""
+"""The one speller of object keys, of the ids that they are made of, and of the folders that are not for images."""
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Final
 
 from platevault.domain.errors import InvalidRequest
 
@@ -10,6 +11,18 @@ DETECTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 COLLECTOR_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 IMAGE_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+FULL: Final = "full"
+CROP: Final = "crop"
+CAMERAS_KINDS: Final = (FULL, CROP)
+"""The kinds of image that cameras send, in the order in which they are told; there may be others."""
+
+TEMP: Final = "temp/"
+"""What somebody may put who has not committed it yet; the bucket deletes it after a day."""
+DERIVED: Final = "derived/"
+"""Pictures that can be made again."""
+CHECK_KEY: Final = "meta/check"
+"""Put and taken away again, to see whether the bucket can be written."""
 
 EXTENSIONS = {
     "image/jpeg": "jpg",

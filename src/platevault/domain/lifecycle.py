@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from platevault.domain.errors import SettingsInvalid
+from platevault.domain.keys import CROP, DERIVED, FULL, TEMP
 
 EXPIRE_TEMP_DAYS = 1
 EXPIRE_DERIVED_DAYS = 30
@@ -21,7 +22,7 @@ OWN_IDS = frozenset({EXPIRE_FULL, EXPIRE_CROP, EXPIRE_TEMP, EXPIRE_DERIVED, CLEA
 OPTIONAL_IDS = frozenset({CLEANUP_INCOMPLETE, TIER_FULL})
 """Rules that some servers do not know; without them nothing is lost and nothing is kept that must go."""
 
-CANARY: Final = "temp/lifecycle/canary"
+CANARY: Final = f"{TEMP}lifecycle/canary"
 """An object that nobody but the bucket's own lifecycle deletes: while it is old and there, the rules do not run."""
 
 KEEPING_IDS: Final = frozenset({EXPIRE_FULL, EXPIRE_CROP})
@@ -30,6 +31,8 @@ KEEPING_IDS: Final = frozenset({EXPIRE_FULL, EXPIRE_CROP})
 NOT_AT_ONCE: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes of AWS whose objects answer no GET until somebody restores them, for hours."""
 
+_FULL: Final = f"{FULL}/"
+_CROP: Final = f"{CROP}/"
 _NEVER_EXPIRE = {
     "holds/": "it can delete images under legal hold",
     "quarantine/": "it can delete what reconcile set aside",
@@ -120,8 +123,8 @@ def wanted_rules(*, retention_days: int | None, margin_days: int, tier: Tier | N
     number of days that no server takes, and for a tier that images would reach only when they are deleted.
     """
     rules = [
-        Rule(id=EXPIRE_TEMP, prefix="temp/", expire_days=EXPIRE_TEMP_DAYS),
-        Rule(id=EXPIRE_DERIVED, prefix="derived/", expire_days=EXPIRE_DERIVED_DAYS),
+        Rule(id=EXPIRE_TEMP, prefix=TEMP, expire_days=EXPIRE_TEMP_DAYS),
+        Rule(id=EXPIRE_DERIVED, prefix=DERIVED, expire_days=EXPIRE_DERIVED_DAYS),
         Rule(id=CLEANUP_INCOMPLETE, abort_uploads_days=ABORT_UPLOADS_DAYS),
     ]
     if margin_days < 0:
@@ -131,8 +134,8 @@ def wanted_rules(*, retention_days: int | None, margin_days: int, tier: Tier | N
             raise SettingsInvalid("IMAGE_RETENTION_DAYS: must be at least 1")
         days = retention_days + margin_days
         rules[:0] = [
-            Rule(id=EXPIRE_FULL, prefix="full/", expire_days=days),
-            Rule(id=EXPIRE_CROP, prefix="crop/", expire_days=days),
+            Rule(id=EXPIRE_FULL, prefix=_FULL, expire_days=days),
+            Rule(id=EXPIRE_CROP, prefix=_CROP, expire_days=days),
         ]
     if tier is not None:
         rules.append(_tier_rule(tier, rules))
@@ -185,9 +188,7 @@ def deleting_before(found: Iterable[Rule], longest_days: int | None) -> tuple[Ru
     return tuple(
         rule
         for rule in found
-        if rule.deletes
-        and _sooner(rule, longest_days)
-        and any(_may_match(rule, prefix) for prefix in ("full/", "crop/"))
+        if rule.deletes and _sooner(rule, longest_days) and any(_may_match(rule, prefix) for prefix in (_FULL, _CROP))
     )
 
 
@@ -206,7 +207,7 @@ def _tier_rule(tier: Tier, rules: list[Rule]) -> Rule:
         raise SettingsInvalid(f"TIER_NAME: objects in {tier.name} cannot be shown; GLACIER_IR and STANDARD_IA can")
     if gone_after is not None and tier.after_days >= gone_after:
         raise SettingsInvalid(f"TIER_AFTER_DAYS: must be below {gone_after} days, when the bucket deletes full images")
-    return Rule(id=TIER_FULL, prefix="full/", transition_days=tier.after_days, transition_tier=tier.name)
+    return Rule(id=TIER_FULL, prefix=_FULL, transition_days=tier.after_days, transition_tier=tier.name)
 
 
 def _dangers(wanted: tuple[Rule, ...], found: tuple[Rule, ...]) -> Iterable[Danger]:
@@ -217,7 +218,7 @@ def _dangers(wanted: tuple[Rule, ...], found: tuple[Rule, ...]) -> Iterable[Dang
         reasons = [why for prefix, why in _NEVER_EXPIRE.items() if _may_match(rule, prefix)]
         reasons += [
             f"it deletes {prefix} images before their retention ends"
-            for prefix in ("full/", "crop/")
+            for prefix in (_FULL, _CROP)
             if _may_match(rule, prefix) and _sooner(rule, kept_days.get(prefix))
         ]
         if reasons:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.keys import COLLECTOR_ID, DETECTION_ID
@@ -23,6 +23,8 @@ DATA_PATH_DEPTH_MAX: Final = 8
 DATA_PATH_STEP_MAX: Final = 64
 DATA_VALUE_MAX: Final = 1000  # characters as JSON
 DATA_PREFIX: Final = "data."
+PAGE_FIELDS: Final = ("limit", "cursor", "order", "after")
+"""Which page of what is found, and in which order; all other fields say what is to be found."""
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _POSITION = re.compile(r"(\d{1,19})-(\d{1,18})", re.ASCII)
@@ -89,12 +91,24 @@ class Filters:
     data: tuple[DataCondition, ...] = ()
 
 
+class Captured(Protocol):
+    """Whatever has the place of a detection, newest first."""
+
+    captured_at: datetime
+    detection_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """The last detection of a page, newest first; `str` and `parse` are inverses."""
 
     captured_at: datetime
     detection_id: str
+
+    @classmethod
+    def after(cls, last: "Captured") -> "Cursor":
+        """What follows this one."""
+        return cls(captured_at=last.captured_at, detection_id=last.detection_id)
 
     def __str__(self) -> str:
         text = f"{self.captured_at.astimezone(UTC).isoformat()} {self.detection_id}"
@@ -204,10 +218,7 @@ _FIELDS: Final = (
     "similar",
     "min_confidence",
     "data",
-    "limit",
-    "cursor",
-    "order",
-    "after",
+    *PAGE_FIELDS,
 )
 
 

@@ -10,9 +10,8 @@ from uuid import UUID
 from platevault.domain.batch import Limits, Manifest, Part
 from platevault.domain.errors import CommittedOtherwise, InvalidRequest, TooLarge, UploadEnded
 from platevault.domain.images import content_type_of, jpeg_dimensions
-from platevault.domain.keys import DETECTION_ID, IMAGE_KIND, part_name
+from platevault.domain.keys import DETECTION_ID, IMAGE_KIND, TEMP, part_name
 
-TEMP: Final = "temp/"
 PUT_WITHIN: Final = timedelta(hours=1)
 """How long the URLs are good for, at most."""
 COMMIT_WITHIN: Final = timedelta(hours=2)

@@ -9,11 +9,11 @@ from typing import Any, Final, Self
 import msgspec
 
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.keys import DERIVED
 from platevault.domain.lifecycle import EXPIRE_DERIVED_DAYS
 from platevault.domain.recipe import Crop, Fit, Format, Recipe
 from platevault.domain.upkeep import HOLDS_PREFIX
 
-DERIVED_PREFIX: Final = "derived/"
 # The bucket's rule takes it then; no URL is valid for longer.
 LASTS_FOR: Final = timedelta(days=EXPIRE_DERIVED_DAYS)
 # It is made again before, so that a URL of it is good for a day at least where so much is asked.
@@ -130,7 +130,7 @@ class Variants:
 
 def derived_folder(key: str) -> str:
     """The prefix of all pictures that are derived from the image whose row names `key` (its own, or a hold copy's)."""
-    return f"{DERIVED_PREFIX}{key.removeprefix(HOLDS_PREFIX)}/"
+    return f"{DERIVED}{key.removeprefix(HOLDS_PREFIX)}/"
 
 
 def derived_key(key: str, name: str, *, extension: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from platevault.domain.keys import TEMP
 from platevault.domain.metadata import HoldMark, ImageMetadata
 
 
@@ -31,6 +32,11 @@ class WaitingImage:
     hold_case: str | None = None
     hold_review_on: date | None = None
     """Of the first hold that it is under, where its bytes go to holds/ directly."""
+
+    @property
+    def probe_key(self) -> str:
+        """A key that is nobody else's, for something small: does the store take other objects?"""
+        return f"{TEMP}probe/{self.detection_id}_{self.kind}"
 
     @property
     def metadata(self) -> ImageMetadata:

@@ -14,8 +14,8 @@ from platevault.domain.keys import KeyParts, parse_object_key
 from platevault.domain.upkeep import HOLDS_PREFIX, QUARANTINE, SWEEP, Notes
 from platevault.flows.generation import refuse_while_it_lags
 from platevault.flows.upkeep import Upkeep
+from platevault.stores.image_rows import find_images
 from platevault.stores.job_runs import last_to_say
-from platevault.stores.search import find_images
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,9 @@ from typing import Final
 
 import structlog
 
+from platevault.domain.keys import TEMP
 from platevault.domain.lifecycle import CANARY
-from platevault.domain.upload_offer import TEMP, temp_key, upload_id_of
+from platevault.domain.upload_offer import temp_key, upload_id_of
 from platevault.flows.upkeep import Upkeep
 from platevault.stores.objects import ObjectStore
 from platevault.stores.uploads import prune_uploads, still_known, temp_is_gone, uploads_over

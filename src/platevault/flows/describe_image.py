@@ -8,8 +8,8 @@ from platevault.domain.errors import Missing
 from platevault.domain.found import ImageRow
 from platevault.domain.images import ImageState
 from platevault.stores import access_log
-from platevault.stores import search as rows
 from platevault.stores.database import Database
+from platevault.stores.image_rows import find_images
 
 _VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 
@@ -19,7 +19,7 @@ async def describe_image(name: tuple[str, str], *, look: Look, database: Databas
     look.actor.must(Scope.IMAGES_READ)
     found = await access_log.looking(
         database,
-        partial(rows.find_images, [name]),
+        partial(find_images, [name]),
         look=look,
         filters={"kind": name[1]},
         shows=lambda images: [row.detection_id for row in images.values() if row.state in _VISIBLE] or None,
@@ -33,7 +33,7 @@ async def describe_again(row: ImageRow, *, database: Database) -> ImageRow:
     """What the row says by now, to whoever has been shown it a moment ago; raises `Missing` when it is gone."""
     name = (row.detection_id, row.kind)
     async with database.reading() as connection:
-        found = await rows.find_images([name], connection)
+        found = await find_images([name], connection)
     if name not in found:
         raise Missing("there is no image of that name")
     return found[name]

@@ -17,8 +17,8 @@ from platevault.domain.export import Fetched, Outcome, has_bytes, outcome_of, re
 from platevault.domain.found import FoundDetection, ImageRow
 from platevault.flows.describe_image import describe_again
 from platevault.flows.show_image import SpoolReader
-from platevault.stores import search as rows
 from platevault.stores.database import Database
+from platevault.stores.image_rows import find_images
 from platevault.stores.objects import ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -103,7 +103,7 @@ async def _places(page: Iterable[FoundDetection], source: ImageSource) -> dict[t
     if not waiting:
         return {}
     async with source.database.reading() as connection:
-        return await rows.find_images(waiting, connection)
+        return await find_images(waiting, connection)
 
 
 async def _fetch(row: ImageRow, *, rejected: str | None, source: ImageSource) -> Fetched:

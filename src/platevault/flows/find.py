@@ -22,8 +22,7 @@ async def find(
         return await _find_in_feed(search, look=look, database=database, links=links)
     items, more = await see(search, look=look, database=database)
     link_all(items, look=look, links=links)
-    cursor = Cursor(captured_at=items[-1].captured_at, detection_id=items[-1].detection_id) if more else None
-    return Page(items=items, next_cursor=None if cursor is None else str(cursor))
+    return Page(items=items, next_cursor=str(Cursor.after(items[-1])) if more else None)
 
 
 async def _find_in_feed(search: Search, *, look: Look, database: Database, links: Links) -> Page:

@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
 
 from platevault.domain.access import Look, Scope
 from platevault.domain.found import DerivableImage, FoundDetection, FoundImage, FoundPicture
 from platevault.domain.images import ImageState
+from platevault.domain.keys import CROP, FULL
 from platevault.domain.variants import LASTS_FOR, PLATE, STANDS_FOR
 from platevault.stores.objects import SignedUrl, UrlSigner
-
-FULL: Final = "full"
-CROP: Final = "crop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ async def _others_are_taken(image: WaitingImage, *, lane: UploadLane) -> bool:
     """
     if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):
         return True
-    key = f"temp/probe/{image.detection_id}_{image.kind}"
+    key = image.probe_key
     probe = NewObject(data=b"probe", content_type="application/octet-stream", metadata={})
     try:
         await lane.objects.delete(key)

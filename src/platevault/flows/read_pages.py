@@ -24,5 +24,5 @@ async def read_pages(
         left -= len(items)
         yield items, more
         if more:
-            cursor = Cursor(captured_at=items[-1].captured_at, detection_id=items[-1].detection_id)
+            cursor = Cursor.after(items[-1])
             search = replace(search, cursor=cursor, asked={**search.asked, "cursor": str(cursor)})

@@ -9,8 +9,8 @@ from platevault.domain.found import ImageRow, SignedImage
 from platevault.domain.images import ImageState
 from platevault.flows.link import Links, image_path
 from platevault.stores import access_log
-from platevault.stores import search as rows
 from platevault.stores.database import Database
+from platevault.stores.image_rows import find_images
 
 IMAGES_AT_ONCE_MAX: Final = 1000
 UNKNOWN: Final = "unknown"
@@ -30,7 +30,7 @@ async def sign_images(
     look.actor.must(Scope.IMAGES_READ)
     found = await access_log.looking(
         database,
-        partial(rows.find_images, names),
+        partial(find_images, names),
         look=look,
         filters={"images": len(names), "expires_in": round(links.valid_for.total_seconds())},
         shows=_ids,

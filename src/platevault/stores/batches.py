@@ -12,9 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain.batch import Manifest
 from platevault.domain.checked import Origin
 
-_INSERT: Final = text("""
+# It may stand in one statement with rows that refer to it: foreign keys are looked at when that ends. Rows of others are not locked.
+INTO_COLLECTORS: Final = """
+    INSERT INTO collectors (collector_id)
+    SELECT CAST(:collector_id AS text) WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
+    ON CONFLICT DO NOTHING
+"""
+INTO_BATCHES: Final = """
     INSERT INTO batches (collector_id, batch_id, content_digest, received_at, sent_at, status_code, answer)
-    VALUES (:collector_id, :batch_id, :digest, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb))
+    SELECT :collector_id, :batch_id, :digest, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb)
+"""
+_INSERT: Final = text(f"""
+    {INTO_BATCHES}
     ON CONFLICT (collector_id, batch_id) DO NOTHING
     RETURNING batch_id
 """)
@@ -22,11 +31,7 @@ _FIND: Final = text("""
     SELECT content_digest, received_at, status_code, answer FROM batches
     WHERE collector_id = :collector_id AND batch_id = :batch_id
 """)
-_ENSURE_COLLECTOR: Final = text("""
-    INSERT INTO collectors (collector_id)
-    SELECT :collector_id WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
-    ON CONFLICT DO NOTHING
-""")
+_ENSURE_COLLECTOR: Final = text(INTO_COLLECTORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,7 @@ class RecordedBatch:
 
 
 async def ensure_collector(connection: AsyncConnection, collector_id: str) -> None:
-    """A row for the collector; rows of others are not locked."""
+    """A row for the collector."""
     await connection.execute(_ENSURE_COLLECTOR, {"collector_id": collector_id})
 
 
@@ -54,7 +59,15 @@ async def insert_batch(
     answer: Mapping[str, Any],
 ) -> bool:
     """False when a batch of this collector has the id already, whatever its content."""
-    parameters = {
+    values = values_of(manifest, origin=origin, digest=digest, status_code=status_code, answer=answer)
+    return (await connection.execute(_INSERT, values)).first() is not None
+
+
+def values_of(
+    manifest: Manifest, *, origin: Origin, digest: bytes, status_code: int, answer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `INTO_BATCHES` binds, by name."""
+    return {
         "collector_id": origin.collector_id,
         "batch_id": origin.batch_id,
         "digest": digest,
@@ -63,7 +76,6 @@ async def insert_batch(
         "status_code": status_code,
         "answer": msgspec.json.encode(answer).decode(),
     }
-    return (await connection.execute(_INSERT, parameters)).first() is not None
 
 
 async def find_batch(connection: AsyncConnection, *, collector_id: str, batch_id: str) -> RecordedBatch | None:

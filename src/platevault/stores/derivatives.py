@@ -19,12 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain.errors import Missing
 from platevault.domain.found import ImageRow
 from platevault.domain.images import ImageState
-from platevault.domain.keys import DETECTION_ID, IMAGE_KIND
+from platevault.domain.keys import CROP, DETECTION_ID, FULL, IMAGE_KIND
 from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, Picture, outworn
 from platevault.stores.database import Database
-
-CROP: Final = "crop"
-FULL: Final = "full"
 
 COLUMNS: Final = """i.detection_id, i.kind, i.state, i.key, i.content_type, encode(i.sha256, 'hex') AS sha256, i.size, i.width, i.height,
     i.spool_node::text AS spool_node, i.spool_file, i.spool_offset, CAST(i.variants AS text) AS variants, d.captured_at"""

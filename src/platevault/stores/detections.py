@@ -10,19 +10,13 @@ import msgspec
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.checked import CheckedBatch, Origin, SpoolPlace
+from platevault.domain.checked import Origin, SpoolPlace
 from platevault.domain.images import ImageState
 from platevault.domain.plates import searchable
 from platevault.domain.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage
-from platevault.stores.database import Database, Taken
+from platevault.stores.batches import INTO_COLLECTORS
 
-# In the same trip as the detections: foreign keys are looked at when the statement ends. Rows of others are not locked.
-_COLLECTOR: Final = """
-    INSERT INTO collectors (collector_id)
-    SELECT CAST(:collector_id AS text) WHERE NOT EXISTS (SELECT FROM collectors WHERE collector_id = :collector_id)
-    ON CONFLICT DO NOTHING
-"""
-_DETECTIONS: Final = """
+INTO_DETECTIONS: Final = """
     INSERT INTO detections (detection_id, collector_id, batch_id, camera_id, captured_at, received_at, plate,
         plate_searchable, confidence, candidates, region, box, vehicle, direction, heading_degrees, data,
         retain_until, clock_suspect, erased_at)
@@ -34,7 +28,7 @@ _DETECTIONS: Final = """
         vehicle jsonb, direction text, heading_degrees double precision, data jsonb, retain_until timestamptz,
         clock_suspect boolean, erased_at timestamptz)
 """
-_IMAGES: Final = """
+INTO_IMAGES: Final = """
     INSERT INTO images (detection_id, kind, state, key, content_type, size, sha256, width, height, last_error,
         spool_node, spool_file, spool_offset, lease_owner, lease_until)
     SELECT r.detection_id, r.kind, r.state, r.key, r.content_type, r.size, decode(r.sha256, 'hex'), r.width, r.height, r.reason,
@@ -48,37 +42,17 @@ _IMAGES: Final = """
 """
 
 _INSERT_DETECTIONS: Final = text(f"""
-    WITH collector AS ({_COLLECTOR}) {_DETECTIONS}
+    WITH collector AS ({INTO_COLLECTORS}) {INTO_DETECTIONS}
     ORDER BY r.detection_id
     ON CONFLICT (detection_id) DO NOTHING
     RETURNING detection_id
 """)
 
 _INSERT_IMAGES: Final = text(f"""
-    {_IMAGES}
+    {INTO_IMAGES}
     ORDER BY r.detection_id, r.kind
     ON CONFLICT (detection_id, kind) DO NOTHING
 """)
-
-# A batch of which nothing is there yet, with its images and its answer. Where something is, no row of it is written; where somebody
-# writes it at this moment, this waits for him, and fails as a whole. Each insert reads the one before it: that alone gives them an
-# order, without which two batches could wait for each other.
-_INSERT_ALL: Final = text(f"""
-    WITH collector AS ({_COLLECTOR}), detection AS ({_DETECTIONS}
-        WHERE NOT EXISTS (SELECT FROM batches WHERE collector_id = :collector_id AND batch_id = :batch_id)
-            AND NOT EXISTS (SELECT FROM detections WHERE detection_id = ANY(CAST(:ids AS text[])))
-        ORDER BY r.detection_id
-        RETURNING detection_id
-    ), image AS ({_IMAGES}
-        WHERE (SELECT count(*) FROM detection) > 0
-        ORDER BY r.detection_id, r.kind
-        RETURNING detection_id
-    )
-    INSERT INTO batches (collector_id, batch_id, content_digest, received_at, sent_at, status_code, answer)
-    SELECT :collector_id, :batch_id, :digest, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb)
-    WHERE (SELECT count(*) FROM image) >= 0 AND (SELECT count(*) FROM detection) > 0
-    RETURNING batch_id
-""")  # noqa: S608  constant texts
 
 _REVIVE_IMAGES: Final = text("""
     UPDATE images AS i SET state = 'pending', key = r.key, content_type = r.content_type, size = r.size,
@@ -124,27 +98,6 @@ async def insert_detections(connection: AsyncConnection, incoming: Sequence[Inco
     """The ids that were new; the others are there already, committed or by a transaction that this one waited for."""
     found = await connection.execute(_INSERT_DETECTIONS, _of_detections(incoming, origin))
     return {row.detection_id for row in found}
-
-
-async def insert_all(database: Database, batch: CheckedBatch, *, status_code: int, answer: Mapping[str, Any]) -> bool:
-    """Everything of a batch, committed in one trip; False, and nothing is written, when some of it is there already.
-
-    Repeatable, and raises what `Database.alone` raises, but for `Taken`.
-    """
-    incoming = batch.judged.incoming
-    parameters = {
-        **_of_detections(incoming, batch.origin),
-        **_of_images([_image_row(one, image) for one in incoming for image in one.images], batch.place),
-        "ids": [one.detection.detection_id for one in incoming],
-        "digest": batch.digest,
-        "sent_at": batch.manifest.sent_at,
-        "status_code": status_code,
-        "answer": msgspec.json.encode(answer).decode(),
-    }
-    try:
-        return bool(await database.alone(_INSERT_ALL, parameters))
-    except Taken:
-        return False
 
 
 async def insert_images(
@@ -199,6 +152,12 @@ async def image_states(connection: AsyncConnection, ids: Sequence[str]) -> dict[
     """The images of these detections as they are now, by (detection id, kind)."""
     rows = (await connection.execute(_STATES, {"ids": list(ids)})).mappings()
     return {(row["detection_id"], row["kind"]): _known_image(row) for row in rows}
+
+
+def values_of(incoming: Sequence[Incoming], *, origin: Origin, place: SpoolPlace) -> dict[str, Any]:
+    """What `INTO_DETECTIONS` and `INTO_IMAGES` bind, by name, for all of these with all of their images."""
+    images = [_image_row(one, image) for one in incoming for image in one.images]
+    return _of_detections(incoming, origin) | _of_images(images, place)
 
 
 def _of_detections(incoming: Sequence[Incoming], origin: Origin) -> dict[str, Any]:

@@ -10,25 +10,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.found import FoundDetection
 from platevault.domain.search import Position, Search
+from platevault.stores.feed_places import NEXT_PLACE, SETTLED
 from platevault.stores.search import find_in_feed
 
 ROWS_AT_ONCE: Final = 2_000
 
-_NOW: Final = text(
-    "SELECT platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))::text AS settled,"
-    " platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot()))::text AS next"
-)
+_NOW: Final = text(f"SELECT {SETTLED}::text AS settled, {NEXT_PLACE}::text AS next")
 # Rows of transactions below the oldest that still runs will not become more: what ends here ends there in any later snapshot.
-_END: Final = text(
-    "WITH stretch AS MATERIALIZED (SELECT xid, seq FROM detections WHERE"
-    " xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))"
-    " AND (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), CAST(:seq AS bigint)) ORDER BY xid, seq LIMIT :rows)"
-    " SELECT (SELECT count(*) FROM stretch) AS rows, last.xid::text AS xid, last.seq,"
-    " EXISTS (SELECT FROM detections WHERE"
-    " xid >= platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))"
-    " AND xid < platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot()))) AS unsettled"
-    " FROM (SELECT) AS one LEFT JOIN (SELECT xid, seq FROM stretch ORDER BY xid DESC, seq DESC LIMIT 1) AS last ON true"
-)
+_END: Final = text(f"""
+    WITH stretch AS MATERIALIZED (
+        SELECT xid, seq FROM detections WHERE xid < {SETTLED}
+            AND (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), CAST(:seq AS bigint)) ORDER BY xid, seq LIMIT :rows
+    )
+    SELECT (SELECT count(*) FROM stretch) AS rows, last.xid::text AS xid, last.seq,
+        EXISTS (SELECT FROM detections WHERE xid >= {SETTLED} AND xid < {NEXT_PLACE}) AS unsettled
+    FROM (SELECT) AS one LEFT JOIN (SELECT xid, seq FROM stretch ORDER BY xid DESC, seq DESC LIMIT 1) AS last ON true
+""")  # noqa: S608  constant texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

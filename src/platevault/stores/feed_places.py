@@ -12,23 +12,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.stores.database import Database
 
+# What stands before it is all that ever will: no transaction that was given an earlier place still runs.
+SETTLED: Final = "platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))"
+# What is visible stands before it, unless another server wrote it.
+NEXT_PLACE: Final = "platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot()))"
 # Ids that were given to transactions which have not written yet are a little older than the newest.
 _APART: Final = 2**32
 # No row that is visible was written by a transaction later than the snapshot, but one of another server.
-_IS_AHEAD: Final = text("""
-    SELECT EXISTS (SELECT FROM detections WHERE xid >= platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot())))
-""")
+_IS_AHEAD: Final = text(f"SELECT EXISTS (SELECT FROM detections WHERE xid >= {NEXT_PLACE})")  # noqa: S608  constant texts
 _IS_KNOWN: Final = text("SELECT to_regprocedure('platevault_feed_place(xid8)') IS NOT NULL")
 _LOCK: Final = text("LOCK TABLE detections IN SHARE ROW EXCLUSIVE MODE")
 # A microsecond for each transaction: so a place is later than each that was given before, by whichever server, also to rows that
 # came after the dump and that only those who read the feed remember.
-_NEXT: Final = text("""
+_NEXT: Final = text(f"""
     SELECT greatest(
         CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint),
         (SELECT CAST(CAST(xid AS text) AS bigint) FROM detections ORDER BY detections.xid DESC LIMIT 1) + :apart,
-        CAST(CAST(platevault_feed_place(pg_snapshot_xmax(pg_current_snapshot())) AS text) AS bigint)
+        CAST(CAST({NEXT_PLACE} AS text) AS bigint)
     ) - CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS added
-""")
+""")  # noqa: S608  constant texts
 _ADD: Final = """
     CREATE OR REPLACE FUNCTION platevault_feed_place(xid8) RETURNS xid8 LANGUAGE sql STABLE STRICT PARALLEL SAFE
     AS 'SELECT CAST(CAST(CAST(CAST($1 AS text) AS bigint) + ({added}) AS text) AS xid8)'

@@ -7,19 +7,25 @@ from sqlalchemy import text
 from platevault.domain.retention import Camera
 from platevault.stores.database import Database
 
-_WITHIN: Final = text("SET LOCAL statement_timeout = '1s'")
-_KNOWN: Final = text("""
-    WITH RECURSIVE cameras AS (
-        (SELECT collector_id, camera_id FROM detections ORDER BY collector_id, camera_id LIMIT 1)
+
+def walk(first: str = "") -> str:
+    """`cameras`, by collector and name, for a WITH RECURSIVE; `first` is a WHERE that says behind which they begin.
+
+    It goes from one to the next in detections_by_camera, without the rows between them, no further than its reader asks for.
+    """
+    return f"""cameras AS (
+        (SELECT collector_id, camera_id FROM detections {first} ORDER BY collector_id, camera_id LIMIT 1)
         UNION ALL
         SELECT beyond.collector_id, beyond.camera_id FROM cameras CROSS JOIN LATERAL (
             SELECT collector_id, camera_id FROM detections
             WHERE (collector_id, camera_id) > (cameras.collector_id, cameras.camera_id)
             ORDER BY collector_id, camera_id LIMIT 1
         ) AS beyond
-    )
-    SELECT collector_id, camera_id FROM cameras LIMIT :most
-""")
+    )"""  # noqa: S608  constant texts
+
+
+_WITHIN: Final = text("SET LOCAL statement_timeout = '1s'")
+_KNOWN: Final = text(f"WITH RECURSIVE {walk()} SELECT collector_id, camera_id FROM cameras LIMIT :most")  # noqa: S608  constant texts
 
 
 async def known_cameras(database: Database, *, most: int) -> tuple[Camera, ...]:

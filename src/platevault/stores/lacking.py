@@ -11,6 +11,7 @@ from platevault.domain.images import ImageState
 from platevault.domain.search import Position
 from platevault.stores.database import Database
 from platevault.stores.derivatives import COLUMNS, Derivable, derivable
+from platevault.stores.feed_places import SETTLED
 
 IMAGES_AT_ONCE: Final = 500
 DETECTIONS_AT_ONCE: Final = 200
@@ -29,15 +30,15 @@ _OF: Final = text(f"""
 _NEW: Final = text(f"""
     WITH d AS (
         SELECT * FROM detections WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), CAST(:seq AS bigint))
-            AND xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot())) ORDER BY xid, seq LIMIT :most
+            AND xid < {SETTLED} ORDER BY xid, seq LIMIT :most
     )
     SELECT {COLUMNS}, CAST(d.box AS text) AS box, {_PLATE}, CAST(d.xid AS text) AS xid, d.seq, d.received_at
     FROM d LEFT JOIN images i USING (detection_id) ORDER BY d.xid, d.seq, i.kind
 """)  # noqa: S608  constant texts
-_NEWEST: Final = text("""
-    SELECT CAST(xid AS text) AS xid, seq FROM detections WHERE xid < platevault_feed_place(pg_snapshot_xmin(pg_current_snapshot()))
+_NEWEST: Final = text(f"""
+    SELECT CAST(xid AS text) AS xid, seq FROM detections WHERE xid < {SETTLED}
     ORDER BY detections.xid DESC, seq DESC LIMIT 1
-""")
+""")  # noqa: S608  constant texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

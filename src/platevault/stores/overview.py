@@ -9,22 +9,15 @@ from sqlalchemy import text
 from platevault.domain.overview import CLOCK_AHEAD, DAY, DAYS_BACK, EARLIER, HOURS, CameraDay, Traffic, first_hour
 from platevault.domain.retention import Camera
 from platevault.stores.database import Database
+from platevault.stores.known_cameras import walk
 
 CAMERAS_MOST: Final = 500
 HOLDS_MOST: Final = 10_000
 
 _WITHIN: Final = text("SET LOCAL statement_timeout = '5s'")
 # Rows are compared, and ordered by all three columns: so no plan can walk through the newest of all cameras to find those of one.
-_DAYS: Final = text("""
-    WITH RECURSIVE cameras AS (
-        (SELECT collector_id, camera_id FROM detections ORDER BY collector_id, camera_id LIMIT 1)
-        UNION ALL
-        SELECT beyond.collector_id, beyond.camera_id FROM cameras CROSS JOIN LATERAL (
-            SELECT collector_id, camera_id FROM detections
-            WHERE (collector_id, camera_id) > (cameras.collector_id, cameras.camera_id)
-            ORDER BY collector_id, camera_id LIMIT 1
-        ) AS beyond
-    ), seen AS (
+_DAYS: Final = text(f"""
+    WITH RECURSIVE {walk()}, seen AS (
         SELECT c.collector_id, c.camera_id,
             CASE WHEN (newest.collector_id, newest.camera_id) = (c.collector_id, c.camera_id) THEN newest.captured_at END AS last_at,
             coalesce((later.collector_id, later.camera_id) = (c.collector_id, c.camera_id), false) AS clock_ahead
@@ -70,7 +63,7 @@ _DAYS: Final = text("""
             GROUP BY hour) AS counted
     ) AS of_day
     ORDER BY seen.collector_id, seen.camera_id
-""")
+""")  # noqa: S608  constant texts
 _HOLDS: Final = text("SELECT count(*) FROM (SELECT FROM holds WHERE lifted_at IS NULL LIMIT :most) AS them")
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain import receipt
@@ -14,9 +15,28 @@ from platevault.domain.errors import DatabaseUnavailable, IdentifierReused
 from platevault.domain.receipt import Receipt, Recorded
 from platevault.domain.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting, meet
 from platevault.stores import batches, detections
-from platevault.stores.database import Database
+from platevault.stores.database import Database, Taken
 
 _CREATED: Final = 201
+
+# A batch of which nothing is there yet, with its images and its answer. Where something is, no row of it is written; where somebody
+# writes it at this moment, this waits for him, and fails as a whole. Each insert reads the one before it: that alone gives them an
+# order, without which two batches could wait for each other.
+_INSERT_ALL: Final = text(f"""
+    WITH collector AS ({batches.INTO_COLLECTORS}), detection AS ({detections.INTO_DETECTIONS}
+        WHERE NOT EXISTS (SELECT FROM batches WHERE collector_id = :collector_id AND batch_id = :batch_id)
+            AND NOT EXISTS (SELECT FROM detections WHERE detection_id = ANY(CAST(:ids AS text[])))
+        ORDER BY r.detection_id
+        RETURNING detection_id
+    ), image AS ({detections.INTO_IMAGES}
+        WHERE (SELECT count(*) FROM detection) > 0
+        ORDER BY r.detection_id, r.kind
+        RETURNING detection_id
+    )
+    {batches.INTO_BATCHES}
+    WHERE (SELECT count(*) FROM image) >= 0 AND (SELECT count(*) FROM detection) > 0
+    RETURNING batch_id
+""")  # noqa: S608  constant texts
 
 Pairs = list[tuple[Incoming, IncomingImage]]
 
@@ -46,10 +66,30 @@ async def _record_new(database: Database, batch: CheckedBatch) -> Recorded | Non
         return None
     incoming = batch.judged.incoming
     answer = _answer(batch, {one.detection.detection_id for one in incoming}, {})
-    if not await detections.insert_all(database, batch, status_code=_CREATED, answer=answer):
+    if not await _insert_all(database, batch, status_code=_CREATED, answer=answer):
         return None
     fresh = [(one, image) for one in incoming for image in one.images]
     return _recorded(batch, answer, fresh, status_code=_CREATED, others={})
+
+
+async def _insert_all(database: Database, batch: CheckedBatch, *, status_code: int, answer: Mapping[str, Any]) -> bool:
+    """Everything of a batch, committed in one trip; False, and nothing is written, when some of it is there already.
+
+    Repeatable, and raises what `Database.alone` raises, but for `Taken`.
+    """
+    incoming, origin = batch.judged.incoming, batch.origin
+    of_batch = batches.values_of(
+        batch.manifest, origin=origin, digest=batch.digest, status_code=status_code, answer=answer
+    )
+    values = {
+        **detections.values_of(incoming, origin=origin, place=batch.place),
+        **of_batch,
+        "ids": [one.detection.detection_id for one in incoming],
+    }
+    try:
+        return bool(await database.alone(_INSERT_ALL, values))
+    except Taken:
+        return False
 
 
 async def batch_now(database: Database, *, collector_id: str, batch_id: str) -> Receipt | None:

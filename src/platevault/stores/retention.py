@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.retention import Camera, RetentionClass, in_order, longest
 from platevault.stores.database import Database
+from platevault.stores.known_cameras import walk
 
 CAMERAS_A_PAGE: Final = 1000
 ROWS_A_PAGE: Final = 2000
@@ -23,20 +24,10 @@ _INSERT: Final = text("""
     INSERT INTO retention_classes (position, collector, camera, days, changed_at)
     VALUES (:position, :collector, :camera, :days, :changed_at)
 """)
-# From one camera to the next in detections_by_camera, without the rows between them.
-_CAMERAS: Final = text("""
-    WITH RECURSIVE cameras AS (
-        (SELECT collector_id, camera_id FROM detections WHERE (collector_id, camera_id) > (:collector, :camera)
-         ORDER BY collector_id, camera_id LIMIT 1)
-        UNION ALL
-        SELECT beyond.collector_id, beyond.camera_id FROM cameras CROSS JOIN LATERAL (
-            SELECT collector_id, camera_id FROM detections
-            WHERE (collector_id, camera_id) > (cameras.collector_id, cameras.camera_id)
-            ORDER BY collector_id, camera_id LIMIT 1
-        ) AS beyond
-    )
+_CAMERAS: Final = text(f"""
+    WITH RECURSIVE {walk("WHERE (collector_id, camera_id) > (:collector, :camera)")}
     SELECT collector_id AS collector, camera_id AS camera FROM cameras LIMIT :most
-""")
+""")  # noqa: S608  constant texts
 # Counted as at receipt. Rows made again from objects lost the flag, so the times are asked too.
 _ENDS: Final = """
     CASE WHEN d.clock_suspect OR d.received_at - d.captured_at > CAST(:suspect_after AS interval)

@@ -1,4 +1,4 @@
-"""Detections and images as PostgreSQL finds them: one statement a question, every value bound."""
+"""Detections with their images as PostgreSQL finds them: one statement a question, every value bound."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,12 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
-    ARRAY,
     CTE,
     BigInteger,
     ColumnElement,
     FromClause,
-    Row,
     Select,
     Text,
-    and_,
     bindparam,
     cast,
     column,
@@ -28,11 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by, asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.found import FoundDetection, FoundImage, ImageRow
+from platevault.domain.found import FoundDetection, FoundImage
 from platevault.domain.images import ImageState
-from platevault.domain.keys import DETECTION_ID, IMAGE_KIND
-from platevault.domain.search import Op, Order, Position, Search
+from platevault.domain.keys import CAMERAS_KINDS, DETECTION_ID
+from platevault.domain.search import Op, Position, Search
 from platevault.stores.conditions import conditions, values
+from platevault.stores.feed_places import SETTLED
 from platevault.stores.plate_windows import below_cursor, cursor_values, found_in_windows, part_values
 from platevault.stores.schema import Xid8, detections, images
 
@@ -108,8 +106,6 @@ TEXTS: Final[dict[object, "_Compiled"]] = {}
 NOTHING: Final[Mapping[str, Any]] = {}
 _DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
 
-_CAMERAS_KINDS: Final[tuple[str, ...]] = ("full", "crop")
-
 
 class _Told(FoundDetection, kw_only=True, gc=False):
     """As PostgreSQL writes it: a JSON column that is NULL is a JSON null."""
@@ -126,12 +122,11 @@ _NULL: Final = msgspec.Raw(b"null")
 Writing = Callable[[FromClause, int], CTE]
 
 
-async def find(search: Search, connection: AsyncConnection) -> tuple[list[FoundDetection], Position | None, bool]:
-    """(the page, the feed's position at its last row, whether more follow)."""
-    rows = (await connection.execute(statement(search))).all()
-    page, more = told([row.told for row in rows], search)
-    last = Position(xid=int(rows[len(page) - 1].xid), seq=rows[len(page) - 1].seq) if page else None
-    return page, last, more
+async def find_feed_page(search: Search, connection: AsyncConnection) -> tuple[list[FoundDetection], Position | None]:
+    """(the page of the change feed behind `search.after`, the place of its last row)."""
+    rows = (await connection.execute(_feed(search))).all()[: search.limit]
+    last = Position(xid=int(rows[-1].xid), seq=rows[-1].seq) if rows else None
+    return [_detection(row.told) for row in rows], last
 
 
 async def find_in_feed(
@@ -140,7 +135,7 @@ async def find_in_feed(
     """Those of the change feed that `search.after` is before and `up_to` is not, each with its place; one more than the limit."""
     place = tuple_(detections.c.xid, detections.c.seq)
     end = tuple_(_xid8(up_to.xid, "up_to_xid"), bindparam("up_to_seq", up_to.seq, BigInteger))
-    rows = await connection.execute(statement(search).where(place <= end))
+    rows = await connection.execute(_feed(search).where(place <= end))
     return [(Position(xid=int(row.xid), seq=row.seq), _detection(row.told)) for row in rows]
 
 
@@ -152,62 +147,16 @@ async def find_one(detection_id: str, connection: AsyncConnection) -> FoundDetec
     return None if row is None else _detection(row.told)
 
 
-async def find_images(names: Sequence[tuple[str, str]], connection: AsyncConnection) -> dict[tuple[str, str], ImageRow]:
-    """The rows of those (detection id, kind) pairs that there are; a text that cannot be an id is none."""
-    names = [name for name in names if DETECTION_ID.fullmatch(name[0]) and IMAGE_KIND.fullmatch(name[1])]
-    wanted = (
-        func.unnest(
-            cast([detection_id for detection_id, _ in names], ARRAY(Text)),
-            cast([kind for _, kind in names], ARRAY(Text)),
-        )
-        .table_valued("detection_id", "kind", name="wanted")
-        .render_derived()
-    )
-    rows = await connection.execute(
-        select(
-            images.c.detection_id,
-            images.c.kind,
-            images.c.state,
-            images.c.key,
-            images.c.content_type,
-            func.encode(images.c.sha256, "hex").label("sha256"),
-            images.c.size,
-            images.c.width,
-            images.c.height,
-            images.c.spool_node,
-            images.c.spool_file,
-            images.c.spool_offset,
-        ).join(wanted, and_(images.c.detection_id == wanted.c.detection_id, images.c.kind == wanted.c.kind)),
-    )
-    return {(row.detection_id, row.kind): _image_row(row) for row in rows}
-
-
-def statement(search: Search) -> Select[Any]:
-    """The one statement that answers a search; it asks for one row more than the page has, to see whether more follow."""
-    # Written into the statement: a plan that must fit any number of rows would be made for a tenth of the table.
-    limit: ColumnElement[int] = literal_column(str(search.limit + 1))
-    if search.order is Order.SEQ:
-        # Rows of transactions younger than the oldest that still runs wait: something may yet be committed before them.
-        settled = detections.c.xid < func.platevault_feed_place(func.pg_snapshot_xmin(func.pg_current_snapshot()))
-        after = tuple_(_xid8(search.after.xid, "after_xid"), bindparam("after_seq", search.after.seq, BigInteger))
-        place = tuple_(detections.c.xid, detections.c.seq)
-        feed = _DETECTIONS.where(*conditions(search.filters), settled, place > after)
-        return feed.order_by(detections.c.xid, detections.c.seq).limit(limit)
-    # The page first, then its images: a plan that sorts must not fetch the images of what it then cuts off.
-    return _PAGE.add_cte(_page_of(search, limit=limit))
-
-
 def prepared(
     search: Search, *, writing: Writing | None = None, written: Mapping[str, Any] = NOTHING
 ) -> tuple[str, list[Any]]:
-    """The statement as PostgreSQL gets it, with its values.
+    """The one statement of a page, newest first, as PostgreSQL gets it, with its values. It asks for one row more than the page has, to see whether more follow.
 
     `writing` makes what the same statement writes, of the page and of how many of its rows are shown; `written` are the values that
     it leaves open. To put a statement together takes longer than to run it, so its text is kept for all searches of a kind.
     """
     named = {**_values(search), **written}
     kind = (
-        search.order,
         search.limit,
         search.filters.plate is not None and search.filters.plate.similar,
         tuple(named),
@@ -219,7 +168,7 @@ def prepared(
         if len(TEXTS) >= TEXTS_MAX:
             TEXTS.clear()
         of_kind = TEXTS[kind] = _compiled(search, writing)
-    return of_kind.query, [named[name] if name in named else of_kind.constants[name] for name in of_kind.names]
+    return of_kind.query, [named[name] for name in of_kind.names]
 
 
 def told(texts: Sequence[str], search: Search) -> tuple[list[FoundDetection], bool]:
@@ -231,22 +180,38 @@ def told(texts: Sequence[str], search: Search) -> tuple[list[FoundDetection], bo
 class _Compiled:
     query: str
     names: tuple[str, ...]
-    constants: dict[str, Any]
 
 
 def _compiled(search: Search, writing: Writing | None) -> _Compiled:
-    asked = statement(search)
+    # The page first, then its images: a plan that sorts must not fetch the images of what it then cuts off.
+    asked = _PAGE.add_cte(_page_of(search))
     if writing is not None:
         asked = asked.add_cte(writing(_page, search.limit))
     compiled = asked.compile(dialect=_DIALECT, cache_key=None)
-    return _Compiled(str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
+    return _Compiled(str(compiled), tuple(compiled.positiontup or ()))
 
 
 def _xid8(number: int, name: str) -> ColumnElement[int]:
     return cast(cast(bindparam(name, str(number), Text), Text), Xid8)
 
 
-def _page_of(search: Search, *, limit: ColumnElement[int]) -> CTE:
+def _feed(search: Search) -> Select[Any]:
+    """What stands in the change feed behind `search.after`, one row more than the limit."""
+    # Rows of transactions younger than the oldest that still runs wait: something may yet be committed before them.
+    settled = detections.c.xid < literal_column(SETTLED, Xid8)
+    after = tuple_(_xid8(search.after.xid, "after_xid"), bindparam("after_seq", search.after.seq, BigInteger))
+    behind = tuple_(detections.c.xid, detections.c.seq) > after
+    feed = _DETECTIONS.where(*conditions(search.filters), settled, behind)
+    return feed.order_by(detections.c.xid, detections.c.seq).limit(_one_more(search))
+
+
+def _one_more(search: Search) -> ColumnElement[int]:
+    """Written into the statement: a plan that must fit any number of rows would be made for a tenth of the table."""
+    return literal_column(str(search.limit + 1))
+
+
+def _page_of(search: Search) -> CTE:
+    limit = _one_more(search)
     newest = (detections.c.captured_at.desc(), detections.c.detection_id.desc())
     plate = search.filters.plate
     if plate is not None and plate.pattern is not None:
@@ -257,9 +222,7 @@ def _page_of(search: Search, *, limit: ColumnElement[int]) -> CTE:
 
 
 def _values(search: Search) -> dict[str, Any]:
-    """What `statement` binds, by name."""
-    if search.order is Order.SEQ:
-        return values(search.filters) | {"after_xid": str(search.after.xid), "after_seq": search.after.seq}
+    """What the statement of a page binds, by name."""
     plate = search.filters.plate
     parts = part_values(search, plate) if plate is not None and plate.pattern is not None else {}
     return values(search.filters) | cursor_values(search) | parts
@@ -278,28 +241,11 @@ def _detection(text: str) -> FoundDetection:
     for image in found.images.values():
         if image.state is not ImageState.REJECTED:
             image.reason = msgspec.UNSET
-    if tuple(found.images) != _CAMERAS_KINDS:
+    if tuple(found.images) != CAMERAS_KINDS:
         found.images = _cameras_kinds_first(found.images)
     return found
 
 
 def _cameras_kinds_first(found: dict[str, FoundImage]) -> dict[str, FoundImage]:
-    first: dict[str, FoundImage] = {kind: found[kind] for kind in _CAMERAS_KINDS if kind in found}
+    first: dict[str, FoundImage] = {kind: found[kind] for kind in CAMERAS_KINDS if kind in found}
     return first if len(first) == len(found) else first | {kind: found[kind] for kind in sorted(found.keys() - first)}
-
-
-def _image_row(row: Row[*tuple[Any, ...]]) -> ImageRow:
-    return ImageRow(
-        detection_id=row.detection_id,
-        kind=row.kind,
-        state=ImageState(row.state),
-        key=row.key,
-        content_type=row.content_type,
-        sha256=row.sha256,
-        size=row.size,
-        width=row.width,
-        height=row.height,
-        spool_node=None if row.spool_node is None else str(row.spool_node),
-        spool_file=row.spool_file,
-        spool_offset=row.spool_offset,
-    )

@@ -29,14 +29,13 @@ async def see(search: Search, *, look: Look, database: Database) -> tuple[list[F
 
 async def see_feed(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], Position | None]:
     """(the page of the change feed, its last row's place), once the row that says so is committed; raises the same."""
-    page, last, _ = await access_log.looking(
+    return await access_log.looking(
         database,
-        partial(rows.find, search),
+        partial(rows.find_feed_page, search),
         look=look,
         filters=search.asked,
         shows=lambda found: [one.detection_id for one in found[0]],
     )
-    return page, last
 
 
 async def see_one(detection_id: str, *, look: Look, database: Database) -> FoundDetection | None:

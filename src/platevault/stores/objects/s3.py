@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import S3Store as Client
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.keys import CHECK_KEY
 from platevault.stores.objects import NewObject, StoredObject
 from platevault.stores.objects.faults import (
     NO_SUCH_BUCKET,
@@ -35,7 +36,6 @@ SLOWEST_BYTES_PER_SECOND = 1024 * 1024
 IDLE_CONNECTIONS_MAX = 64
 PAGE_SIZE = 1000
 
-CHECK_KEY = "meta/check"
 _NOBODYS_ETAG = '"00000000000000000000000000000000"'
 
 _STANDARD_ATTRIBUTES = frozenset(

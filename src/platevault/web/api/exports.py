@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from platevault.domain.export import EXPORT_DETECTIONS_MAX, ExportAsked, export_of_fields, export_of_query
+from platevault.domain.search import PAGE_FIELDS
 from platevault.flows.export import export
 from platevault.flows.fetch_images import ImageSource
 from platevault.web.access import Looking
@@ -27,7 +28,7 @@ router = APIRouter(tags=["export"])
 TAKEN_WITHIN_SECONDS: Final = 120.0
 
 _LIMIT: Final = "Detections in one archive; the manifest's `next_cursor` goes on behind it."
-_ELSEWHERE: Final = frozenset({"limit", "order", "after"})
+_ELSEWHERE: Final = frozenset(PAGE_FIELDS) - {"cursor"}
 _PARAMETERS: Final = [parameter for parameter in SEARCH_PARAMETERS if parameter["name"] not in _ELSEWHERE] + [
     {
         "name": "limit",

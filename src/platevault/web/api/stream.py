@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from platevault.domain.access import Actor, Look
 from platevault.domain.following import Following, Told, following_of
+from platevault.domain.search import PAGE_FIELDS
 from platevault.flows.follow import follow
 from platevault.vault import Vault
 from platevault.web.access import Looking, is_still_signed_in
@@ -30,8 +31,7 @@ TAKEN_WITHIN_SECONDS: Final = 20.0
 # When the process stops, one that is in the middle of something gets so long.
 END_WITHIN_SECONDS: Final = 0.6
 
-_ELSEWHERE: Final = frozenset({"limit", "cursor", "order", "after"})
-_PARAMETERS: Final = [parameter for parameter in SEARCH_PARAMETERS if parameter["name"] not in _ELSEWHERE] + [
+_PARAMETERS: Final = [parameter for parameter in SEARCH_PARAMETERS if parameter["name"] not in PAGE_FIELDS] + [
     {
         "name": "after",
         "in": "query",
