@@ -10,7 +10,7 @@ import asyncpg
 import stamina
 import structlog
 from sqlalchemy import TextClause
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -137,7 +137,10 @@ class Database:
 
         async def run() -> list[asyncpg.Record]:
             async with self._errors_translated():
-                lent = await self._engine.raw_connection()
+                try:
+                    lent = await self._engine.raw_connection()
+                except AsyncAdapt_asyncpg_dbapi.Error as error:  # the server refused; `connect` would have wrapped it
+                    raise DBAPIError(None, None, error, hide_parameters=True) from error
                 try:
                     return await self._fetch(lent, query, values)
                 finally:
@@ -220,6 +223,7 @@ class Database:
             PoolTimeout,
             InterfaceError,
             asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # a server that said goodbye and has not hung up yet
             asyncpg.PostgresError,
         ) as error:
             self._failed()
