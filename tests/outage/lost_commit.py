@@ -31,7 +31,7 @@ async def lost_commit(asked: Asked) -> Shown:
         lost = len(site.database.lost_commits)
         wrong.add("not at rest", not at_rest)
         wrong.add("commits whose answer was not lost", 3 * number - lost)
-    _judge(said, wrong=wrong)
+    _judge(said, lost=lost, wrong=wrong)
     firsts = ", ".join(f"{times} x {what}" for what, times in sorted(said.items()))
     return wrong.shown(f"{lost} lost answers of COMMIT; the requests got {firsts}")
 
@@ -50,7 +50,8 @@ async def _lose_and_retry(group: list[Batch], site: Site, *, sent: Sent, said: C
     await send_until_acknowledged(site.url, group, sent=sent)
 
 
-def _judge(said: Counter[str], *, wrong: Wrong) -> None:
+def _judge(said: Counter[str], *, lost: int, wrong: Wrong) -> None:
+    wrong.add("lost answers to which nobody was told 503", max(0, lost - said["503 with Retry-After"]))
     # 201: the other copy of a batch that was sent twice at once. 429: none was free to wait while the database was away.
     allowed = ("503 with Retry-After", "429 with Retry-After", "201")
     wrong.add("other first answers", sum(times for what, times in said.items() if what not in allowed))

@@ -10,13 +10,14 @@ MODES: Final = ("refuse", "hole", "slow", "reset", "drop_answer", "busy")
 """What it can do besides passing on: close at once; take and never answer; delay; cut in the middle of what is sent; pass on
 and lose the answer; answer HTTP 503 by itself."""
 
-_COMMIT: Final = b"COMMIT;\x00"
-"""The end of the simple query by which asyncpg commits."""
-_ROLLBACK: Final = b"ROLLBACK;\x00"
 _READY: Final = b"Z\x00\x00\x00\x05I"
 """Ready for the next query, outside a transaction."""
+_READY_WITHIN: Final = b"Z\x00\x00\x00\x05T"
+_READY_AFTER_AN_ERROR: Final = b"Z\x00\x00\x00\x05E"
 _COMMITTED: Final = b"COMMIT\x00"
 """The tag by which PostgreSQL says that it did."""
+_WRITTEN: Final = b"INSERT 0 1\x00"
+"""The tag of the one statement that records a batch; outside a transaction it is committed with it."""
 _CHUNK: Final = 64 * 1024
 _RESET_AFTER_BYTES: Final = 2000
 _SLOW_SECONDS: Final = 0.3
@@ -120,7 +121,7 @@ async def fault_proxy(target: tuple[str, int]) -> AsyncIterator[FaultProxy]:
 
 
 class _Wire:
-    """One connection to PostgreSQL, watched for a COMMIT whose answer is to be lost."""
+    """One connection to PostgreSQL, watched for a commit whose answer is to be lost: of a COMMIT, or of a statement by itself."""
 
     def __init__(self, lose: list[bytes]) -> None:
         self._lose = lose
@@ -130,28 +131,30 @@ class _Wire:
         self.lost: bytes | None = None
 
     def asked(self, data: bytes) -> bytes:
-        """What to pass on: all of it. Remembers what went through since the last transaction ended."""
-        if self._lose or self._seen:
+        """What to pass on: all of it. Remembers what went through since the server was last at rest."""
+        if self._losing is None and (self._lose or self._seen):
             self._seen += data
-        if self._seen.endswith(_COMMIT):
             self._losing = next((word for word in self._lose if word in self._seen), None)
             if self._losing is not None:
                 self._lose.remove(self._losing)
-        if data.endswith((_COMMIT, _ROLLBACK)):
-            self._seen = b""
         return data
 
     def answered(self, data: bytes) -> bytes | None:
         """What to pass on; None where the connection ends, because PostgreSQL has said that it committed."""
         if self._losing is None:
+            if data.endswith(_READY):
+                self._seen = b""
             return data
         self._held += data
-        if _COMMITTED in self._held:
-            self.lost = self._losing
-            return None
-        if not self._held.endswith(_READY):
+        if not self._held.endswith((_READY, _READY_WITHIN, _READY_AFTER_AN_ERROR)):
             return b""
-        self._losing, held, self._held = None, self._held, b""  # it did not commit
+        held, self._held = self._held, b""
+        if held.endswith(_READY):
+            if _COMMITTED in held or _WRITTEN in held:
+                self.lost = self._losing
+                return None
+            self._lose.append(self._losing)  # it did not commit: the word is looked for again
+            self._losing, self._seen = None, b""
         return held
 
 
