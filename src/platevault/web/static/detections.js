@@ -11,15 +11,20 @@ const TRIES = 3;
 
 function askAgain(image) {
   const tried = Number(image.dataset.tried ?? 0);
-  if (!image.dataset.again || tried === TRIES) return;
+  if (!image.dataset.again || tried === TRIES) return unshowable(image);
   image.dataset.tried = tried + 1;
   image.src = image.dataset.again;
+}
+
+// What stands there is no picture: words have its place, not a strip with a torn corner.
+function unshowable(image) {
+  image.closest(".shot")?.classList.add("torn");
 }
 
 function settled(event) {
   const image = event.target;
   if (!(image instanceof HTMLImageElement)) return;
-  image.closest(".shot")?.classList.remove("waiting");
+  image.closest(".shot")?.classList.remove("waiting", "torn");
   image.closest(".stage")?.classList.toggle("pictured", isPicture(image));
   if (event.type === "error") askAgain(image);
 }
