@@ -66,15 +66,16 @@ async def test_there_is_one_connection_however_many_listen_and_none_where_nobody
 
 
 async def test_many_batches_are_few_notices(migrated: Database, here: Notices, there: Notices) -> None:
-    heard = 0
+    heard, clock = 0, asyncio.get_running_loop().time
     with there.listening():
         await until_listening(migrated, 1)
+        began = clock()
         for _ in range(100):
             bell = there.bell
             here.tell()
             await asyncio.sleep(0.01)
             heard += bell.is_set()
-    assert 2 <= heard <= 14
+    assert 2 <= heard <= min(10 * (clock() - began) + 4, 60)
 
 
 async def test_what_is_told_right_after_a_notice_is_a_notice_too(
