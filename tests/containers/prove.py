@@ -136,10 +136,9 @@ class Proof:
         waiting = sum(image["state"] == "pending" for image in images(rows))
         if set(rows) != ids or not waiting:
             raise Failed(f"{len(rows)} of {len(ids)} rows, {waiting} images waiting while the store was away")
-        pending = {
-            name: row for name, row in rows.items() if {"pending"} == {i["state"] for i in row["images"].values()}
-        }
-        shown = self.viewer.fetch_all(pending)
+        shown = self.viewer.fetch_waiting("outage")
+        if not shown:
+            raise Failed("no image was shown from the spool while the store was away")
         said = self.viewer.readiness()["checks"]["object_store"]["status"]
         time.sleep(max(0.0, self.outage_seconds - (time.monotonic() - begun)))
         self.project.must("start", "minio")

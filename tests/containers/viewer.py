@@ -58,15 +58,38 @@ class Viewer:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return sum(pool.map(self._fetch, images(rows)))
 
+    def fetch_waiting(self, collector: str) -> int:
+        """Fetch the images that wait in the spool while the store is away; how many were shown from there.
+
+        One that the store answered for just before it went may turn `stored` behind the list that was read: such a
+        one leads to the store. Nothing else may, so its row is asked for again.
+        """
+        listed = self.rows(collector)
+        shown = 0
+        for name, row in listed.items():
+            for kind, image in row["images"].items():
+                if image["state"] != "pending":
+                    continue
+                answer = self._get(image)
+                if answer.status_code != 307:
+                    shown += _as_sent(image, answer)
+                elif (state := self._row(name)["images"][kind]["state"]) != "stored":
+                    raise Failed(f"{image['key']}: {state}, and its URL leads to the store")
+        return shown
+
+    def _row(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._api.get(f"/v1/detections/{name}").raise_for_status().json()
+        return found
+
     def _fetch(self, image: Mapping[str, Any]) -> int:
+        return _as_sent(image, self._get(image))
+
+    def _get(self, image: Mapping[str, Any]) -> httpx.Response:
         url = urljoin(self._project.url, image["url"])
         from_the_api = url.startswith(self._project.url + "/")
         if not from_the_api and not url.startswith(self._project.images_url + "/"):
             raise Failed(f"an image's URL leads elsewhere: {httpx.URL(url).host}")
-        answer = (self._api if from_the_api else self._anybody).get(url)
-        if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != image["sha256"]:
-            raise Failed(f"{image['key']}: {answer.status_code} with {len(answer.content)} bytes; not what was sent")
-        return 1
+        return (self._api if from_the_api else self._anybody).get(url)
 
     def readiness(self) -> dict[str, Any]:
         """What /readyz says."""
@@ -86,6 +109,12 @@ class Viewer:
                 return
             time.sleep(0.3)
         raise Failed(f"/readyz after {within:.0f} seconds: {said}")
+
+
+def _as_sent(image: Mapping[str, Any], answer: httpx.Response) -> int:
+    if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != image["sha256"]:
+        raise Failed(f"{image['key']}: {answer.status_code} with {len(answer.content)} bytes; not what was sent")
+    return 1
 
 
 def images(rows: Rows) -> list[dict[str, Any]]:
