@@ -16,6 +16,10 @@ from tests.receptions import a_node
 
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
+READ_WHOLE = text("""
+    SELECT sum(seq_tup_read) AS rows FROM pg_stat_user_tables WHERE relname IN ('detections', 'images', 'batches')
+""")
+
 
 @pytest.mark.parametrize("with_one_from_before", [False, True], ids=["all else new", "one from before"])
 async def test_a_detection_that_another_batch_commits_meanwhile_is_met(
@@ -74,3 +78,20 @@ async def test_of_two_batches_at_once_one_fills_a_rebuilt_row_and_the_other_meet
     rows = await node.rows("SELECT plate, rebuilt FROM detections WHERE detection_id = :id", id=batch.ids[0])
     assert rows == [{"plate": plate, "rebuilt": False}]
     await node.uploaded()
+
+
+async def test_no_batch_reads_a_young_table_from_end_to_end(migrated_url: str, tmp_path: Path) -> None:
+    """Plans are made once a connection, after a few tries, while next to nothing is there: what they do then they go on doing."""
+    database = Database.open(migrated_url, pool_size=1)  # one connection, which can tell what it has read
+    node = await a_node(database, tmp_path / "spool")
+
+    async def read_whole_by(batches: int) -> int:
+        for _ in range(batches):
+            await node.send(a_batch(20))
+            await node.uploaded()
+        await database.alone(text("SELECT pg_stat_force_next_flush()"), {})
+        return int((await database.alone(READ_WHOLE, {}))[0]["rows"])
+
+    at_first = await read_whole_by(8)
+    assert await read_whole_by(8) == at_first
+    await database.close()

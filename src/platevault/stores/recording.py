@@ -21,11 +21,13 @@ _CREATED: Final = 201
 
 # A batch of which nothing is there yet, with its images and its answer. Where something is, no row of it is written; where somebody
 # writes it at this moment, this waits for him, and fails as a whole. Each insert reads the one before it: that alone gives them an
-# order, without which two batches could wait for each other.
+# order, without which two batches could wait for each other. The ids are looked up one by one (OFFSET keeps the planner from joining):
+# a plan made for a young table would else read it whole, and goes on doing so until the table's first statistics.
 _INSERT_ALL: Final = text(f"""
     WITH collector AS ({batches.INTO_COLLECTORS}), detection AS ({detections.INTO_DETECTIONS}
         WHERE NOT EXISTS (SELECT FROM batches WHERE collector_id = :collector_id AND batch_id = :batch_id)
-            AND NOT EXISTS (SELECT FROM detections WHERE detection_id = ANY(CAST(:ids AS text[])))
+            AND NOT EXISTS (SELECT FROM unnest(CAST(:ids AS text[])) AS asked (id)
+                CROSS JOIN LATERAL (SELECT FROM detections WHERE detection_id = asked.id OFFSET 0) AS known)
         ORDER BY r.detection_id
         RETURNING detection_id
     ), image AS ({detections.INTO_IMAGES}

@@ -196,7 +196,7 @@ images = Table(
         "kind",
         postgresql_where=text("state IN ('expired', 'deleted') AND key IS NOT NULL AND bytes_gone_at IS NULL"),
     ),
-    Index("images_waiting", "spool_node", "spool_file", postgresql_where=text("state = 'pending'")),
+    Index("images_in_spool", "spool_node", "spool_file", "state", postgresql_where=text("spool_file IS NOT NULL")),
     Index("images_due_for_upload", "spool_node", "lease_until", postgresql_where=text("state = 'pending'")),
     Index("images_missing", "detection_id", "kind", postgresql_where=text("state = 'missing'")),
     Index(

@@ -30,21 +30,22 @@ _NOW: Final = text("""
            (SELECT extract(epoch FROM now() - advanced_at) FROM generation) AS generation_age
 """)
 # The images of one file came in one batch: one look per file instead of one per image. The files are found by jumping from
-# one to the next in the index images_waiting, and there are no more of them than spools hold.
+# one to the next in the index images_in_spool, and there are no more of them than spools hold.
 _OLDEST: Final = text("""
     WITH RECURSIVE files AS (
-        (SELECT spool_node, spool_file FROM images WHERE state = 'pending' ORDER BY spool_node, spool_file LIMIT 1)
+        (SELECT spool_node, spool_file FROM images WHERE spool_file IS NOT NULL AND state || '' = 'pending' ORDER BY spool_node, spool_file LIMIT 1)
         UNION ALL
         SELECT beyond.spool_node, beyond.spool_file FROM files CROSS JOIN LATERAL (
             SELECT spool_node, spool_file FROM images
-            WHERE state = 'pending' AND (spool_node, spool_file) > (files.spool_node, files.spool_file)
+            WHERE state || '' = 'pending' AND (spool_node, spool_file) > (files.spool_node, files.spool_file)
+                AND spool_file IS NOT NULL
             ORDER BY spool_node, spool_file LIMIT 1
         ) AS beyond
     )
     SELECT extract(epoch FROM now() - min(oldest.received_at)) AS age
     FROM (SELECT * FROM files LIMIT :files) AS them CROSS JOIN LATERAL (
         SELECT received_at FROM images JOIN detections USING (detection_id)
-        WHERE state = 'pending' AND dead_at IS NULL
+        WHERE state || '' = 'pending' AND dead_at IS NULL
           AND spool_node = them.spool_node AND spool_file = them.spool_file
         LIMIT 1
     ) AS oldest

@@ -40,12 +40,12 @@ _WAITING: Final = text("""
     SELECT i.detection_id, i.kind, i.key, i.content_type, i.size, i.sha256, i.spool_file, i.spool_offset, i.attempts, i.refusals,
         d.collector_id, d.camera_id, d.batch_id, d.captured_at, d.retain_until
     FROM images i JOIN detections d USING (detection_id)
-    WHERE i.state = 'pending' AND i.spool_node = :node AND i.spool_file = :file ORDER BY i.detection_id, i.kind
+    WHERE i.state || '' = 'pending' AND i.spool_node = :node AND i.spool_file = :file ORDER BY i.detection_id, i.kind
 """)
 _STORED: Final = text("""
     UPDATE images SET state = 'stored', stored_at = now(), spool_node = NULL, spool_file = NULL, spool_offset = NULL,
         lease_owner = NULL, lease_until = NULL, last_error = NULL
-    WHERE state = 'pending' AND spool_node = :node AND spool_file = :file
+    WHERE state || '' = 'pending' AND spool_node = :node AND spool_file = :file
 """)
 # One that is being committed at this moment is left to the next run.
 _OVER: Final = text("""
