@@ -70,12 +70,13 @@ async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | 
     held = kept.get(f"{image.detection_id}_{image.kind}")
     if held is not None:  # hashed when they came, and in memory since
         return held
-    data = await spool.read(image.spool_file, offset=image.spool_offset, size=image.size)
-    if data is None:  # a row of a restored dump may not know that it became a dead letter
-        data = await spool.read(spool.dead.letter_of(image.detection_id, image.kind), offset=0, size=image.size)
-    if data is None:
+    found = await spool.read_hashed(image.spool_file, offset=image.spool_offset, size=image.size)
+    if found is None:  # a row of a restored dump may not know that it became a dead letter
+        found = await spool.read_hashed(spool.dead.letter_of(image.detection_id, image.kind), offset=0, size=image.size)
+    if found is None:
         raise Corrupted("its spool file is gone or cut")
-    if await digest_of(data) != image.sha256:
+    data, digest = found
+    if digest != image.sha256:
         raise Corrupted("its bytes in the spool are not what they were")
     return data
 

@@ -50,7 +50,7 @@ async def release(file: str, *, lane: UploadLane) -> bool:
     with lane.spool.claimed(file) as claimed:
         if claimed is None or await lane.ledger.is_wanted(file):
             return False
-        await asyncio.to_thread(lane.spool.unlink, file)
+        await lane.spool.remove(file)
     reached("file-unlinked")
     return True
 

@@ -8,17 +8,19 @@ SPOOL_DIR/node-id   who this node is
           usage     bytes held or promised, shared by all processes of the node
 """
 
-import asyncio
 import contextlib
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull
 from platevault.stores.dead_letters import FOLDER, DeadLetters
+from platevault.stores.hands import hands, readers
 from platevault.stores.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
 from platevault.stores.spool_draft import Draft, begin_draft
 from platevault.stores.spool_file import Index, read_index
@@ -74,7 +76,11 @@ class Spool:
 
     async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
         """Bytes of a file; None when this node has no such file or it is shorter."""
-        return await asyncio.to_thread(self._read, file, offset, size)
+        return await readers.do(partial(self._read, file, offset, size))
+
+    async def read_hashed(self, file: str, *, offset: int, size: int) -> tuple[bytes, bytes] | None:
+        """The bytes and their SHA-256, in one trip to a thread; None as `read`."""
+        return await readers.do(partial(self._read_hashed, file, offset, size))
 
     def ready_files(self) -> list[str]:
         """Names of the files in `ready/`, the oldest first."""
@@ -115,6 +121,10 @@ class Spool:
             return
         if path.parent == self._ready:
             self._usage.add(-size)
+
+    async def remove(self, file: str) -> None:
+        """`unlink` beside the event loop; it has ended when this returns or raises."""
+        await hands.do(partial(self.unlink, file))
 
     def set_aside(self, file: str, reason: str) -> None:
         """Move the claimed file to `dead/` with its reason beside it; raises `SpoolFull` where that has no room."""
@@ -187,6 +197,10 @@ class Spool:
         finally:
             os.close(descriptor)
         return data if len(data) == size else None
+
+    def _read_hashed(self, file: str, offset: int, size: int) -> tuple[bytes, bytes] | None:
+        data = self._read(file, offset, size)
+        return None if data is None else (data, hashlib.sha256(data).digest())
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,20 +1,19 @@
 """A spool file while it is being written: one pass over the bytes that hashes and looks at them, one trip to a thread that writes."""
 
-import asyncio
 import contextlib
 import fcntl
 import functools
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from platevault.domain.batch import MANIFEST_PART, Part
 from platevault.domain.errors import BatchRefused, SpoolFull, TooLarge
 from platevault.domain.images import Dimensions, content_type_of, jpeg_dimensions
+from platevault.stores.hands import hands
 from platevault.stores.local_disk import sync_folder
 from platevault.stores.spool_file import HEADER, Index, index_bytes
 from platevault.stores.spool_usage import SpoolUsage
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 Chunk = bytes | bytearray
-T = TypeVar("T")
 
 FLUSH_BYTES: Final = 1024 * 1024
 # Of a batch whose bytes stay in memory anyway: most are written and synced in one trip.
@@ -113,7 +111,7 @@ class Draft:
 
     async def flush(self) -> None:
         """Write what waits; raises `SpoolFull` when the disk does not take it."""
-        await _to_its_end(self._flush)
+        await hands.do(self._flush)
 
     async def seal(self, *, received_at: datetime) -> Index:
         """When this returns the file stands in `ready/` and survives a power cut: written, synced, renamed, folder synced.
@@ -123,7 +121,7 @@ class Draft:
         """
         if self._growing is not None:
             raise BatchRefused("the body ends inside a part", part=self._growing.name)
-        return await _to_its_end(functools.partial(self._seal, received_at))
+        return await hands.do(functools.partial(self._seal, received_at))
 
     def _seal(self, received_at: datetime) -> Index:
         self._flush()
@@ -214,24 +212,6 @@ def begin_draft(path: Path, *, ready: Path, reserved: int, usage: SpoolUsage, ke
         path.unlink(missing_ok=True)
         raise
     return Draft(path, descriptor, ready=ready, reserved=reserved, usage=usage, keep=keep)
-
-
-async def _to_its_end(work: Callable[[], T]) -> T:
-    """Run `work` in a thread, and return or raise only once it has ended, even when the caller is cancelled meanwhile.
-
-    A thread cannot be cancelled. Were the file closed under it, its descriptor could belong to the next batch by the time it
-    writes.
-    """
-    running = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({running})
-        if not running.cancelled():
-            running.exception()  # looked at, so that nobody reports it as forgotten
-        raise
 
 
 def _look_at(head: list[Chunk]) -> tuple[str | None, Dimensions | None]:
