@@ -11,6 +11,7 @@ import queue
 import select
 import sys
 import threading
+import time
 from typing import Final, TextIO, cast
 
 import stamina
@@ -19,6 +20,8 @@ import structlog
 # Whoever reads the log may stop reading, and its disk may be full: lines beyond these wait for nobody.
 LINES_WAITING_MAX: Final = 10_000
 LINES_AT_ONCE: Final = 200
+# A line waits so long for others: were the thread woken for each, every request would pay for two changes of threads.
+GATHER_SECONDS: Final = 0.01
 END_WITHIN_SECONDS: Final = 2.0
 
 _QUIET: Final = ("uvicorn.access", "httpx", "httpcore", "urllib3", "asyncio")
@@ -100,6 +103,8 @@ class Lines(io.TextIOBase):
     def _keep_writing(self) -> None:
         while True:
             taken = [self._waiting.get()]
+            if isinstance(taken[0], str):
+                time.sleep(GATHER_SECONDS)
             with contextlib.suppress(queue.Empty):
                 while len(taken) < LINES_AT_ONCE:
                     taken.append(self._waiting.get_nowait())
