@@ -33,15 +33,12 @@ async def signed_in(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> Actor:
     """Who asks; raises `NotSignedIn`, or `Forbidden` where another site's page made the browser ask."""
-    if vault.access.open_to_all:
-        return _anyone_here(request, vault)
-    if "authorization" in request.headers:
-        return _bearer_of(None if credentials is None else credentials.credentials, rules=vault.access)
-    if session_of(request, rules=vault.access) is None:
-        raise NotSignedIn("this needs a bearer token, or the cookie that /login gives")
-    if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=False):
-        raise Forbidden("a request with a cookie that changes something must come from a page of this origin")
-    return Actor(subject="viewer", kind="session", scopes=VIEWER_SCOPES)
+    return _actor_of(request, None if credentials is None else credentials.credentials, vault=vault)
+
+
+async def signed_in_by_hand(request: Request) -> Actor:
+    """The same for a request that FastAPI did not read."""
+    return _actor_of(request, _token_in(request), vault=await vault_of(request))
 
 
 SignedIn = Annotated[Actor, Depends(signed_in)]
@@ -52,16 +49,14 @@ def is_still_signed_in(request: Request, actor: Actor, *, vault: Vault) -> bool:
     if vault.access.open_to_all:
         return True
     if "authorization" in request.headers:
-        token = request.headers["authorization"].partition(" ")[2].strip()
         try:
-            return _bearer_of(token, rules=vault.access) == actor
+            return _bearer_of(_token_in(request), rules=vault.access) == actor
         except NotSignedIn:
             return False
     session = session_of(request, rules=vault.access)
     return session is not None and not vault.followers.is_signed_out(session.id)
 
 
-# It asks `signed_in` itself: each dependency of a dependency costs what a detection of a list costs.
 async def look_of(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
@@ -74,20 +69,14 @@ async def look_of(
     """Who looks, and why; raises `PurposeMissing` where a purpose is required and none is given, and what `signed_in` raises."""
     vault = await vault_of(request)
     actor = await signed_in(request, vault, credentials)
-    session = session_of(request, rules=vault.access)
-    purpose = checked_reason("X-Purpose", _as_utf8(x_purpose), at_most=PURPOSE_MAX)
-    case = checked_reason("X-Case", _as_utf8(x_case), at_most=CASE_MAX)
-    if session is not None and actor.kind != "token":
-        purpose, case = purpose or session.purpose, case or session.case
-    if vault.access.purpose_required and purpose is None:
-        raise PurposeMissing("say why you look: the header X-Purpose, or the field of the sign-in page")
-    return Look(
-        actor=actor,
-        route=route_of(request),
-        request_id=request_id_of(request),
-        purpose=purpose,
-        case=case,
-    )
+    return _look(request, actor, purpose=x_purpose, case=x_case, vault=vault)
+
+
+async def look_by_hand(request: Request) -> Look:
+    """The same for a request that FastAPI did not read."""
+    vault, given = await vault_of(request), request.headers
+    actor = _actor_of(request, _token_in(request), vault=vault)
+    return _look(request, actor, purpose=given.get("x-purpose"), case=given.get("x-case"), vault=vault)
 
 
 Looking = Annotated[Look, Depends(look_of)]
@@ -130,6 +119,40 @@ def is_same_origin(request: Request, *, vault: Vault, unknown: bool) -> bool:
         return urlsplit(origin).netloc in ours
     except ValueError:
         return False
+
+
+def _actor_of(request: Request, token: str | None, *, vault: Vault) -> Actor:
+    if vault.access.open_to_all:
+        return _anyone_here(request, vault)
+    if "authorization" in request.headers:
+        return _bearer_of(token, rules=vault.access)
+    if session_of(request, rules=vault.access) is None:
+        raise NotSignedIn("this needs a bearer token, or the cookie that /login gives")
+    if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=False):
+        raise Forbidden("a request with a cookie that changes something must come from a page of this origin")
+    return Actor(subject="viewer", kind="session", scopes=VIEWER_SCOPES)
+
+
+def _look(request: Request, actor: Actor, *, purpose: str | None, case: str | None, vault: Vault) -> Look:
+    purpose = checked_reason("X-Purpose", _as_utf8(purpose), at_most=PURPOSE_MAX)
+    case = checked_reason("X-Case", _as_utf8(case), at_most=CASE_MAX)
+    if actor.kind != "token" and (session := session_of(request, rules=vault.access)) is not None:
+        purpose, case = purpose or session.purpose, case or session.case
+    if vault.access.purpose_required and purpose is None:
+        raise PurposeMissing("say why you look: the header X-Purpose, or the field of the sign-in page")
+    return Look(
+        actor=actor,
+        route=route_of(request),
+        request_id=request_id_of(request),
+        purpose=purpose,
+        case=case,
+    )
+
+
+def _token_in(request: Request) -> str | None:
+    """The bearer token; None where the header holds none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def _anyone_here(request: Request, vault: Vault) -> Actor:

@@ -1,34 +1,34 @@
-"""`POST /v1/detections`: batches of detections with their images, and what became of a batch."""
+"""`POST /v1/detections`: batches of detections with their images."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import Receive
 
 from platevault.domain.access import Scope
-from platevault.domain.errors import BatchRefused, InvalidRequest, Missing
+from platevault.domain.errors import BatchRefused, InvalidRequest
 from platevault.flows.accept import accept
-from platevault.flows.batch_status import batch_status
 from platevault.flows.reception import Delivery
-from platevault.web.access import SignedIn
-from platevault.web.batch_examples import ANSWERS, BODY, STATUS
-from platevault.web.wired import Wired
+from platevault.web.access import SignedIn, signed_in_by_hand
+from platevault.web.batch_examples import ANSWERS, BODY
+from platevault.web.by_hand import answered_by
+from platevault.web.wired import Wired, vault_of
+
+SPOOLED: Final = "spooled"
+STORED: Final = "stored"
 
 router = APIRouter(tags=["ingest"])
 
 
-@router.post(
-    "/v1/detections", summary="Send a batch", status_code=201, openapi_extra={"requestBody": BODY}, responses=ANSWERS
-)
 async def post_batch(
     request: Request,
     actor: SignedIn,
     vault: Wired,
     durability: Annotated[
-        str, Query(pattern="^(spooled|stored)$", description="`stored` waits until the bucket has all")
-    ] = "spooled",
+        str, Query(pattern=f"^({SPOOLED}|{STORED})$", description="`stored` waits until the bucket has all")
+    ] = SPOOLED,
 ) -> Response:
     """Keep a batch: when this answers 200 or 201, each `created` and `duplicate` survives a power cut.
 
@@ -39,26 +39,34 @@ async def post_batch(
         content_type=request.headers.get("content-type"),
         declared_bytes=_declared_bytes(request),
         only_collector=actor.collector_id,
-        wait_until_stored=durability == "stored",
+        wait_until_stored=durability == STORED,
     )
     receipt = await accept(_Chunks(request.receive), delivery, reception=vault.reception)
-    headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
-    return _json(receipt.body, status_code=receipt.status_code, headers=headers)
+    return Response(
+        msgspec.json.encode(receipt.body),
+        status_code=receipt.status_code,
+        headers={"Idempotent-Replayed": "true"} if receipt.replayed else {},
+        media_type="application/json",
+    )
 
 
-@router.get("/v1/collectors/{collector_id}/batches/{batch_id}", responses=STATUS)
-async def get_batch(
-    collector_id: str,
-    batch_id: str,
-    actor: SignedIn,
-    vault: Wired,
-) -> Response:
-    """What became of a batch, with the states of now. Keep your copy of the images until `durability` is `stored`."""
-    actor.must(Scope.DETECTIONS_WRITE)
-    if actor.collector_id not in (None, collector_id):
-        raise Missing("no batch of that id")
-    receipt = await batch_status(vault.database, collector_id=collector_id, batch_id=batch_id)
-    return _json(receipt.body)
+async def _post_by_hand(request: Request) -> Response | None:
+    durability = request.query_params.get("durability", SPOOLED)
+    if durability not in {SPOOLED, STORED}:
+        return None
+    return await post_batch(request, await signed_in_by_hand(request), await vault_of(request), durability)
+
+
+router.add_api_route(
+    "/v1/detections",
+    post_batch,
+    methods=["POST"],
+    summary="Send a batch",
+    status_code=201,
+    openapi_extra={"requestBody": BODY},
+    responses=ANSWERS,
+    route_class_override=answered_by(_post_by_hand),
+)
 
 
 class _Chunks(AsyncIterator[bytes]):
@@ -86,7 +94,3 @@ def _declared_bytes(request: Request) -> int | None:
     if not text.isascii() or not text.isdigit():
         raise InvalidRequest("Content-Length is not a number")
     return int(text)
-
-
-def _json(body: Any, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status_code=status_code, headers=headers, media_type="application/json")

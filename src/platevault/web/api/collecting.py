@@ -1,5 +1,5 @@
 """The routes that collectors use: what comes in."""
 
-from platevault.web.api import batches, limits, resend, uploads
+from platevault.web.api import batch_states, batches, limits, resend, uploads
 
-routers = (batches.router, resend.router, uploads.router, limits.router)
+routers = (batches.router, batch_states.router, resend.router, uploads.router, limits.router)

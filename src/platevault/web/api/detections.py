@@ -5,7 +5,8 @@ from fastapi import APIRouter, Request, Response
 
 from platevault.domain.search import parse_fields, parse_query
 from platevault.flows.find import find, find_one
-from platevault.web.access import Looking
+from platevault.web.access import Looking, look_by_hand
+from platevault.web.by_hand import answered_by
 from platevault.web.openapi import SEARCH_PARAMETERS, answers, problems
 from platevault.web.schemas import CURSOR_EXAMPLE, DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
 from platevault.web.wired import Wired, links_of, vault_of
@@ -15,17 +16,26 @@ router = APIRouter(tags=["detections"])
 _PAGE = answers(PageAnswered, {"items": [DETECTION_EXAMPLE], "next_cursor": CURSOR_EXAMPLE})
 
 
-@router.get(
-    "/v1/detections",
-    summary="List detections, newest first, or as a change feed",
-    responses=_PAGE | problems(),
-    openapi_extra={"parameters": SEARCH_PARAMETERS},
-)
 async def list_detections(request: Request, look: Looking) -> Response:
     """Each image comes with a presigned URL once it is stored. An unknown parameter is refused, never ignored."""
     vault = await vault_of(request)
     search = parse_query(request.query_params.multi_items())
     return _json(await find(search, look=look, database=vault.database, links=links_of(vault)))
+
+
+async def _list_by_hand(request: Request) -> Response:
+    return await list_detections(request, await look_by_hand(request))
+
+
+router.add_api_route(
+    "/v1/detections",
+    list_detections,
+    methods=["GET"],
+    summary="List detections, newest first, or as a change feed",
+    responses=_PAGE | problems(),
+    openapi_extra={"parameters": SEARCH_PARAMETERS},
+    route_class_override=answered_by(_list_by_hand),
+)
 
 
 @router.post("/v1/search", summary="Search detections, with the filters as JSON", responses=_PAGE | problems(413))
