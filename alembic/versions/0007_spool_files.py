@@ -14,10 +14,11 @@ depends_on = None
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS images_in_spool")  # of a run that was cut off
         op.execute(
             "CREATE INDEX CONCURRENTLY images_in_spool ON images (spool_node, spool_file, state) WHERE spool_file IS NOT NULL"
         )
-        op.execute("DROP INDEX CONCURRENTLY images_waiting")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS images_waiting")
 
 
 def downgrade() -> None:

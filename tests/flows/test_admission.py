@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from platevault.domain.errors import Busy, SpoolFull
-from platevault.flows import admission
+from platevault.flows import admission, reception
 from platevault.flows.accept import accept
 from platevault.flows.reception import Delivery
 from platevault.stores.database import Database
@@ -24,6 +25,15 @@ async def dripping(*, bytes_a_drip: int = 1) -> AsyncIterator[bytes]:
 def drip(node: Node, *, declared: int = MEBI) -> asyncio.Task[object]:
     delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=declared)
     return asyncio.create_task(accept(dripping(), delivery, reception=node.reception))
+
+
+@asynccontextmanager
+async def all_turns(node: Node) -> AsyncIterator[None]:
+    """Nobody else gets one for the length of the block."""
+    async with AsyncExitStack() as taken:
+        for _ in range(reception.TURNS_AT_ONCE):
+            await taken.enter_async_context(node.reception.turns.turn())
+        yield
 
 
 async def end(tasks: list[asyncio.Task[object]]) -> list[object]:
@@ -82,15 +92,10 @@ async def test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_s
 ) -> None:
     monkeypatch.setattr(admission, "TURN_WITHIN_SECONDS", 0.2)
     node = await a_node(migrated, tmp_path / "spool")
-    taken = 0
-    while not node.reception.turns.locked():
-        await node.reception.turns.acquire()
-        taken += 1
-    with pytest.raises(Busy):
-        await asyncio.wait_for(node.send(a_batch()), 30)
-    assert node.spool_files() == []
-    for _ in range(taken):
-        node.reception.turns.release()
+    async with all_turns(node):
+        with pytest.raises(Busy):
+            await asyncio.wait_for(node.send(a_batch()), 30)
+        assert node.spool_files() == []
     assert (await node.send(a_batch())).status_code == 201
     await node.uploaded()
 
@@ -100,12 +105,6 @@ async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_b
 ) -> None:
     monkeypatch.setattr(admission, "IN_TURN_AT_ONCE", 2)
     node = await a_node(migrated, tmp_path / "spool")
-    taken = 0
-    while not node.reception.turns.locked():
-        await node.reception.turns.acquire()
-        taken += 1
-    waiting = [asyncio.create_task(node.send(a_batch())) for _ in range(2)]
-    await asyncio.sleep(0.3)
     read = False
 
     async def body() -> AsyncIterator[bytes]:
@@ -113,11 +112,46 @@ async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_b
         read = True
         yield b""
 
-    with pytest.raises(Busy):
-        await accept(body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), reception=node.reception)
+    async with all_turns(node):
+        waiting = [asyncio.create_task(node.send(a_batch())) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        with pytest.raises(Busy):
+            await accept(body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), reception=node.reception)
     assert not read
-    for _ in range(taken):
-        node.reception.turns.release()
     assert {(await one).status_code for one in waiting} == {201}
     assert (await node.send(a_batch())).status_code == 201
     await node.uploaded()
+
+
+async def test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    await node.send(a_batch(), stored=True)
+
+    async def recorded_at_once() -> int:
+        """How many of eight have their turn at the same time."""
+        let_go, had = asyncio.Event(), []
+
+        async def one() -> None:
+            async with admission.turn(node.reception):
+                had.append(1)
+                await let_go.wait()
+
+        tasks = [asyncio.create_task(one()) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        at_once = len(had)
+        let_go.set()
+        await asyncio.gather(*tasks)
+        return at_once
+
+    on_their_way = [asyncio.create_task(asyncio.sleep(60, result=True)) for _ in range(reception.UPLOADS_BEHIND + 1)]
+    assert await recorded_at_once() == reception.TURNS_AT_ONCE
+    node.reception.uploads.update(on_their_way)
+    node.lane.breaker.succeeded()
+    assert await recorded_at_once() == reception.TURNS_WHILE_BEHIND
+    monkeypatch.setattr(reception, "TOOK_WITHIN_SECONDS", -1.0)
+    assert await recorded_at_once() == reception.TURNS_AT_ONCE, "a store that is away is what the spool is for"
+    node.reception.uploads.difference_update(on_their_way)
+    for task in on_their_way:
+        task.cancel()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import Busy
-from platevault.flows.desk import Desk, Turns
+from platevault.flows.desk import Desk
+from platevault.flows.turns import Turns
 
 
 class Askers:
@@ -53,6 +54,23 @@ async def make() -> Any:
         for task in one.tasks.values():
             task.cancel()
         await asyncio.gather(*one.tasks.values(), return_exceptions=True)
+
+
+async def test_as_many_as_there_may_be_now_have_a_turn_and_those_who_wait_keep_their_place(make: Any) -> None:
+    now = [1]
+    askers = make(Turns(3, most_now=lambda: now[0]))
+    for name in "abcde":
+        await askers.ask(name)
+    assert askers.let_in == ["a"]
+    now[0] = 9
+    await askers.end("a")
+    assert askers.let_in == ["a", "b", "c", "d"]
+    now[0] = 1
+    await askers.end("c")
+    assert askers.let_in == ["a", "b", "c", "d"]
+    await askers.end("b")
+    await askers.end("d")
+    assert askers.let_in == ["a", "b", "c", "d", "e"]
 
 
 async def test_so_many_have_a_turn_at_once_in_the_order_of_asking(make: Any) -> None:

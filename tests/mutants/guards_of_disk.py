@@ -74,8 +74,8 @@ GUARDS: Final = (
     Guard(
         name="write-to-its-end",
         protects="a batch that is given up never writes into the file of the next",
-        file="src/platevault/stores/spool_draft.py",
-        old="while not running.done():",
+        file="src/platevault/stores/hands.py",
+        old="while not done.done():",
         new="while False:",
         tests=(
             "stores/test_spool.py::test_a_batch_that_is_given_up_while_it_is_written_never_writes_into_the_next_ones_file",

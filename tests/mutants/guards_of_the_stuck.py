@@ -106,8 +106,8 @@ GUARDS: Final = (
         name="a-lost-node-keeps-its-file",
         protects="a spool file stays while a missing image may have its only bytes in it",
         file="src/platevault/stores/images.py",
-        old="WHERE state = 'missing' AND spool_node = :node AND spool_file = :file) AS wanted",
-        new="WHERE false) AS wanted",
+        old="WHERE spool_node = :node AND spool_file = :file) AS wanted",
+        new="WHERE state = 'pending' AND spool_node = :node AND spool_file = :file) AS wanted",
         tests=(
             "flows/test_resend.py::test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_in_the_store",
         ),

@@ -97,6 +97,13 @@ async def test_an_idle_thread_keeps_nothing_of_what_it_did() -> None:
     raise AssertionError("the thread still holds the last batch")
 
 
+async def test_what_is_left_to_a_thread_is_done_though_nobody_waits() -> None:
+    hands, done = Hands(1), threading.Event()
+    hands.leave(done.set)
+    assert await asyncio.to_thread(done.wait, 10)
+    assert await hands.do(partial(pow, 2, 5)) == 32
+
+
 def test_work_may_end_when_nobody_waits_any_more() -> None:
     hands, may_end = Hands(1), threading.Event()
 

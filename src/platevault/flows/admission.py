@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
 from platevault.adapters.multipart import boundary_of
@@ -75,15 +75,13 @@ async def turn(reception: Reception) -> AsyncIterator[None]:
 
     More of them at once would not be done sooner, and everything else of this process, refusals too, would wait for them.
     """
-    try:
-        async with asyncio.timeout(TURN_WITHIN_SECONDS):
-            await reception.turns.acquire()
-    except TimeoutError as error:
-        raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=2) from error
-    try:
+    async with AsyncExitStack() as taken:
+        try:
+            async with asyncio.timeout(TURN_WITHIN_SECONDS):
+                await taken.enter_async_context(reception.turns.turn())
+        except TimeoutError as error:
+            raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=2) from error
         yield
-    finally:
-        reception.turns.release()
 
 
 def make_way(reception: Reception) -> bool:

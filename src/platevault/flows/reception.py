@@ -10,11 +10,18 @@ from platevault.domain.arrival import Arrival
 from platevault.domain.budget import ByteBudget
 from platevault.flows.ingest import Rules
 from platevault.flows.lane import UploadLane
+from platevault.flows.turns import Turns
 from platevault.stores.database import Database
 from platevault.stores.meters import Meters
 
 # Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
 TURNS_AT_ONCE: Final = 6
+# And so many while the store takes images, but fewer than come.
+TURNS_WHILE_BEHIND: Final = 2
+# Batches whose images are on their way: with more, the store is behind.
+UPLOADS_BEHIND: Final = 48
+# A store that has taken nothing for so long is not behind but away: the spool is there for that.
+TOOK_WITHIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +37,20 @@ class Reception:
     meters: Meters = field(default_factory=Meters.none)
     tell: Callable[[], None] = lambda: None
     bodies: set[Arrival] = field(default_factory=set)
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TURNS_AT_ONCE))
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)
+    turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turns", Turns(TURNS_AT_ONCE, most_now=self._turns_now))
+
+    def _turns_now(self) -> int:
+        """Fewer while batches come faster than the store, which is there, takes their images.
+
+        What is acknowledged faster than it is stored fills the spool, which is for outages, and costs more to store later, read
+        back from the disk.
+        """
+        behind = len(self.uploads) > UPLOADS_BEHIND and self.lane.breaker.succeeded_within(TOOK_WITHIN_SECONDS)
+        return TURNS_WHILE_BEHIND if behind else TURNS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ THREADS: Final = 8
 READERS: Final = 4
 
 T = TypeVar("T")
-_Task = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
 class Hands:
@@ -22,7 +22,7 @@ class Hands:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._started = 0
-        self._waiting: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], _Waiter | None]] = queue.SimpleQueue()
 
     async def do(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, once it has ended, even when the caller is cancelled meanwhile.
@@ -32,10 +32,7 @@ class Hands:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._waiting.put((work, loop, done))
-        if self._started < self._threads:
-            self._started += 1
-            threading.Thread(target=self._keep_working, name=f"hand-{self._started}", daemon=True).start()
+        self._put(work, (loop, done))
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -46,24 +43,38 @@ class Hands:
                 done.exception()  # looked at, so that nobody reports it as forgotten
             raise
 
+    def leave(self, work: Callable[[], None]) -> None:
+        """It is done at some time, and nobody is told; it must not raise."""
+        self._put(work, None)
+
+    def _put(self, work: Callable[[], Any], waiter: _Waiter | None) -> None:
+        self._waiting.put((work, waiter))
+        if self._started < self._threads:
+            self._started += 1
+            threading.Thread(target=self._keep_working, name=f"hand-{self._started}", daemon=True).start()
+
     def _keep_working(self) -> None:
         while True:
-            work, loop, done = self._waiting.get()
-            try:
-                tell = partial(_set, done, work())
-            except BaseException as error:  # noqa: BLE001  whoever waits for it is told
-                tell = partial(_fail, done, error)
+            self._work(*self._waiting.get())  # nothing of it is kept while there is no more
+
+    def _work(self, work: Callable[[], Any], waiter: _Waiter | None) -> None:
+        tell: Callable[[asyncio.Future[Any]], None]
+        try:
+            tell = partial(_set, result=work())
+        except BaseException as error:  # noqa: BLE001  whoever waits for it is told
+            tell = partial(_fail, error=error)
+        if waiter is not None:
+            loop, done = waiter
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(tell)
-            del work, loop, done, tell  # nothing of a batch is kept while there is no work
+                loop.call_soon_threadsafe(tell, done)
 
 
-def _set(done: asyncio.Future[Any], result: Any) -> None:
+def _set(done: asyncio.Future[Any], *, result: Any) -> None:
     if not done.done():
         done.set_result(result)
 
 
-def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+def _fail(done: asyncio.Future[Any], *, error: BaseException) -> None:
     if not done.done():
         done.set_exception(error)
 
