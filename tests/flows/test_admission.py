@@ -126,7 +126,7 @@ async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_b
 async def test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = await a_node(migrated, tmp_path / "spool")
+    node = await a_node(migrated, tmp_path / "spool", spool_bytes=8 * MEBI)
     await node.send(a_batch(), stored=True)
 
     async def recorded_at_once() -> int:
@@ -149,9 +149,15 @@ async def test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes(
     assert await recorded_at_once() == reception.TURNS_AT_ONCE
     node.reception.uploads.update(on_their_way)
     node.lane.breaker.succeeded()
-    assert await recorded_at_once() == reception.TURNS_WHILE_BEHIND
+    assert await recorded_at_once() == 3
+    filling = [node.lane.spool.begin("filling-1.batch", reserve=2 * MEBI, keep=False)]
+    assert await recorded_at_once() == 2, "with a quarter of the spool in use"
+    filling.append(node.lane.spool.begin("filling-2.batch", reserve=2 * MEBI, keep=False))
+    assert await recorded_at_once() == 1, "with half of it"
     monkeypatch.setattr(reception, "TOOK_WITHIN_SECONDS", -1.0)
     assert await recorded_at_once() == reception.TURNS_AT_ONCE, "a store that is away is what the spool is for"
+    for draft in filling:
+        draft.discard()
     node.reception.uploads.difference_update(on_their_way)
     for task in on_their_way:
         task.cancel()

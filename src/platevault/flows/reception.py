@@ -1,6 +1,7 @@
 """What taking batches needs, and what is known of one before its body is read."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +17,8 @@ from platevault.stores.meters import Meters
 
 # Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
 TURNS_AT_ONCE: Final = 6
-# And so many while the store takes images, but fewer than come.
-TURNS_WHILE_BEHIND: Final = 2
+# And so many while the store takes images, but fewer than come: the fuller the spool, the fewer.
+TURNS_WHILE_BEHIND: Final = ((0.25, 3), (0.5, 2), (math.inf, 1))
 # Batches whose images are on their way: with more, the store is behind.
 UPLOADS_BEHIND: Final = 48
 # A store that has taken nothing for so long is not behind but away: the spool is there for that.
@@ -50,7 +51,9 @@ class Reception:
         back from the disk.
         """
         behind = len(self.uploads) > UPLOADS_BEHIND and self.lane.breaker.succeeded_within(TOOK_WITHIN_SECONDS)
-        return TURNS_WHILE_BEHIND if behind else TURNS_AT_ONCE
+        if not behind:
+            return TURNS_AT_ONCE
+        return next(turns for below, turns in TURNS_WHILE_BEHIND if self.lane.spool.share < below)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

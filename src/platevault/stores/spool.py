@@ -182,6 +182,11 @@ class Spool:
             for descriptor in held.values():
                 os.close(descriptor)
 
+    @property
+    def share(self) -> float:
+        """Of its cap, what was used a moment ago; 0 to 1."""
+        return self._usage.share
+
     def used(self) -> int:
         """Bytes held or promised on this node now."""
         return self._usage.used()

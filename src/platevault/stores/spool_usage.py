@@ -19,21 +19,30 @@ class SpoolUsage:
     def __init__(self, file: Path, *, max_bytes: int) -> None:
         self._file = file
         self._max_bytes = max_bytes
+        self._seen = 0
+
+    @property
+    def share(self) -> float:
+        """Of the cap, what was used when this process last took or gave back room, which each batch does; costs nothing."""
+        return self._seen / self._max_bytes
 
     def reserve(self, size: int) -> bool:
         """True when the bytes are yours; False when the cap leaves no room for them."""
         with self._locked() as descriptor:
             used = _read(descriptor)
+            self._seen = used
             if used + size > self._max_bytes:
                 return False
-            _write(descriptor, used + size)
+            self._seen += size
+            _write(descriptor, self._seen)
             return True
 
     def add(self, size: int) -> None:
         """Correct the number: negative gives back, positive was used beyond what was reserved."""
         if size:
             with self._locked() as descriptor:
-                _write(descriptor, max(0, _read(descriptor) + size))
+                self._seen = max(0, _read(descriptor) + size)
+                _write(descriptor, self._seen)
 
     def used(self) -> int:
         """Bytes held or promised now."""
