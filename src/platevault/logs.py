@@ -103,7 +103,7 @@ class Lines(io.TextIOBase):
     def _keep_writing(self) -> None:
         while True:
             taken = [self._waiting.get()]
-            if isinstance(taken[0], str):
+            if isinstance(taken[0], str) and self._waiting.qsize() < LINES_AT_ONCE:
                 time.sleep(GATHER_SECONDS)
             with contextlib.suppress(queue.Empty):
                 while len(taken) < LINES_AT_ONCE:

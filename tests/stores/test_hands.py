@@ -104,6 +104,24 @@ async def test_what_is_left_to_a_thread_is_done_though_nobody_waits() -> None:
     assert await hands.do(partial(pow, 2, 5)) == 32
 
 
+async def test_where_the_system_gives_no_thread_nothing_is_left_half_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands, left = Hands(2), []
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="new thread"):
+                await hands.do(partial(left.append, "by nobody"))
+        hands.leave(partial(left.append, "here"))
+    assert await hands.do(partial(pow, 2, 5)) == 32
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert await hands.do(partial(pow, 2, 5)) == 32, "one is enough"
+    assert left == ["here"]
+
+
 def test_work_may_end_when_nobody_waits_any_more() -> None:
     hands, may_end = Hands(1), threading.Event()
 

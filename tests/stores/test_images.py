@@ -8,12 +8,14 @@ from pathlib import Path
 from sqlalchemy import text
 
 from platevault.domain.waiting import PutBack
+from platevault.stores import images
 from platevault.stores.database import Database
 from platevault.stores.images import ImageLedger
 from tests.deliveries import a_batch
 from tests.receptions import DeadStore, a_node
 
 LEASE = timedelta(minutes=1)
+NO_NODE = f"CAST('{uuid.UUID(int=0)}' AS uuid)"
 READ = text("""
     SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'images')
         + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'images') AS rows
@@ -57,6 +59,8 @@ async def test_after_an_outage_no_file_is_looked_for_among_all_that_waits(migrat
         drained += await node.drain()
     read = await _rows_read(database) - before
     assert drained >= 12 * 8
+    plan = await database.alone(text(f"EXPLAIN {images._FILES_WAITING.text.replace(':node', NO_NODE)}"), {})
+    assert "images_in_spool" in str([dict(line) for line in plan]), "nor are the files that wait, every few seconds"
     assert read <= 40 * drained, (
         "a few looks for each image, with the marks that updates leave in indexes, not one for each that waits"
     )

@@ -55,6 +55,7 @@ def _a_place(delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room
 def refuse_if_crowded(reception: Reception) -> None:
     """Raise `Busy` when as many whole batches wait as may; costs next to nothing."""
     if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:
+        reception.turns.let_in()
         raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=1)
 
 

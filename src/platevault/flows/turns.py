@@ -43,14 +43,15 @@ class Turns:
         """A place for the length of the block, for so many bytes."""
         waiting = _Waiting(size=size, behind=behind)
         self._waiting[behind].append(waiting)
-        self._let_in()
         try:
+            self.let_in()
             await waiting.let_in.wait()
             yield
         finally:
             self._go(waiting)
 
-    def _let_in(self) -> None:
+    def let_in(self) -> None:
+        """Those for whom there is room; nobody else asks when `most_now` grows while nobody comes or goes."""
         for queue in self._waiting:
             while queue and self._has_room(queue[0]):
                 waiting = queue.popleft()
@@ -75,7 +76,7 @@ class Turns:
             self._bytes -= waiting.size
         else:
             self._waiting[waiting.behind].remove(waiting)
-        self._let_in()
+        self.let_in()
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

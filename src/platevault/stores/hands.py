@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
-# As many batches as are made durable at once (flows/reception), and some that let their files go.
+# As many as batches are made durable at once (flows/reception), and some that let their files go.
 THREADS: Final = 8
 READERS: Final = 4
 
@@ -32,7 +32,8 @@ class Hands:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._put(work, (loop, done))
+        self._have_threads()
+        self._waiting.put((work, (loop, done)))
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -44,14 +45,24 @@ class Hands:
             raise
 
     def leave(self, work: Callable[[], None]) -> None:
-        """It is done at some time, and nobody is told; it must not raise."""
-        self._put(work, None)
+        """It is done at some time, and nobody is told; it must not raise. Where there is no thread it is done here."""
+        try:
+            self._have_threads()
+        except RuntimeError:
+            work()
+        else:
+            self._waiting.put((work, None))
 
-    def _put(self, work: Callable[[], Any], waiter: _Waiter | None) -> None:
-        self._waiting.put((work, waiter))
+    def _have_threads(self) -> None:
+        """One more, until there are all; raises `RuntimeError` where there is none and the system gives none."""
         if self._started < self._threads:
-            self._started += 1
-            threading.Thread(target=self._keep_working, name=f"hand-{self._started}", daemon=True).start()
+            try:
+                threading.Thread(target=self._keep_working, name=f"hand-{self._started + 1}", daemon=True).start()
+            except RuntimeError:
+                if not self._started:
+                    raise
+            else:
+                self._started += 1
 
     def _keep_working(self) -> None:
         while True:
@@ -76,9 +87,11 @@ def _set(done: asyncio.Future[Any], *, result: Any) -> None:
 
 def _fail(done: asyncio.Future[Any], *, error: BaseException) -> None:
     if not done.done():
-        done.set_exception(error)
+        done.set_exception(RuntimeError("work ended with StopIteration") if isinstance(error, StopIteration) else error)
 
 
 hands: Final = Hands(THREADS)
+flushers: Final = Hands(THREADS)
+"""For what bodies write while they come: no batch that is whole waits behind those that are not."""
 readers: Final = Hands(READERS)
 """For what is read back, so that no batch that is to be acknowledged waits behind it."""

@@ -88,7 +88,9 @@ _MARK_MISSING: Final = text("""
         lease_owner = NULL, lease_until = NULL, dead_at = NULL
     WHERE detection_id = :detection_id AND kind = :kind AND state = 'pending' AND spool_file = :file
 """)
-_FILES_WAITING: Final = text("SELECT DISTINCT spool_file FROM images WHERE state = 'pending' AND spool_node = :node")
+_FILES_WAITING: Final = text("""
+    SELECT DISTINCT spool_file FROM images WHERE spool_file IS NOT NULL AND state || '' = 'pending' AND spool_node = :node
+""")
 _IS_WAITING: Final = text("""
     SELECT EXISTS (SELECT FROM images WHERE state || '' = 'pending' AND spool_node = :node AND spool_file = :file)
 """)

@@ -184,7 +184,7 @@ class Spool:
 
     @property
     def share(self) -> float:
-        """Of its cap, what was used a moment ago; 0 to 1."""
+        """Of its cap, what was held or promised a moment ago; 0 to 1."""
         return self._usage.share
 
     def used(self) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from platevault.domain.batch import MANIFEST_PART, Part
 from platevault.domain.errors import BatchRefused, SpoolFull, TooLarge
 from platevault.domain.images import Dimensions, content_type_of, jpeg_dimensions
-from platevault.stores.hands import hands
+from platevault.stores.hands import flushers, hands
 from platevault.stores.local_disk import sync_folder
 from platevault.stores.spool_file import HEADER, Index, index_bytes
 from platevault.stores.spool_usage import SpoolUsage
@@ -111,7 +111,7 @@ class Draft:
 
     async def flush(self) -> None:
         """Write what waits; raises `SpoolFull` when the disk does not take it."""
-        await hands.do(self._flush)
+        await flushers.do(self._flush)
 
     async def seal(self, *, received_at: datetime) -> Index:
         """When this returns the file stands in `ready/` and survives a power cut: written, synced, renamed, folder synced.

@@ -23,7 +23,7 @@ class SpoolUsage:
 
     @property
     def share(self) -> float:
-        """Of the cap, what was used when this process last took or gave back room, which each batch does; costs nothing."""
+        """Of the cap, what was held or promised when this process last took or gave back room, as each batch does; costs nothing."""
         return self._seen / self._max_bytes
 
     def reserve(self, size: int) -> bool:

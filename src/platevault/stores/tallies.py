@@ -30,16 +30,16 @@ _NOW: Final = text("""
            (SELECT extract(epoch FROM now() - advanced_at) FROM generation) AS generation_age
 """)
 # The images of one file came in one batch: one look per file instead of one per image. The files are found by jumping from
-# one to the next in the index images_in_spool, and there are no more of them than spools hold.
+# one to the next in the index images_in_spool, node by node (what a lost one had is missing, not pending), and there are no more of them than spools hold.
 _OLDEST: Final = text("""
     WITH RECURSIVE files AS (
-        (SELECT spool_node, spool_file FROM images WHERE spool_file IS NOT NULL AND state || '' = 'pending' ORDER BY spool_node, spool_file LIMIT 1)
+        SELECT node_id AS spool_node, first.spool_file FROM nodes CROSS JOIN LATERAL (
+            SELECT spool_file FROM images WHERE spool_node = node_id AND spool_file IS NOT NULL ORDER BY spool_file LIMIT 1
+        ) AS first WHERE lost_at IS NULL
         UNION ALL
-        SELECT beyond.spool_node, beyond.spool_file FROM files CROSS JOIN LATERAL (
-            SELECT spool_node, spool_file FROM images
-            WHERE state || '' = 'pending' AND (spool_node, spool_file) > (files.spool_node, files.spool_file)
-                AND spool_file IS NOT NULL
-            ORDER BY spool_node, spool_file LIMIT 1
+        SELECT files.spool_node, beyond.spool_file FROM files CROSS JOIN LATERAL (
+            SELECT spool_file FROM images WHERE spool_node = files.spool_node AND spool_file > files.spool_file
+            ORDER BY spool_file LIMIT 1
         ) AS beyond
     )
     SELECT extract(epoch FROM now() - min(oldest.received_at)) AS age
