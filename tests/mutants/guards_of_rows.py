@@ -122,7 +122,7 @@ GUARDS: Final = (
     Guard(
         name="forgotten-is-final",
         protects="no statement brings an expired or deleted image back",
-        file="alembic/versions/0001_first.py",
+        file="alembic/versions/0003_keeping.py",
         old="IF OLD.state IN ('expired', 'deleted') AND NEW.state <> OLD.state",
         new="IF false",
         tests=("stores/test_guards.py::test_what_was_forgotten_stays_forgotten",),
@@ -138,7 +138,7 @@ GUARDS: Final = (
     Guard(
         name="images-write-once",
         protects="no statement changes a digest or a size",
-        file="alembic/versions/0001_first.py",
+        file="alembic/versions/0003_keeping.py",
         old="       OR (OLD.sha256 IS NOT NULL AND NEW.sha256 IS DISTINCT FROM OLD.sha256)\n       OR (OLD.size IS NOT NULL AND NEW.size IS DISTINCT FROM OLD.size)\n",
         new="",
         tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -154,7 +154,7 @@ GUARDS: Final = (
     Guard(
         name="tombstones-stay",
         protects="a detection that was erased stays erased",
-        file="alembic/versions/0002_upkeep.py",
+        file="alembic/versions/0003_keeping.py",
         old="IF OLD.erased_at IS NOT NULL AND NEW.erased_at IS DISTINCT FROM OLD.erased_at",
         new="IF false",
         tests=("stores/test_guards.py::test_a_tombstone_erases_everything_at_once_and_stays",),
@@ -162,7 +162,7 @@ GUARDS: Final = (
     Guard(
         name="rebuilt-opens-once",
         protects="a rebuilt row takes what a camera read only as it stops being one",
-        file="alembic/versions/0002_upkeep.py",
+        file="alembic/versions/0003_keeping.py",
         old="NOT (OLD.rebuilt AND NOT NEW.rebuilt AND num_nonnulls(",
         new="NOT (OLD.rebuilt AND num_nonnulls(",
         tests=(
@@ -172,7 +172,7 @@ GUARDS: Final = (
     Guard(
         name="rebuilt-from-its-start",
         protects="no statement opens a row by calling it rebuilt",
-        file="alembic/versions/0002_upkeep.py",
+        file="alembic/versions/0003_keeping.py",
         old="IF NEW.rebuilt AND NOT OLD.rebuilt",
         new="IF false",
         tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
