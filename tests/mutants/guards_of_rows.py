@@ -207,11 +207,11 @@ GUARDS: Final = (
     ),
     Guard(
         name="held-is-not-deleted",
-        protects="no statement deletes a held image",
+        protects="who tries to delete a held image by hand is told that it is held (foreign keys would refuse it without a reason)",
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER held_image_stays BEFORE DELETE ON images FOR EACH ROW EXECUTE FUNCTION platevault_held_image_stays();\n",
         new="",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_expire_or_delete_a_held_image_and_can_once_it_is_lifted",),
+        tests=("stores/test_guards.py::test_who_deletes_a_held_image_by_hand_is_told_that_it_is_held",),
     ),
     Guard(
         name="held-does-not-expire",

@@ -40,9 +40,7 @@ GUARDS: Final = (
         file="src/platevault/stores/generation.py",
         old=" WHERE number >= :bucket RETURNING",
         new=" WHERE number >= 0 OR number >= :bucket RETURNING",
-        tests=(
-            "flows/test_reconcile.py::test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_operator_confirms",
-        ),
+        tests=("stores/test_generation.py::test_a_number_that_a_restore_put_back_after_it_was_read_does_not_count_on",),
     ),
     Guard(
         name="reconcile-caps",

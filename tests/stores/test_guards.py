@@ -132,6 +132,12 @@ async def test_no_statement_takes_what_is_held_out_of_its_hold_but_lifting_it(
         await run(evidence, statement)
 
 
+async def test_who_deletes_a_held_image_by_hand_is_told_that_it_is_held(evidence: Database) -> None:
+    await hold(evidence)
+    with pytest.raises(IntegrityError, match="full of evt_1 is under legal hold"):
+        await run(evidence, "DELETE FROM images")
+
+
 async def test_what_two_holds_keep_is_kept_until_both_are_lifted(evidence: Database) -> None:
     other = THE_HOLD.replace("a", "b")
     await hold(evidence)
