@@ -18,11 +18,13 @@ from tests.servers import S3Server
 
 BARE: Final = "bare client"
 TUTORIAL: Final = "tutorial"
+TUTORIAL_BLOCKING: Final = "tutorial, blocking"
+TUTORIALS: Final = (TUTORIAL, TUTORIAL_BLOCKING)
 SPOOLED: Final = "platevault"
 STORED: Final = "platevault, stored"
 SPOOLED_2: Final = "platevault, 2 workers"
 STORED_2: Final = "platevault, 2 workers, stored"
-CANDIDATES: Final = (BARE, TUTORIAL, SPOOLED, STORED, SPOOLED_2, STORED_2)
+CANDIDATES: Final = (BARE, *TUTORIALS, SPOOLED, STORED, SPOOLED_2, STORED_2)
 
 IMAGES_A_BATCH: Final = 2 * DETECTIONS
 WARM_UP_SECONDS: Final = 1.0
@@ -72,6 +74,7 @@ async def measure(target: str, asked: Asked, *, ground: Ground) -> Measured | No
             name: await stack.enter_async_context(starting)
             for name, starting in (
                 (TUTORIAL, tutorial(ground, s3, name="tutorial")),
+                (TUTORIAL_BLOCKING, tutorial(ground, s3, name="tutorial blocking", TUTORIAL_BLOCKING="1")),
                 (SPOOLED, platevault(ground, s3, name="platevault", WORKERS="1")),
                 (SPOOLED_2, platevault(ground, s3, name="platevault 2", WORKERS="2")),
             )
@@ -91,12 +94,12 @@ async def measure(target: str, asked: Asked, *, ground: Ground) -> Measured | No
 async def _one(name: str, service: Running | None, s3: S3Server, asked: Asked) -> Round:
     if service is None:
         return await _bare(s3, asked)
-    form = "tutorial" if name == TUTORIAL else "platevault-stored" if name.endswith("stored") else "platevault"
+    form = "tutorial" if name in TUTORIALS else "platevault-stored" if name.endswith("stored") else "platevault"
     with cost_of(service.pid) as cost:
         told = await tell("sender", service.address, "--form", form, *_arguments(asked))
         images = told["acknowledged"] * IMAGES_A_BATCH
         seconds = told["seconds"]
-        if name != TUTORIAL:
+        if name not in TUTORIALS:
             await service.until_stored()
             stored, seconds = await _stored_since(service, told["began_at"])
             assert stored >= images, f"{stored} of {images} acknowledged images are stored"

@@ -130,11 +130,11 @@ async def platevault(ground: Ground, s3: S3Server, *, name: str, **settings: str
 
 
 @asynccontextmanager
-async def tutorial(ground: Ground, s3: S3Server, *, name: str) -> AsyncIterator[Running]:
+async def tutorial(ground: Ground, s3: S3Server, *, name: str, **settings: str) -> AsyncIterator[Running]:
     """The usual tutorial's service under uvicorn[standard]."""
     async with _a_database(ground) as url:
         port = free_port()
-        environment = environment_for(url, s3, ground.folder) | {"PYTHONPATH": str(ROOT)}
+        environment = environment_for(url, s3, ground.folder, **settings) | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "uvicorn", "bench.tutorial:app", "--port", str(port), "--no-access-log"]
         async with _service(command, environment, folder=ROOT, port=port, name=name, url=url) as service:
             yield service
