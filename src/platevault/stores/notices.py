@@ -98,7 +98,7 @@ class Notices:
     async def _say(self, channel: str, what: str) -> None:
         told = {"channel": channel, "what": what}
         try:
-            await self._database.aside.transaction(lambda connection: connection.execute(_TELL, told))
+            await self._database.aside.alone(_TELL, told)
         except DatabaseUnavailable as error:
             log.debug("notice lost", error=names_of(error))
 
