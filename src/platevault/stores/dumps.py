@@ -105,18 +105,20 @@ async def images_in(dump: Path) -> AsyncIterator[Mapping[str, str]]:
     assert running.stdout is not None
     try:
         columns: list[str] | None = None
-        async for line in running.stdout:
+        is_over = False
+        async for line in running.stdout:  # to the end of what it writes, so that it ends by itself
             told = line.decode(errors="replace").rstrip("\n")
             if columns is None:
                 match = _COPIED.fullmatch(told)
                 columns = None if match is None else match[1].split(", ")
-            elif told == "\\.":
-                return
+            elif is_over or told == "\\.":
+                is_over = True
             else:
                 yield dict(zip(columns, told.split("\t"), strict=False))
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            running.kill()
+        if not running.stdout.at_eof():  # to kill what has ended already would take its end from asyncio, which says so
+            with contextlib.suppress(ProcessLookupError):
+                running.kill()
         await running.wait()
 
 
