@@ -54,6 +54,8 @@ class Round:
     peak_bytes: int
     foreign: float
     failures: int
+    complaints: list[str] = field(default_factory=list)
+    """Warnings and errors that the service logged in this round: what a slow one may have come from."""
 
 
 @dataclass(kw_only=True)
@@ -95,6 +97,7 @@ async def _one(name: str, service: Running | None, s3: S3Server, asked: Asked) -
     if service is None:
         return await _bare(s3, asked)
     form = "tutorial" if name in TUTORIALS else "platevault-stored" if name.endswith("stored") else "platevault"
+    before = len(service.complaints())
     with cost_of(service.pid) as cost:
         told = await tell("sender", service.address, "--form", form, *_arguments(asked))
         images = told["acknowledged"] * IMAGES_A_BATCH
@@ -113,6 +116,7 @@ async def _one(name: str, service: Running | None, s3: S3Server, asked: Asked) -
         foreign=cost.noise.foreign,
         failures=sum(number for status, number in told["statuses"].items() if status not in ("200", "201"))
         + told["cut"],
+        complaints=service.complaints()[before:],
     )
 
 

@@ -144,6 +144,8 @@ def _lines(found: Found) -> Iterator[str]:
         yield f"{'':<32}{'images/s':>9}{'(least-most)':>14}{'/bare':>7}{'/tutorial':>10}{'CPU ms':>8}{'p50 ms':>8}{'p99 ms':>8}{'MiB':>6}{'noise':>7}{'failed':>7}"
         for name, rounds in measured.rounds.items():
             yield _line(name, rounds, measured)
+        for name, rounds in measured.rounds.items():
+            yield from _complaints(name, rounds)
     if (memory := found.footprint) is not None:
         yield (
             f"\nstart to ready {median(memory.start):.2f} s ({min(memory.start):.2f}-{max(memory.start):.2f}); memory at rest "
@@ -156,6 +158,13 @@ def _lines(found: Found) -> Iterator[str]:
             f"{max(pages.urls_a_second):.0f}), {median(pages.urls_a_cpu_second):.0f} for a second of the service's processor, p50 "
             f"{median(pages.p50):.0f} p99 {median(pages.p99):.0f} ms, noise {median(pages.foreign):.0%}"
         )
+
+
+def _complaints(name: str, rounds: list[Round]) -> Iterator[str]:
+    """The first of each round in which the service complained."""
+    for number, one in enumerate(rounds, 1):
+        if one.complaints:
+            yield f"{name}, round {number} ({one.images_a_second:.0f} images/s): {len(one.complaints)} warnings, first {one.complaints[0][:300]}"
 
 
 def _line(name: str, rounds: list[Round], measured: Measured) -> str:

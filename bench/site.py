@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ STORED_WITHIN_SECONDS: Final = 120.0
 STOP_WITHIN_SECONDS: Final = 30.0
 SINK_MILLISECONDS: Final = 8
 ROOT: Final = Path(__file__).parents[1]
+_LOUD: Final = re.compile(r'"level": ?"(warning|error|critical)"')
 TARGETS: Final = ("seaweedfs", "minio", "sink", f"sink {SINK_MILLISECONDS} ms")
 
 
@@ -94,6 +96,12 @@ class Running:
     environment: Mapping[str, str]
     seconds_to_ready: float
     """From the start of its process to the first 200 of /readyz."""
+    log: Path
+
+    def complaints(self) -> list[str]:
+        """What it has logged as a warning or an error up to now."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if _LOUD.search(line)]
 
     async def connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(self.database_url.replace("+asyncpg", ""))
@@ -155,6 +163,7 @@ async def _service(
             database_url=url,
             environment=environment,
             seconds_to_ready=time.monotonic() - began,
+            log=log,
         )
 
 
