@@ -30,12 +30,13 @@ SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @contextlib.contextmanager
-def served(vault: Vault) -> Iterator[int]:
-    """A port whose connections know the vault's door; behind it there is an app that takes everything."""
+def served(vault: Vault, taken: list[str]) -> Iterator[int]:
+    """A port whose connections know the vault's door; behind it there is an app that takes everything, and tells what it took."""
     door = Door(vault)
 
     async def with_state(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         if scope["type"] != "lifespan":
+            taken.append(scope["path"])
             await app(scope, receive, send)
             return
         await receive()
@@ -75,8 +76,14 @@ def crowded(vault: Vault) -> Vault:
 
 
 @pytest.fixture
-def port(crowded: Vault) -> Iterator[int]:
-    with served(crowded) as free:
+def taken() -> list[str]:
+    """The paths of the requests that came to the app."""
+    return []
+
+
+@pytest.fixture
+def port(crowded: Vault, taken: list[str]) -> Iterator[int]:
+    with served(crowded, taken) as free:
         yield free
 
 
@@ -140,7 +147,7 @@ async def test_it_is_counted_as_by_the_app_and_logged_in_one_line_a_second(
     crowded: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crowd, "LINE_EVERY_SECONDS", 0.3)
-    with structlog.testing.capture_logs() as lines, served(crowded) as port, connect(port) as connection:
+    with structlog.testing.capture_logs() as lines, served(crowded, []) as port, connect(port) as connection:
         for _ in range(2):
             for _ in range(5):
                 connection.sendall(HEAD + BODY)
@@ -216,7 +223,7 @@ async def test_while_an_earlier_request_is_being_answered_nothing_overtakes_it(c
     ],
 )
 async def test_a_connection_that_ends_with_the_refusal_lets_the_client_see_it_and_takes_no_more_requests(
-    crowded: Vault, port: int, head: bytes, sends: int
+    crowded: Vault, port: int, taken: list[str], head: bytes, sends: int
 ) -> None:
     for at_once in (True, False):
         with connect(port) as connection:
@@ -237,6 +244,7 @@ async def test_a_connection_that_ends_with_the_refusal_lets_the_client_see_it_an
         assert answers.startswith(b"HTTP/1.1 429 ")
         assert b"\r\nconnection: close\r\n" in answers
     assert refused_total(crowded) == 2
+    assert taken == [], "what comes behind it is done by nobody, answered or not"
 
 
 async def test_a_connection_that_was_told_to_end_without_a_body_ends_at_once(port: int) -> None:
