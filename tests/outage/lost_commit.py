@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
+from typing import Final
 
 import httpx
 
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.outage.checker import count, leases_end, until_at_rest
 from tests.outage.scenario import Asked, Shown, Wrong
-from tests.outage.senders import Sent, ask_again, send_until_acknowledged
+from tests.outage.senders import WAIT_AT_MOST_SECONDS, Sent, ask_again, send_until_acknowledged
 from tests.outage.site import Site, a_site
 from tests.processes import SENDING
+
+ASKED_AT_MOST: Final = 100
 
 
 async def lost_commit(asked: Asked) -> Shown:
@@ -40,14 +43,22 @@ async def _lose_and_retry(group: list[Batch], site: Site, *, sent: Sent, said: C
     for batch in {batch.batch_id: batch for batch in group}.values():
         site.database.lose_commit_of(batch.batch_id.encode())
     async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
-        answers = await asyncio.gather(
-            *(client.post(f"{site.url}/v1/detections", content=batch.body()) for batch in group)
-        )
+        answers = await asyncio.gather(*(_first_word(client, site.url, batch, said=said) for batch in group))
     for batch, answer in zip(group, answers, strict=True):
         if answer.status_code in (200, 201):
             sent.took(batch, answer)
-        said[str(answer.status_code) + (" with Retry-After" if "Retry-After" in answer.headers else "")] += 1
     await send_until_acknowledged(site.url, group, sent=sent)
+
+
+async def _first_word(client: httpx.AsyncClient, url: str, batch: Batch, *, said: Counter[str]) -> httpx.Response:
+    """The first answer that is about the batch: at 429 nothing of it was recorded, and the answer to its COMMIT is still to be lost."""
+    for _ in range(ASKED_AT_MOST):
+        answer = await client.post(f"{url}/v1/detections", content=batch.body())
+        said[str(answer.status_code) + (" with Retry-After" if "Retry-After" in answer.headers else "")] += 1
+        if answer.status_code != 429:
+            break
+        await asyncio.sleep(min(WAIT_AT_MOST_SECONDS, float(answer.headers.get("Retry-After", 1))))
+    return answer
 
 
 def _judge(said: Counter[str], *, lost: int, wrong: Wrong) -> None:
