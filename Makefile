@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test cover check env containers outage mutants bench clean
+.PHONY: help setup run test cover check env containers outage soak mutants bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ containers: setup ## prove docker-compose.yml end to end on a container engine (
 
 outage: setup ## break everything around a running vault, then one table of what held (OUTAGE="--short", "--only faults", "--seed 1")
 	$(RUN) python -m tests.outage.run $(OUTAGE)
+
+soak: setup ## a steady load for an hour: nothing may grow (SOAK="--short", "--minutes 30", "--seed 1")
+	$(RUN) python -m tests.outage.soak $(SOAK)
 
 mutants: setup ## remove each guard once, in a copy: the tests must notice (MUTANTS="--short", "--only NAME", "--list")
 	$(RUN) python -m tests.mutants.run $(MUTANTS)

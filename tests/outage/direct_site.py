@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from platevault.stores.database import Database
 from platevault.stores.migrations import migrate
 from tests.outage.site import Kept, free_port, until_ready
+from tests.outage.watching import resident_bytes
 from tests.processes import environment_for
 from tests.servers import embedded_servers, s3_of, server_folder
 
@@ -33,11 +32,7 @@ class DirectSite:
 
     def resident_bytes(self) -> int:
         """Memory of the api's processes, all of them."""
-        api = psutil.Process(self.api.pid)
-        return sum(process.memory_info().rss for process in (api, *api.children(recursive=True)))
-
-    def descriptors(self) -> int:
-        return psutil.Process(self.api.pid).num_fds()
+        return resident_bytes(self.api.pid)
 
     def spool_bytes(self) -> int:
         """What the spool holds or has promised."""

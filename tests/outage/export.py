@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import asyncpg
 import httpx
-import psutil
 
 from platevault.domain.keys import generate_object_key
 from platevault.stores.database import Database
@@ -23,6 +22,7 @@ from platevault.stores.objects import NewObject
 from platevault.stores.objects.s3 import S3Store
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.outage.site import free_port
+from tests.outage.watching import resident_bytes
 from tests.processes import LOOKING, Service, environment_for, service
 from tests.servers import S3Server, embedded_servers, s3_of, server_folder
 
@@ -138,12 +138,12 @@ def _captured_at(number: int) -> datetime:
 
 
 async def _download(url: str, pid: int, archive: Path, asked: Asked) -> Watched:
-    watched = Watched(before=_resident(pid))
+    watched = Watched(before=resident_bytes(pid))
 
     async def look() -> None:
         while True:
             await asyncio.sleep(1 / LOOKS_A_SECOND)
-            watched.resident.append(_resident(pid))
+            watched.resident.append(resident_bytes(pid))
             if len(watched.resident) % (LOOKS_A_SECOND * 10) == 0:
                 asked.say(f"memory {watched.resident[-1] >> 20} MiB, archive {archive.stat().st_size >> 20} MiB")
 
@@ -159,7 +159,7 @@ async def _download(url: str, pid: int, archive: Path, asked: Asked) -> Watched:
                 async for chunk in answer.aiter_raw():
                     out.write(chunk)
     finally:
-        watched.resident.append(_resident(pid))
+        watched.resident.append(resident_bytes(pid))
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
@@ -182,11 +182,6 @@ async def _killed(vault: Service, archive: Path) -> bool:
         seen = True
     tested = await asyncio.to_thread(subprocess.run, ["unzip", "-tqq", str(archive)], capture_output=True, check=False)
     return not seen and tested.returncode != 0 and not zipfile.is_zipfile(archive)
-
-
-def _resident(pid: int) -> int:
-    serving = psutil.Process(pid)
-    return sum(process.memory_info().rss for process in (serving, *serving.children(recursive=True)))
 
 
 def _held_against(path: Path, images: list[Image], count: int) -> Wrong:

@@ -18,6 +18,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,12 +29,13 @@ from tests.deliveries import CONTENT_TYPE, Batch, a_detection_of, a_jpeg
 from tests.processes import COLLECTOR_TOKEN
 
 CONNECTIONS_MAX: Final = 400
-SECONDS_MAX: Final = 900
+SECONDS_MAX: Final = 3 * 3600
 ANSWER_WITHIN_SECONDS: Final = 60.0
 AGAIN_AFTER_SECONDS: Final = 0.1
 TICK_SECONDS: Final = 0.002
 
 _NAME: Final = "@" * 16
+_TIME: Final = "2000-01-01T00:00:00.000000+00:00"  # as long as any other
 
 
 @dataclass(kw_only=True)
@@ -43,7 +46,11 @@ class Load:
     statuses: dict[str, int] = field(default_factory=dict)
     goodput: float = 0.0
     """Batches acknowledged a second."""
+    batches: int = 0
+    """Acknowledged, each counted once however often it was sent."""
     accepted: dict[str, float] = field(default_factory=dict)
+    accepted_quarters: list[dict[str, float]] = field(default_factory=list)
+    """The same for each quarter of the acknowledgements, in the order in which they came."""
     refused: dict[str, float] = field(default_factory=dict)
     without_retry_after: int = 0
     cut: int = 0
@@ -54,33 +61,48 @@ class Load:
     late_seconds: float = 0.0
     """How far the sender itself fell behind, at worst."""
 
+    def steady(self, seconds: int) -> float:
+        """Acknowledged a second, without the first one, in which all senders begin, and without what was answered after the end."""
+        counted = self.accepted_each_second[1:seconds]
+        return sum(counted) / len(counted)
+
 
 class Bodies:
-    """Requests that differ in the batch's and the detections' names alone."""
+    """Requests that differ in the batch's and the detections' names and their time alone; each `again_each`-th is one from before."""
 
-    def __init__(self, *, detections: int, full_bytes: int, crop_bytes: int) -> None:
+    def __init__(self, *, detections: int, full_bytes: int, crop_bytes: int, again_each: int = 0) -> None:
         full = a_jpeg().ljust(full_bytes, b"\x11")
         crop = a_jpeg("white").ljust(crop_bytes, b"\x12")
         batch = Batch(manifest={"batch_id": f"batch-{_NAME}", "collector_id": "gate-1", "detections": []})
         for number in range(detections):
             name = f"evt-{_NAME}-{number}"
-            batch.manifest["detections"].append(a_detection_of(name, {"full": full, "crop": crop}))
+            images = {"full": full, "crop": crop}
+            batch.manifest["detections"].append(a_detection_of(name, images, captured_at=_TIME))
             batch.parts |= {f"{name}_full": full, f"{name}_crop": crop}
         body = batch.body()
         head = (
             "POST /v1/detections HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Authorization: Bearer {COLLECTOR_TOKEN}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        self._pieces = (head.encode() + body).split(_NAME.encode())
+        self._pieces = [piece.split(_TIME.encode()) for piece in (head.encode() + body).split(_NAME.encode())]
         self._run = secrets.token_hex(4)
         self._made = 0
+        self._again_each = again_each
+        self._kept = ("", b"")
         self.digest = hashlib.sha256(full).hexdigest()
 
     def next(self) -> tuple[str, bytes]:
         """(batch id, the whole request)."""
         self._made += 1
-        name = f"{self._run}{self._made:08x}"
-        return f"batch-{name}", name.encode().join(self._pieces)
+        turn = self._made % self._again_each if self._again_each else 1
+        if turn:
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            name, at = f"{self._run}{self._made:08x}", now.encode()
+        else:
+            name, at = self._kept
+        if turn == 1:
+            self._kept = (name, at)
+        return f"batch-{name}", name.encode().join(at.join(piece) for piece in self._pieces)
 
 
 class Connection(asyncio.Protocol):
@@ -183,7 +205,9 @@ class Sender:
         load = self.load
         load.seconds = time.perf_counter() - self._began
         load.statuses = dict(self._statuses)
+        load.batches = len(set(self.acknowledged))
         load.accepted, load.refused = quantiles(self._took[True]), quantiles(self._took[False])
+        load.accepted_quarters = [quantiles(part) for part in _quarters(self._took[True])]
         load.accepted_each_second = [self._each_second[second] for second in range(math.ceil(load.seconds))]
         for connection in self._idle:
             connection.close()
@@ -224,6 +248,11 @@ async def closed_loop(sender: Sender, *, senders: int, seconds: float) -> None:
     sender.load.goodput = len(sender.acknowledged) / seconds
 
 
+def _quarters(seconds: Sequence[float]) -> list[Sequence[float]]:
+    ends = [len(seconds) * quarter // 4 for quarter in range(5)]
+    return [seconds[begin:end] for begin, end in pairwise(ends)]
+
+
 def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     """Median, 99th percentile and greatest, in seconds; empty for nothing."""
     if not seconds:
@@ -258,15 +287,19 @@ async def main() -> None:
     parser.add_argument("--detections", type=int, default=3)
     parser.add_argument("--full-bytes", type=int, default=64 * 1024)
     parser.add_argument("--crop-bytes", type=int, default=8 * 1024)
+    parser.add_argument("--again-each", type=int, default=0, help="2 or more: after so many one of them once more")
     parser.add_argument("--acknowledged", type=Path, help="where the ids of acknowledged batches go")
     asked = parser.parse_args()
     host, _, port = asked.address.rpartition(":")
     assert host == "127.0.0.1", "loopback only"
     seconds = min(asked.seconds, SECONDS_MAX)
-    sender = Sender(
-        (host, int(port)),
-        Bodies(detections=asked.detections, full_bytes=asked.full_bytes, crop_bytes=asked.crop_bytes),
+    bodies = Bodies(
+        detections=asked.detections,
+        full_bytes=asked.full_bytes,
+        crop_bytes=asked.crop_bytes,
+        again_each=asked.again_each,
     )
+    sender = Sender((host, int(port)), bodies)
     gc.disable()
     if asked.rate:
         await open_loop(sender, rate=asked.rate, seconds=seconds)

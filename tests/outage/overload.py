@@ -1,16 +1,14 @@
 """Twice as much as the service can take, and whether it goes on taking what it can."""
 
 import asyncio
-import contextlib
 import statistics
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.outage.direct_site import DirectSite, direct_site
 from tests.outage.load import Load, run_load
 from tests.outage.scenario import Asked, Shown, slack
+from tests.outage.watching import watching
 
 LONG_SECONDS: Final = 600.0
 SHORT_SECONDS: Final = 30.0
@@ -39,8 +37,13 @@ GENTLE_SENDERS: Final = 2
 class Watched:
     """What was looked at once a second."""
 
+    site: DirectSite
     resident: list[int] = field(default_factory=list)
     spool: list[int] = field(default_factory=list)
+
+    async def look(self) -> None:
+        self.resident.append(self.site.resident_bytes())
+        self.spool.append(self.site.spool_bytes())
 
     def growth(self) -> float:
         """Memory in the last third over memory in the first, once what may be kept in memory has filled."""
@@ -81,7 +84,8 @@ async def overload(asked: Asked) -> Shown:
         before = await _looks(site, short=asked.short)
         rate = OVER * before.best()  # twice of the peak even where the looks after it are the better ones
         asked.say(f"peak {before.peak():.0f} batches a second; offering {rate:.0f} for {seconds:.0f} s")
-        async with _watching(site) as watched:
+        watched = Watched(site=site)
+        async with watching(watched.look, every_seconds=1):
             load = await run_load(site.address, "--seconds", str(seconds), "--rate", str(rate))
         normal_after = await _until_normal(site, like=gentle)
         after = await _looks(site, short=asked.short)
@@ -134,14 +138,8 @@ async def _looks(site: DirectSite, *, short: bool) -> Looks:
     for _ in range(SHORT_LOOKS if short else LONG_LOOKS):
         for senders in PEAK_SENDERS:
             load = await run_load(site.address, "--seconds", str(seconds), "--senders", str(senders))
-            looks.by_senders[senders].append(_steady(load, int(seconds)))
+            looks.by_senders[senders].append(load.steady(int(seconds)))
     return looks
-
-
-def _steady(load: Load, seconds: int) -> float:
-    """Acknowledged a second, without the first one, in which all senders begin, and without what was answered after the end."""
-    counted = load.accepted_each_second[1:seconds]
-    return sum(counted) / len(counted)
 
 
 async def _gently(site: DirectSite) -> Load:
@@ -156,22 +154,3 @@ async def _until_normal(site: DirectSite, *, like: Load) -> float | None:
         if not now.refused and not now.cut and now.accepted.get("p50", 9) <= NORMAL_TIMES * like.accepted["p50"]:
             return passed
     return None
-
-
-@asynccontextmanager
-async def _watching(site: DirectSite) -> AsyncIterator[Watched]:
-    watched = Watched()
-
-    async def look() -> None:
-        while True:
-            watched.resident.append(site.resident_bytes())
-            watched.spool.append(site.spool_bytes())
-            await asyncio.sleep(1)
-
-    looking = asyncio.create_task(look())
-    try:
-        yield watched
-    finally:
-        looking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await looking

@@ -4,10 +4,7 @@ python -m tests.outage.run [--short] [--only NAME]... [--seed N] [--detections 1
 """
 
 import argparse
-import asyncio
 import secrets
-import signal
-import sys
 import time
 from typing import Final
 
@@ -22,7 +19,7 @@ from tests.outage.lost_commit import lost_commit
 from tests.outage.overload import overload
 from tests.outage.power_cut import power_cut
 from tests.outage.restored_dump import restored_dump
-from tests.outage.scenario import Asked, Scenario, run_one, say, table
+from tests.outage.scenario import Asked, Scenario, run_one, run_to_end, say, table
 from tests.outage.slow_connections import slow_connections
 from tests.outage.store_gone import small_disk, store_gone
 
@@ -46,9 +43,6 @@ SCENARIOS: Final = (
 
 async def main() -> int:
     """Run what was asked for and print the table; exit code 0 when nothing failed."""
-    ours = asyncio.current_task()
-    assert ours is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end_once, ours)  # servers and mounts are ours to end
     asked, names = _read()
     say(f"seed {asked.seed}{', short form' if asked.short else ''}")
     began = time.monotonic()
@@ -58,12 +52,6 @@ async def main() -> int:
     say(f"\n{table(rows)}\n\n{len(rows)} scenarios, {skipped} of them skipped, {time.monotonic() - began:.0f} s")
     say(f"NOT AS PROMISED: {', '.join(failed)}; again with --seed {asked.seed}" if failed else "all of it holds")
     return 1 if failed else 0
-
-
-def _end_once(task: asyncio.Task[int]) -> None:
-    """A second signal must not interrupt the tidying up."""
-    if not task.cancelling():
-        task.cancel()
 
 
 def _read() -> tuple[Asked, list[str]]:
@@ -80,7 +68,4 @@ def _read() -> tuple[Asked, list[str]]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(main()))
-    except asyncio.CancelledError:
-        sys.exit("ended by a signal")
+    run_to_end(main)

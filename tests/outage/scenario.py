@@ -15,12 +15,14 @@ Then add one line to `SCENARIOS` in `tests/outage/run.py`:
 and `asked.say()` prints a line of progress. The name is what `--only` takes.
 """
 
+import asyncio
 import random
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NoReturn
 
 _NAMED_MOST: Final = 10
 
@@ -33,6 +35,8 @@ class Asked:
     short: bool = False
     detections: int | None = None
     faults: int | None = None
+    minutes: float = 60.0
+    """Of `make soak`."""
 
     def random(self, salt: str = "") -> random.Random:
         """The same chance for the same seed and salt; each scenario and each part of it takes its own salt."""
@@ -113,6 +117,27 @@ class Wrong:
             more = [f"and {len(named) - _NAMED_MOST} more"] if len(named) > _NAMED_MOST else []
             return Shown(f"{seen}; " + ", ".join(named[:_NAMED_MOST] + more), holds=False)
         return Shown(f"{seen}; 0 " + ", 0 ".join(self.counts) if self.counts else seen, holds=True)
+
+
+def run_to_end(main: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Exit with what `main` returns. SIGTERM cancels it, once: servers, folders and mounts are ours to end."""
+
+    async def run() -> int:
+        ours = asyncio.current_task()
+        assert ours is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end_once, ours)
+        return await main()
+
+    try:
+        sys.exit(asyncio.run(run()))
+    except asyncio.CancelledError:
+        sys.exit("ended by a signal")
+
+
+def _end_once(task: asyncio.Task[int]) -> None:
+    """A second signal must not interrupt the tidying up."""
+    if not task.cancelling():
+        task.cancel()
 
 
 async def run_one(scenario: Scenario, asked: Asked) -> Row:
