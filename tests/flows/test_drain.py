@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import StoreBusy, StoreMisconfigured, StoreUnavailable
+from platevault.flows import upload_behind
 from platevault.flows.drain import drain
 from platevault.flows.empty_spool import empty_spool
 from platevault.stores.database import Database
@@ -217,3 +218,27 @@ async def test_an_object_that_cannot_be_read_under_the_key_of_one_image_is_no_tr
     [row] = await node.rows("SELECT refusals, last_error FROM images WHERE state = 'pending'")
     assert row["refusals"] == 3
     assert "cannot be read" in str(row["last_error"])
+
+
+async def test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_for_no_lease(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_behind, "UPLOADS_AT_ONCE", 0)
+    batch = a_batch(2)
+    assert (await node.send(batch)).status_code == 201
+    assert not node.reception.uploads
+    assert node.reception.memory.taken == 0
+    assert await node.drain() == 4
+    assert set((await node.states()).values()) == {"stored"}
+    assert node.spool_files() == []
+
+
+async def test_a_batch_of_which_nothing_waits_leaves_no_file_however_many_uploads_are_under_way(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = a_batch()
+    await node.send(batch, stored=True)
+    monkeypatch.setattr(upload_behind, "UPLOADS_AT_ONCE", 0)
+    assert (await node.send(batch.renamed())).body["detections"][0]["status"] == "duplicate"
+    await node.uploaded()
+    assert node.spool_files() == []

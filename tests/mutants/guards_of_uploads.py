@@ -86,6 +86,16 @@ GUARDS: Final = (
         short=True,
     ),
     Guard(
+        name="due-past-the-cap",
+        protects="what comes while as many uploads are under way as may be is due at once, not when a lease ends that nobody uses",
+        file="src/platevault/flows/ingest.py",
+        old="lease=FIRST_LEASE if leased else timedelta(0),",
+        new="lease=FIRST_LEASE,",
+        tests=(
+            "flows/test_drain.py::test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_for_no_lease",
+        ),
+    ),
+    Guard(
         name="digest-before-upload",
         protects="bytes that rotted in the spool are never stored",
         file="src/platevault/flows/put.py",

@@ -10,7 +10,7 @@ from platevault.flows.admission import admitted, spool_is_not_held_by_the_slow, 
 from platevault.flows.ingest import ingest
 from platevault.flows.receive import Body, Received, made_durable, receive
 from platevault.flows.reception import Delivery, Reception, Room
-from platevault.flows.upload_behind import start_upload, when_stored
+from platevault.flows.upload_behind import may_upload, start_upload, when_stored
 from platevault.stores.meters import Meters
 
 
@@ -38,19 +38,22 @@ async def _accept(
             reception.memory.give_back(room.reserve)
 
     try:
-        received, recorded = await _keep(body, delivery, room=room, reception=reception)
+        received, recorded, leased = await _keep(body, delivery, room=room, reception=reception)
     except BaseException:
         forget()
         raise
     reception.tell()
     _count(recorded.receipt, meters=reception.meters)
+    if recorded.waiting and not leased:
+        forget()
+        return recorded.receipt, None
     kept = {name: _whole(chunks) for name, chunks in (received.draft.kept or {}).items()}
     uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, reception=reception)
     return recorded.receipt, uploading
 
 
-async def _keep(body: Body, delivery: Delivery, *, room: Room, reception: Reception) -> tuple[Received, Recorded]:
-    """Bytes, then rows."""
+async def _keep(body: Body, delivery: Delivery, *, room: Room, reception: Reception) -> tuple[Received, Recorded, bool]:
+    """Bytes, then rows; and whether the images are leased to this process, which is to upload them then."""
 
     def may_write(collector_id: str) -> None:
         if delivery.only_collector not in (None, collector_id):
@@ -63,13 +66,14 @@ async def _keep(body: Body, delivery: Delivery, *, room: Room, reception: Recept
         manifest = await receive(body, draft=draft, limits=reception.rules.limits, may_write=may_write)
         async with turn(reception):
             received = await made_durable(draft, manifest, received_at=received_at)
-            return received, await _record(received, reception=reception)
+            leased = may_upload(reception)
+            return received, await _record(received, reception=reception, leased=leased), leased
     except BaseException:
         draft.discard()  # nothing to do where its lock was let go: then it stays, for its outcome is unknown
         raise
 
 
-async def _record(received: Received, *, reception: Reception) -> Recorded:
+async def _record(received: Received, *, reception: Reception, leased: bool) -> Recorded:
     """The file's lock is held to the commit, so that nobody ingests it again meanwhile."""
     try:
         return await ingest(
@@ -79,6 +83,7 @@ async def _record(received: Received, *, reception: Reception) -> Recorded:
             received_at=received.index.received_at,
             rules=reception.rules,
             database=reception.database,
+            leased=leased,
         )
     except Refusal:
         received.draft.discard()  # a final answer, and no row names the file

@@ -42,10 +42,15 @@ async def ingest(
     received_at: datetime,
     rules: Rules,
     database: Database,
+    leased: bool = True,
 ) -> Recorded:
-    """Raises `BatchRefused` when no detection is valid, `IdentifierReused`, or `DatabaseUnavailable` (outcome unknown)."""
+    """`leased` where this process uploads its images next; else they are due at once, by whoever drains.
+
+    Raises `BatchRefused` when no detection is valid, `IdentifierReused`, or `DatabaseUnavailable` (outcome unknown).
+    """
     rules = await with_classes(rules, database=database)
-    return await record(database, checked(manifest, parts, file=file, received_at=received_at, rules=rules))
+    batch = checked(manifest, parts, file=file, received_at=received_at, rules=rules, leased=leased)
+    return await record(database, batch)
 
 
 async def with_classes(rules: Rules, *, database: Database) -> Rules:
@@ -54,7 +59,13 @@ async def with_classes(rules: Rules, *, database: Database) -> Rules:
 
 
 def checked(
-    manifest: Manifest, parts: Sequence[Part], *, file: str, received_at: datetime, rules: Rules
+    manifest: Manifest,
+    parts: Sequence[Part],
+    *,
+    file: str,
+    received_at: datetime,
+    rules: Rules,
+    leased: bool = True,
 ) -> CheckedBatch:
     """The batch judged, ready to be recorded; raises `BatchRefused` when no detection is valid."""
     return CheckedBatch(
@@ -62,5 +73,10 @@ def checked(
         judged=judge(manifest, parts, received_at=received_at, retention=rules.retention, limits=rules.limits),
         digest=manifest.content_digest(parts),
         origin=Origin(collector_id=manifest.collector_id, batch_id=manifest.batch_id, received_at=received_at),
-        place=SpoolPlace(node_id=rules.node_id, file=file, lease_owner=rules.process_id, lease=FIRST_LEASE),
+        place=SpoolPlace(
+            node_id=rules.node_id,
+            file=file,
+            lease_owner=rules.process_id,
+            lease=FIRST_LEASE if leased else timedelta(0),
+        ),
     )

@@ -21,6 +21,11 @@ UPLOADS_AT_ONCE: Final = 256
 STORED_WITHIN: Final = timedelta(seconds=20)
 
 
+def may_upload(reception: Reception) -> bool:
+    """False where as many uploads are under way as this process takes: then the next batch is the drain's, and due at once."""
+    return len(reception.uploads) < UPLOADS_AT_ONCE
+
+
 def start_upload(
     file: str,
     recorded: Recorded,
@@ -28,11 +33,8 @@ def start_upload(
     kept: Kept,
     forget: Callable[[], None],
     reception: Reception,
-) -> asyncio.Task[bool] | None:
-    """Upload from memory and disk, and `forget` at its end; None where as many are under way as this process takes."""
-    if len(reception.uploads) >= UPLOADS_AT_ONCE:  # the drain takes them when their first lease ends
-        forget()
-        return None
+) -> asyncio.Task[bool]:
+    """Upload from memory and disk what was recorded as leased to this process, and `forget` at its end."""
     task = asyncio.create_task(_upload(file, recorded, kept=kept, lane=reception.lane))
     reception.uploads.add(task)
 
