@@ -150,7 +150,14 @@ def test_a_confidence_is_a_share(value: float) -> None:
     assert parse_fields({"min_confidence": value}).filters.min_confidence == value
 
 
-@pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "inf", "much"])
+@pytest.mark.parametrize(("text", "value"), [("0.5", 0.5), (".5", 0.5), ("1.", 1.0), ("5e-1", 0.5), ("1", 1)])
+def test_a_confidence_in_a_query_is_a_number(text: str, value: float) -> None:
+    assert parse_query([("min_confidence", text)]).filters.min_confidence == value
+
+
+@pytest.mark.parametrize(
+    "value", ["-0.1", "1.1", "1e999", "nan", "inf", "much", "0_1", " 0.5", "0.5\n", "\u0660.5", ".", "", "1e", "0x1"]
+)
 def test_a_confidence_outside_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequest, match="^min_confidence: "):
         parse_query([("min_confidence", value)])

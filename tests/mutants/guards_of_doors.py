@@ -168,6 +168,14 @@ GUARDS: Final = (
         tests=("web/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
     ),
     Guard(
+        name="body-behind-an-offer",
+        protects="the body of a request that offers another protocol is neither lost nor taken for a request",
+        file="src/platevault/web/connections.py",
+        old="            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])",
+        new="            pass",
+        tests=("web/test_connections.py::test_a_request_that_offers_another_protocol_keeps_its_body_and_its_place",),
+    ),
+    Guard(
         name="nothing-behind-the-last-answer",
         protects="a connection that ends with a refusal takes no more requests",
         file="src/platevault/web/connections.py",

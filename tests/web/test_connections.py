@@ -20,13 +20,21 @@ LONG_SECONDS = 25
 
 
 async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Answers at once, without a look at the body; /slow takes its time, /close closes."""
+    """Answers at once, without a look at the body; /slow takes its time, /close closes, /echo answers with the body."""
     assert scope["type"] == "http"
+    answer = b"ok"
+    if scope["path"] == "/echo":
+        parts = [await receive()]
+        while parts[-1]["more_body"]:
+            parts.append(await receive())
+        answer = b"".join(part["body"] for part in parts)
     if scope["path"] == "/slow":
         await asyncio.sleep(1)
-    headers = [(b"content-length", b"2")] + ([(b"connection", b"close")] if scope["path"] == "/close" else [])
+    headers = [(b"content-length", b"%d" % len(answer))] + (
+        [(b"connection", b"close")] if scope["path"] == "/close" else []
+    )
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"ok"})
+    await send({"type": "http.response.body", "body": answer})
 
 
 @pytest.fixture
@@ -245,3 +253,65 @@ def test_clients_that_leave_without_waiting_for_their_answer_keep_no_connection(
             connection.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         for connection in held:
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+# Whoever took it for a request would answer it.
+TEMPTING = b"GET /close HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+def test_a_request_that_offers_another_protocol_keeps_its_body_and_its_place(port: int, pieces: int) -> None:
+    """curl --http2 and Java's client offer h2c with each request; the body is no request of its own, whenever it comes."""
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(TEMPTING)
+    with connect(port) as connection:
+        for start, end in _pieces(head, TEMPTING, pieces):
+            connection.sendall((head + TEMPTING)[start:end])
+            time.sleep(0 if pieces == 1 else 0.3 if pieces == 2 else 0.001)
+        connection.sendall(b"GET /close HTTP/1.1\r\nHost: a\r\n\r\n")
+        answers = all_of(connection)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.count(TEMPTING) == 1, "it came to the app as the body that it is"
+    assert answers.endswith(b"ok")
+
+
+def _pieces(head: bytes, body: bytes, pieces: int) -> list[tuple[int, int]]:
+    whole = len(head) + len(body)
+    if pieces == 2:
+        return [(0, len(head)), (len(head), whole)]
+    step = -(-whole // pieces)
+    return [(start, min(start + step, whole)) for start in range(0, whole, step)]
+
+
+def test_thousands_of_such_offers_at_once_are_read_one_after_the_other(port: int) -> None:
+    one = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    with connect(port) as connection:
+        sending = threading.Thread(target=connection.sendall, args=(2000 * one + TEMPTING,))
+        sending.start()
+        answers = all_of(connection)
+        sending.join()
+    assert answers.count(b"HTTP/1.1 200 OK") == 2001
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n" + TEMPTING, b"501"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"\r\nthis is no request\r\n\r\n", b"400"),
+    ],
+)
+def test_what_is_no_request_without_the_offer_either_ends_the_connection(
+    port: int, request_: bytes, status: bytes
+) -> None:
+    with connect(port) as connection:
+        connection.sendall(request_)
+        answers = all_of(connection)
+    assert b"HTTP/1.1 " + status in answers
+    assert answers.count(b"HTTP/1.1 ") <= 2
+
+
+def test_an_endless_head_with_such_an_offer_meets_its_limit(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"A: " + b"x" * HEAD_BYTES_MAX + b"\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 431 ")

@@ -29,6 +29,7 @@ PAGE_FIELDS: Final = ("limit", "cursor", "order", "after")
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _POSITION = re.compile(r"(\d{1,19})-(\d{1,18})", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
+_NUMBER = re.compile(r"-?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
 _STARS = re.compile(r"\*{2,}")
 
 
@@ -232,10 +233,9 @@ def _query_value(name: str, text: str) -> str | int | float | bool:
 def _number(name: str, text: str) -> int | float:
     if _WHOLE.fullmatch(text):
         return int(text)
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{name}: must be a number") from error
+    if _NUMBER.fullmatch(text) is None:  # `float` takes spaces, underscores and other digits too
+        raise InvalidRequest(f"{name}: must be a number")
+    return float(text)
 
 
 def _text(name: str, given: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import resource
 from typing import Any, Final, cast
 
+import httptools
 from starlette.datastructures import Headers
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,6 +20,8 @@ DESCRIPTORS_KEPT: Final = 160
 # At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
 MAKE_WAY_AT_ONCE: Final = 32
 DISCARD_WITHIN_SECONDS: Final = 2.0
+# What asks for another protocol; none is spoken here.
+UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 class ImpatientProtocol(HttpToolsProtocol):
@@ -28,6 +31,9 @@ class ImpatientProtocol(HttpToolsProtocol):
     longest without a request make way; where none waits, a new one gets 503 with Retry-After at once. Bodies have deadlines of
     their own, kept by those who read them. What follows of a body after its answer is thrown away, up to a limit: a
     connection closed with bytes unread would be reset, and the answer lost.
+
+    A request that also offers another protocol (`Upgrade: h2c` of curl and Java) is read as one that does not, which RFC 9110 (7.8)
+    allows: the parser would take its body for what comes after the change, and uvicorn would go on as if there were none.
 
     A batch for which there is no place is answered as soon as its head is here, without the app.
     """
@@ -39,6 +45,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     _body_ended: bool = True
     _ignored: bool = False
     _leaves: bool = False
+    _plain_head: bytes | None = None
     _waits_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,7 +70,8 @@ class ImpatientProtocol(HttpToolsProtocol):
                 return
         if self._leaves:
             return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
 
@@ -74,7 +82,42 @@ class ImpatientProtocol(HttpToolsProtocol):
         if self._head_bytes is None:
             self._await_head()
 
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse_unread()
+
+    def _parse_without_upgrade(self, rest: memoryview) -> None:
+        """What follows a head that offers another protocol, behind the head without it; and so on, for all that were sent at once."""
+        try:
+            while self._plain_head is not None:
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.feed_data(self._plain_head)
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                else:
+                    return
+            self._refuse(b"501 Not Implemented")  # CONNECT, which is nothing else
+        except httptools.HttpParserError:
+            self._refuse_unread()
+
+    def _refuse_unread(self) -> None:
+        """As uvicorn does."""
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
+
     def on_headers_complete(self) -> None:
+        self._plain_head = None
+        if self.parser.should_upgrade():
+            self._ignored = True
+            self._plain_head = self._head_without_upgrade()
+            return
         self._have_head()
         self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()
         if self._ignored:
@@ -95,6 +138,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._body_ended = True
         if self._rest is not None and not self._leaves:  # answered before it ended: idle from now on
             self._unset_keepalive_if_required()
@@ -202,7 +247,21 @@ class ImpatientProtocol(HttpToolsProtocol):
     def _may_answer(self) -> bool:
         """Whether nobody else is answering on this connection, and the client reads what it is answered."""
         is_free = self.cycle is None or self.cycle.response_complete
-        return is_free and not self.flow.write_paused and not self.parser.should_upgrade()
+        return is_free and not self.flow.write_paused
+
+    def _head_without_upgrade(self) -> bytes | None:
+        """The head as it would be without the offer; None for CONNECT."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            return None
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        for name, value in self.headers:
+            kept = value
+            if name == b"connection":
+                kept = b",".join(token for token in value.split(b",") if token.strip().lower() not in UPGRADING)
+            if kept and name not in UPGRADING:
+                lines.append(b"%b: %b" % (name, kept))
+        return b"\r\n".join((*lines, b"", b""))
 
     def _await_head(self) -> None:
         self._head_bytes = 0
