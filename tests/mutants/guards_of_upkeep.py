@@ -133,6 +133,14 @@ GUARDS: Final = (
         ),
     ),
     Guard(
+        name="tick-not-twice",
+        protects="a tick that passes while it is reckoned is not done twice",
+        file="src/platevault/stores/jobs.py",
+        old="        if schedule.next_run <= schedule.updated:\n",
+        new="        if False:\n",
+        tests=("stores/test_jobs.py::test_a_tick_that_passes_while_it_is_reckoned_is_not_done_twice",),
+    ),
+    Guard(
         name="backup-order",
         protects="what a row of the dump waits for is in the copy of the spool",
         file="src/platevault/flows/backup.py",

@@ -73,7 +73,10 @@ async def run_jobs(database: Database, jobs: Sequence[Job]) -> None:
 def _beside(job: Job, running: set[asyncio.Task[None]]) -> Callable[[Schedule], Awaitable[None]]:
     """The job as a task of its own, so that it can be ended while PgQueuer gives its schedule back."""
 
-    async def run(_schedule: Schedule) -> None:
+    async def run(schedule: Schedule) -> None:
+        if schedule.next_run <= schedule.updated:
+            # The next tick came between reckoning it and taking the row, which is due again by that: done then, not twice.
+            return
         task = asyncio.ensure_future(job.work())
         running.add(task)
         task.add_done_callback(running.discard)

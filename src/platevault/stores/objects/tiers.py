@@ -19,6 +19,9 @@ from platevault.stores.objects.identities import ANSWER_SECONDS, CONNECT_SECONDS
 
 _Answer = TypeVar("_Answer")
 
+# MinIO tries a tier with one object of one name, and writes its list of tiers without asking who else does: of two at once
+# one may find the other's object, miss its own, or find its tier gone.
+_AT_ONCE: Final = "somebody defines or tries it at this moment: run it again"
 _REPAIRS: Final = {
     "XMinioAdminTierNameNotUpperCase": "TIER_NAME must be in capitals",
     "XMinioAdminTierAlreadyExists": (
@@ -26,14 +29,16 @@ _REPAIRS: Final = {
     ),
     "XMinioAdminTierReserved": "TIER_NAME is a word of the server's own: choose another",
     "XMinioAdminTierBackendInUse": (
-        "there are objects under TIER_BUCKET and TIER_PREFIX already, perhaps another server's: choose an empty prefix"
+        "there are objects under TIER_BUCKET and TIER_PREFIX already, perhaps another server's: choose an empty prefix;"
+        f" or {_AT_ONCE}"
     ),
     "XMinioAdminTierBucketNotFound": "TIER_BUCKET is not there: make it on the other server, private and without lifecycle",
     "XMinioAdminTierInvalidCredentials": "the other server refuses TIER_ACCESS_KEY and TIER_SECRET_KEY",
     "XMinioAdminTierInsufficientPermissions": (
         "the other server refuses what was tried: TIER_BUCKET must be there, and TIER_ACCESS_KEY with TIER_SECRET_KEY may get,"
-        " put and delete objects in it"
+        f" put and delete objects in it; or {_AT_ONCE}"
     ),
+    "XMinioAdminTierNotFound": f"it is not defined: {_AT_ONCE}",
     "XMinioBackendDown": "TIER_ENDPOINT does not answer the server (it must be the URL that the server reaches)",
     "AccessDenied": "MINIO_ADMIN_ACCESS_KEY may not set tiers: it needs admin:SetTier and admin:ListTier",
 }
