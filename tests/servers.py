@@ -22,6 +22,7 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
 from minio.minioadmin import MinioAdmin
 
+from platevault.domain.errors import SettingsInvalid, Unavailable
 from platevault.domain.identities import policies_for
 from platevault.stores.embedded.children import Child, Command
 from platevault.stores.embedded.cluster import Embedded, start_embedded
@@ -115,7 +116,7 @@ def server_folder() -> Iterator[Path]:
 def embedded_servers() -> Iterator[Embedded]:
     """PostgreSQL (without syncing, for speed) and SeaweedFS."""
     with server_folder() as folder:
-        servers = start_embedded(folder / "data", bucket=BUCKET, durable=False)
+        servers = _started(folder)
         try:
             yield servers
         finally:
@@ -123,6 +124,17 @@ def embedded_servers() -> Iterator[Embedded]:
                 with suppress(ProcessLookupError):
                     os.kill(servers.seaweed.child.pid, signal.SIGKILL)
             servers.stop()
+
+
+def _started(folder: Path) -> Embedded:
+    """Sessions that begin at one moment may choose the same port before either listens there: then once more, with others."""
+    for name in ("data", "data of a second try"):
+        try:
+            return start_embedded(folder / name, bucket=BUCKET, durable=False)
+        except (SettingsInvalid, Unavailable) as error:
+            if not any(word in str(error) for word in ("is taken by another program", "address already in use")):
+                raise
+    return start_embedded(folder / "data of a third try", bucket=BUCKET, durable=False)
 
 
 def s3_of(seaweed: EmbeddedSeaweed) -> S3Server:

@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from platevault.domain.breaker import Breaker
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.flows.upload import release, upload
 from platevault.stores.database import Database
 from platevault.stores.objects import NewObject
 from platevault.stores.objects.memory import MemoryStore
@@ -41,6 +43,37 @@ async def test_foreign_bytes_stay_where_they_are_until_their_copy_can_be_read(
     await node.leases_end()
     await node.drain()
     assert await node.objects.get(key) == b"foreign"
+
+
+async def test_a_file_stays_while_another_image_in_it_is_somebody_elses_to_upload(
+    migrated: Database, tmp_path: Path
+) -> None:
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    await dead.send(a_batch())
+    await dead.uploaded()
+    node, other = [await a_node(migrated, tmp_path / "spool") for _ in range(2)]
+    await node.leases_end()
+    his = await other.lane.ledger.lease(most=1, lease=timedelta(minutes=1))
+    assert await node.drain() == len(his) == 1
+    (file,) = node.spool_files()
+    assert await upload(his[0].spool_file, his, kept={}, lane=other.lane)
+    assert (file, node.spool_files()) == (f"ready/{his[0].spool_file}", [])
+
+
+async def test_a_file_that_somebody_else_has_open_is_left_to_him(migrated: Database, tmp_path: Path) -> None:
+    dead = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    await dead.send(a_batch())
+    await dead.uploaded()
+    node = await a_node(migrated, tmp_path / "spool")
+    await node.leases_end()
+    (file,) = node.spool_files()
+    with dead.lane.spool.claimed(Path(file).name) as claimed:
+        assert claimed is not None
+        await node.drain()
+        assert set((await node.states()).values()) == {"stored"}
+        assert node.spool_files() == [file]
+    assert await release(Path(file).name, lane=node.lane)
+    assert node.spool_files() == []
 
 
 async def test_a_wrong_setting_is_asked_once(migrated: Database, tmp_path: Path) -> None:

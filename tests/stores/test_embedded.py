@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +24,7 @@ from minio import Minio
 from platevault.domain.errors import SettingsInvalid
 from platevault.stores.embedded.cluster import Embedded, start_embedded
 from platevault.stores.embedded.postgres import find_wheel
+from platevault.stores.embedded.saved import free_ports
 from platevault.stores.embedded.syncfs import sync_folder_tree
 from tests.commands import command_of, is_gone
 from tests.servers import BUCKET, S3Server, s3_of, server_folder
@@ -281,3 +283,9 @@ async def test_each_test_gets_an_empty_database(empty_database_url: str, servers
     assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
     assert await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is False
     await connection.close()
+
+
+def test_two_servers_that_start_at_one_moment_are_given_different_ports() -> None:
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        given = [port for ports in threads.map(free_ports, [25] * 40) for port in ports]
+    assert len(given) == len(set(given)) == 1000

@@ -34,13 +34,14 @@ async def upload(file: str, images: Sequence[WaitingImage], *, kept: Kept, lane:
     tried = await asyncio.gather(*(put_image(image, kept=kept, lane=lane) for image in images))
     done = [one.image for one in tried if one.why is None]
     failed = [one for one in tried if one.why is not None and not one.lost]
+    let_go = False
     if done:
-        done = await _count(done, lane=lane)
+        done, let_go = await _count(done, file, may_let_go=len(done) == len(images), lane=lane)
     await lane.ledger.put_back([_put_back(one, lane=lane) for one in failed if not _is_poison(one)])
     waiting = [one for one in failed if not (_is_poison(one) and await _bury(one, kept=kept, lane=lane))]
     if any(one.lost for one in tried):
         await _set_aside(file, lane=lane)
-    elif not waiting:
+    elif not waiting and not let_go:
         await release(file, lane=lane)
     return len(done) == len(images)
 
@@ -55,27 +56,43 @@ async def release(file: str, *, lane: UploadLane) -> bool:
     return True
 
 
-async def _count(done: list[WaitingImage], *, lane: UploadLane) -> list[WaitingImage]:
-    """Mark what was put as stored, once the store would survive a power cut; undo puts whose image is gone by now."""
+async def _count(
+    done: list[WaitingImage], file: str, *, may_let_go: bool, lane: UploadLane
+) -> tuple[list[WaitingImage], bool]:
+    """Mark what was put as stored, once the store would survive a power cut; undo puts whose image is gone by now.
+
+    What is stored, and whether the file was let go with it.
+    """
     try:
         await lane.objects.settle()
     except StoreUnavailable as error:
         await lane.ledger.put_back([PutBack(image=image, why=str(error), after=RETRY_BASE) for image in done])
-        return []
+        return [], False
     reached("store-settled")
-    marked = await lane.ledger.mark_stored(done)
-    reached("images-marked")
-    unmarked = [image for image in done if (image.detection_id, image.kind) not in marked]
-    if unmarked:
-        states = await lane.ledger.states(unmarked)
-        gone = [image for image in unmarked if states.get((image.detection_id, image.kind)) in ("deleted", "expired")]
-        # First: should this process end before it has deleted, the bytes are looked for again.
-        await lane.ledger.look_again([image.detection_id for image in gone])
-        for image in gone:
-            await lane.objects.delete(image.key)
-        # Put under its usual key while a hold sent it to holds/: it is due again, and goes there.
-        done = [image for image in done if states.get((image.detection_id, image.kind)) != "pending"]
-    return done
+    # Claimed before it is asked whether anybody wants the file, as in `release`: one question less for nearly all files.
+    with lane.spool.claimed(file) as claimed:
+        marked, is_wanted = await lane.ledger.mark_stored(done, file=file)
+        reached("images-marked")
+        let_go = may_let_go and claimed is not None and not is_wanted
+        if let_go:
+            await lane.spool.remove(file)
+    if let_go:
+        reached("file-unlinked")
+    if len(marked) < len(done):
+        done = await _undo([image for image in done if (image.detection_id, image.kind) not in marked], done, lane=lane)
+    return done, let_go
+
+
+async def _undo(unmarked: list[WaitingImage], done: list[WaitingImage], *, lane: UploadLane) -> list[WaitingImage]:
+    """Those of `done` that are stored; of the unmarked ones, what was put for an image that is gone by now goes too."""
+    states = await lane.ledger.states(unmarked)
+    gone = [image for image in unmarked if states.get((image.detection_id, image.kind)) in ("deleted", "expired")]
+    # First: should this process end before it has deleted, the bytes are looked for again.
+    await lane.ledger.look_again([image.detection_id for image in gone])
+    for image in gone:
+        await lane.objects.delete(image.key)
+    # Put under its usual key while a hold sent it to holds/: it is due again, and goes there.
+    return [image for image in done if states.get((image.detection_id, image.kind)) != "pending"]
 
 
 def _is_poison(one: Tried) -> bool:

@@ -37,13 +37,18 @@ _LEASE: Final = text("""
 # What follows is asked for each batch, and finds rows by their names alone. `state || ''` keeps the planner from going through all that
 # wait instead: its statistics say that these are next to none, and after an outage they are a million. A limit that it cannot know
 # makes it expect one row and look it up, where it would read a young table from end to end.
+# With the last of them, whether another image names the file: it was pending or missing when this began.
 _MARK_STORED: Final = text("""
-    UPDATE images AS i SET state = 'stored', stored_at = now(), spool_node = NULL, spool_file = NULL, spool_offset = NULL,
+    WITH marked AS (UPDATE images AS i SET state = 'stored', stored_at = now(), spool_node = NULL, spool_file = NULL, spool_offset = NULL,
         lease_owner = NULL, lease_until = NULL, last_error = NULL, dead_at = NULL
     FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:kinds AS text[]), CAST(:keys AS text[])) AS u(detection_id, kind, key)
           ORDER BY detection_id, kind LIMIT cardinality(CAST(:ids AS text[]))) AS u
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key
-    RETURNING i.detection_id, i.kind
+    RETURNING i.detection_id, i.kind)
+    SELECT detection_id, kind, EXISTS (
+        SELECT FROM images o WHERE o.spool_node = :node AND o.spool_file = :file
+            AND (o.detection_id, o.kind) NOT IN (SELECT m.detection_id, m.kind FROM marked m)
+    ) AS wanted FROM marked
 """)
 _STATES: Final = text("""
     SELECT i.detection_id, i.kind, i.state FROM images i
@@ -128,15 +133,21 @@ class ImageLedger:
         rows = await self._database.transaction(lambda connection: _all(connection, _LEASE, parameters))
         return [WaitingImage(**row) for row in rows]
 
-    async def mark_stored(self, images: Sequence[WaitingImage]) -> set[tuple[str, str]]:
-        """(detection id, kind) of those that were pending and are stored now, in one statement; each is counted once.
+    async def mark_stored(self, images: Sequence[WaitingImage], *, file: str) -> tuple[set[tuple[str, str]], bool]:
+        """(detection id, kind) of those that were pending and are stored now, in one statement; each is counted once. And whether
+        the file may be wanted yet: an image that is not among them names it, or none was marked.
 
         Where a hold came meanwhile the row names another key, and the image goes on waiting until it is there.
         """
         ordered = sorted(images, key=lambda image: (image.detection_id, image.kind))
-        parameters = {**_pairs(ordered), "keys": [image.key for image in ordered]}
+        parameters = {
+            **_pairs(ordered),
+            "keys": [image.key for image in ordered],
+            "node": self._node,
+            "file": file,
+        }
         rows = await self._database.alone(_MARK_STORED, parameters)
-        return {(row["detection_id"], row["kind"]) for row in rows}
+        return {(row["detection_id"], row["kind"]) for row in rows}, not rows or rows[0]["wanted"]
 
     async def states(self, images: Sequence[WaitingImage]) -> dict[tuple[str, str], str]:
         """The state of each now; an image without a row is not in it."""

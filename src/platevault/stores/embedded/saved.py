@@ -5,6 +5,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,8 @@ GRPC_OFFSET = 10_000
 # Both below the ports that systems hand out for outgoing connections, so that a saved port is seldom found taken.
 _PORTS = range(15_000, 22_700)
 _random = random.SystemRandom()
+_given: set[int] = set()
+_giving = threading.Lock()
 
 
 def remember(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -46,13 +49,17 @@ def new_secret() -> str:
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports of 127.0.0.1 on which nobody listens now; each one's port plus 10000 is free too."""
+    """Ports of 127.0.0.1 on which nobody listens now; each one's port plus 10000 is free too. None is given twice by this process:
+    one server may not listen yet when the next is given its ports.
+    """
     found: list[str] = []
-    for port in _random.sample(_PORTS, k=len(_PORTS)):
-        if len(found) == count:
-            break
-        if _is_free(port) and _is_free(port + GRPC_OFFSET):
-            found.append(str(port))
+    with _giving:
+        for port in _random.sample(_PORTS, k=len(_PORTS)):
+            if len(found) == count:
+                break
+            if port not in _given and _is_free(port) and _is_free(port + GRPC_OFFSET):
+                _given.add(port)
+                found.append(str(port))
     return found
 
 
