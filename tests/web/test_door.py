@@ -18,8 +18,9 @@ from platevault.web import connections, crowd
 from platevault.web.connections import ImpatientProtocol
 from platevault.web.crowd import Door
 from platevault.web.wired import DISCARD_BYTES_MAX, DOOR, VAULT
+from tests.deliveries import CONTENT_TYPE
 from tests.web.test_connections import all_of, app, connect
-from tests.web.vaults import a_client
+from tests.web.vaults import COLLECTOR, a_client
 
 KEEP_ALIVE_SECONDS = 1
 LENGTH = 20
@@ -123,10 +124,18 @@ def refused_total(vault: Vault) -> float:
 )
 async def test_it_is_the_answer_that_the_app_would_give(crowded: Vault, port: int, asked: Mapping[str, str]) -> None:
     given = {"Host": "a", "X-Request-Id": "one", **asked}
-    async with a_client(crowded, token=None) as anybody:
-        request = httpx.Request("POST", "http://a/v1/detections?durability=stored")
-        request.headers = httpx.Headers(given)
-        by_app = await anybody.send(request)
+    async with a_client(crowded, token=COLLECTOR) as collector:
+
+        async def told_by_app(more: Mapping[str, str]) -> httpx.Response:
+            request = httpx.Request("POST", "http://a/v1/detections?durability=stored")
+            request.headers = httpx.Headers({**collector.headers, **given, **more})
+            return await collector.send(request)
+
+        # What a browser sends goes to the route itself, past whatever else refuses for it.
+        by_app = await told_by_app({"Origin": "https://a.example", "Content-Type": CONTENT_TYPE})
+        before_the_app = await told_by_app({})
+    assert "not" in given["X-Request-Id"] or before_the_app.headers == by_app.headers
+    assert (before_the_app.status_code, before_the_app.text) == (by_app.status_code, by_app.text)
     with connect(port) as connection:
         lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         connection.sendall(f"POST /v1/detections?durability=stored HTTP/1.1\r\n{lines}\r\n".encode())

@@ -39,9 +39,8 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
         redoc_url=None,
         lifespan=_while_running,
     )
-    app.state.vault = vault
+    app.state.vault, app.state.door = vault, Door(vault)
     app.add_middleware(SmallBodies)
-    app.add_middleware(Crowd, vault=vault)
     app.add_middleware(Surroundings, vault=vault)
     if vault.cors_origins:
         app.add_middleware(
@@ -52,6 +51,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
             expose_headers=["X-Image-State", "Retry-After", "X-Request-Id", "Idempotent-Replayed"],
             max_age=600,
         )
+    app.add_middleware(Crowd, door=app.state.door)
     problems.install(app)
     for router in routers:
         app.include_router(router)
@@ -69,7 +69,7 @@ async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | Door]]
     gc.freeze()
     # Batches make many objects and few cycles: the usual thresholds look for them at every other request.
     gc.set_threshold(20_000, 20, 20)
-    door = Door(vault)
+    door: Door = app.state.door
     try:
         yield {VAULT: vault, DOOR: door}  # for the server's connections, which no request is around
     finally:

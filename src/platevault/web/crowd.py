@@ -35,9 +35,9 @@ class Refused:
 
 
 class Door:
-    """Refuses for the server's connections (web/connections), before there is a task or a scope. One per process.
+    """Refuses for the server's connections (web/connections), before there is a task or a scope, and for `Crowd`. One per process.
 
-    What it answers and counts is what `Crowd` and `Surroundings` would. The log has one line a second instead of one a refusal.
+    What it answers and counts is what the app would. The log has one line a second instead of one a refusal.
     """
 
     def __init__(self, vault: Vault) -> None:
@@ -48,24 +48,32 @@ class Door:
     def refuse(
         self, target: bytes, headers: Headers, *, keep_alive: bool, extra: Iterable[tuple[bytes, bytes]] = ()
     ) -> Refused | None:
-        """The answer to this POST; None when the app is to look at it. `extra` headers are the server's own.
+        """The answer to this POST; None when the app is to look at it. `extra` headers are the server's own."""
+        if target.partition(b"?")[0] != BATCHES.encode():
+            return None
+        ready = self.refusal(headers)
+        if ready is None:
+            return None
+        ends = must_close_unread(headers) or not keep_alive
+        answer = b"".join(
+            (ready.line, _lines(extra), _lines(ready.headers_for(headers, ends=ends)), b"\r\n", ready.body)
+        )
+        return Refused(answer, ends)
+
+    def refusal(self, headers: Headers) -> "_Ready | None":
+        """What to answer to a batch with these headers, counted already; None when there is a place for it.
 
         Browsers' requests are the app's, which knows what else they have to be told.
         """
         began = time.perf_counter()
-        if target.partition(b"?")[0] != BATCHES.encode() or "origin" in headers:
+        if "origin" in headers:
             return None
         try:
             refuse_if_crowded(self._reception)
         except Busy as error:
-            ends = must_close_unread(headers) or not keep_alive
-            status, head, body = _ready(str(error), error.retry_after)
-            more = [*extra, (b"x-request-id", request_id_from(headers.get("x-request-id")).encode())]
-            if ends:
-                more.append((b"connection", b"close"))
-            answer = b"".join((head, *(b"%b: %b\r\n" % header for header in more), b"\r\n", body))
-            self._count(error, status, seconds=time.perf_counter() - began)
-            return Refused(answer, ends)
+            ready = _ready(str(error), error.retry_after)
+            self._count(error, ready.status, seconds=time.perf_counter() - began)
+            return ready
         return None
 
     def say(self) -> None:
@@ -86,41 +94,55 @@ class Door:
             self._line = asyncio.get_running_loop().call_later(LINE_EVERY_SECONDS, self.say)
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """What the log and the meters call it."""
-
-    path: str
-
-
 class Crowd:
-    """Wraps the app, for requests that came past the door. The route itself asks again."""
+    """Wraps all of the app but the server's own part, for requests that came past the door: others may have come whole since.
 
-    def __init__(self, app: ASGIApp, *, vault: Vault) -> None:
+    The route itself asks again.
+    """
+
+    def __init__(self, app: ASGIApp, *, door: Door) -> None:
         self._app = app
-        self._reception = vault.reception
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != BATCHES or scope["method"] != "POST":
+        ready = None
+        if scope["type"] == "http" and scope["path"] == BATCHES and scope["method"] == "POST":
+            asked = Headers(scope=scope)
+            ready = self._door.refusal(asked)
+        if ready is None:
             await self._app(scope, receive, send)
             return
-        try:
-            refuse_if_crowded(self._reception)
-        except Busy as error:
-            self._reception.meters.batch(kind_of(error))
-            scope["route"] = _Route(BATCHES)
-            await problems.problem_of(error).response()(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        headers = ready.headers_for(asked, ends=must_close_unread(asked))
+        await send({"type": "http.response.start", "status": ready.status, "headers": headers})
+        await send({"type": "http.response.body", "body": ready.body})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """The answer that the app would give, but for what is the request's own."""
+
+    status: int
+    line: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+    def headers_for(self, asked: Headers, *, ends: bool) -> list[tuple[bytes, bytes]]:
+        """All of them, for a request with these."""
+        own = [(b"x-request-id", request_id_from(asked.get("x-request-id")).encode())]
+        return [*self.headers, *own, (b"connection", b"close")] if ends else [*self.headers, *own]
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 @functools.lru_cache(maxsize=8)
-def _ready(reason: str, retry_after: int) -> tuple[int, bytes, bytes]:
-    """(status, head without its end, body) of the answer that the app would give to this error."""
+def _ready(reason: str, retry_after: int) -> _Ready:
     answer = problems.problem_of(Busy(reason, retry_after=retry_after)).response(headers=OF_EVERY_ANSWER)
-    head = f"HTTP/1.1 {answer.status_code} {http.HTTPStatus(answer.status_code).phrase}\r\n".encode()
-    return (
-        answer.status_code,
-        head + b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers),
-        bytes(answer.body),
+    phrase = http.HTTPStatus(answer.status_code).phrase
+    return _Ready(
+        status=answer.status_code,
+        line=f"HTTP/1.1 {answer.status_code} {phrase}\r\n".encode(),
+        headers=tuple(answer.raw_headers),
+        body=bytes(answer.body),
     )
