@@ -70,11 +70,11 @@ class Bodies:
         self._run = secrets.token_hex(4)
         self._made = 0
 
-    def next(self) -> tuple[str, bytes]:
-        """(batch id, the whole request)."""
+    def next(self) -> tuple[str, list[bytes]]:
+        """(batch id, the whole request in pieces)."""
         self._made += 1
         name = f"{self._run}{self._made:08x}"
-        return f"batch-{name}", name.encode().join(self._requests[self._made % len(self._requests)])
+        return f"batch-{name}", [name.encode().join(self._requests[self._made % len(self._requests)])]
 
 
 def _request(pairs: Sequence[Pair], form: Form) -> list[bytes]:

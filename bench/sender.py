@@ -29,8 +29,8 @@ class Pages:
         head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {VIEWER_TOKEN}\r\nX-Purpose: bench\r\n\r\n"
         self._request = head.encode()
 
-    def next(self) -> tuple[str, bytes]:
-        return "page", self._request
+    def next(self) -> tuple[str, list[bytes]]:
+        return "page", [self._request]
 
 
 async def main() -> None:

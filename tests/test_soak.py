@@ -119,7 +119,7 @@ async def test_a_look_that_fails_ends_what_it_watches() -> None:
 
 def test_a_batch_that_is_sent_again_is_the_same_to_the_byte_and_all_others_differ() -> None:
     bodies = Bodies(detections=2, full_bytes=2000, crop_bytes=1000, again_each=4)
-    made = [bodies.next() for _ in range(8)]
+    made = [(name, b"".join(pieces)) for name, pieces in (bodies.next() for _ in range(8))]
     assert made[3] == made[0]
     assert made[7] == made[4]
     assert len(set(made)) == 6

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 import pytest
@@ -109,6 +109,18 @@ def refused_total(vault: Vault) -> float:
     return float(found[0].split()[-1]) if found else 0
 
 
+def open_connections(vault: Vault) -> float:
+    lines = vault.meters.exposition({}).decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("platevault_connections "))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -195,6 +207,43 @@ async def test_the_refused_body_is_thrown_away_wherever_it_is_cut_and_what_follo
                 time.sleep(0.001)
                 connection.sendall(BODY[second:] + NEXT)
                 assert one_answer(connection).startswith(b"HTTP/1.1 200"), (first, second)
+
+
+async def test_the_next_request_begins_where_a_large_refused_body_ends(crowded: Vault, port: int) -> None:
+    for length in (64 * 1024, 216_001, DISCARD_BYTES_MAX):
+        body = (BODY * (length // LENGTH + 1))[:length]
+        head = HEAD.replace(f"Content-Length: {LENGTH}".encode(), f"Content-Length: {length}".encode())
+        with connect(port) as connection:
+            for _ in range(3):
+                connection.sendall(head + body + HEAD + BODY + NEXT)
+                for status in (b"429", b"429", b"200"):
+                    assert one_answer(connection).startswith(b"HTTP/1.1 " + status), length
+            connection.sendall(head)
+            assert one_answer(connection).startswith(b"HTTP/1.1 429"), "before its body is here"
+            connection.sendall(body)
+            assert is_open(connection)
+    assert refused_total(crowded) == 3 * 7
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten(crowded: Vault, port: int) -> None:
+    head = HEAD.replace(f"Content-Length: {LENGTH}".encode(), b"Content-Length: 200000")
+    for ending in (socket.SHUT_WR, socket.SHUT_RDWR):
+        with connect(port) as connection:
+            connection.sendall(head + BODY)
+            assert one_answer(connection).startswith(b"HTTP/1.1 429")
+            connection.sendall(BODY)
+            assert open_connections(crowded) == 1
+            connection.shutdown(ending)
+            until(lambda: open_connections(crowded) == 0)
+
+
+async def test_a_length_of_thousands_of_digits_is_none(crowded: Vault, port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"POST /v1/detections HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"0" * 5000 + b"1\r\n\r\nx")
+        connection.shutdown(socket.SHUT_WR)
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nconnection: close\r\n" in answer
 
 
 async def test_requests_that_come_all_at_once_are_answered_in_their_order(crowded: Vault, port: int) -> None:

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from platevault.vault import Vault
 from platevault.web.crowd import Door
+from platevault.web.discard import Discard
 from platevault.web.wired import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 
 HEAD_WITHIN_SECONDS: Final = 15.0
@@ -47,6 +48,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     _leaves: bool = False
     _plain_head: bytes | None = None
     _waits_since: float | None = None
+    _unread: int = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -72,6 +74,8 @@ class ImpatientProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._parse(data)
+        if self._unread and not self.transport.is_closing():
+            self.transport.set_protocol(Discard(self, self._unread, then=self._on_all_discarded))
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
 
@@ -94,7 +98,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         """What follows a head that offers another protocol, behind the head without it; and so on, for all that were sent at once."""
         try:
             while self._plain_head is not None:
-                self.parser = httptools.HttpRequestParser(self)
+                self.parser = self._new_parser()
                 self.parser.feed_data(self._plain_head)
                 try:
                     self.parser.feed_data(rest)
@@ -131,6 +135,7 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         if self._ignored:
+            self._unread = max(0, self._unread - len(body))
             return
         if self.cycle is not None and not self.cycle.body:
             # uvicorn appends to a bytearray and hands out a copy of it; nothing and these bytes are these very bytes.
@@ -138,8 +143,10 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
+        if not self.parser.should_upgrade():
+            self._on_body_ended()
+
+    def _on_body_ended(self) -> None:
         self._body_ended = True
         if self._rest is not None and not self._leaves:  # answered before it ended: idle from now on
             self._unset_keepalive_if_required()
@@ -239,10 +246,25 @@ class ImpatientProtocol(HttpToolsProtocol):
         if refused is None:
             return False
         self.transport.write(refused.answer)
-        if refused.ends_connection:
+        if refused.unread is None:
             self.leave()
+        else:
+            self._unread = refused.unread
         self.on_response_complete()
         return True
+
+    def _on_all_discarded(self) -> None:
+        """The parser waits for a body that it was not shown; the next request gets another one."""
+        self._unread = 0
+        self.parser = self._new_parser()
+        self.transport.set_protocol(self)
+        self._on_body_ended()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        """As uvicorn makes them."""
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def _may_answer(self) -> bool:
         """Whether nobody else is answering on this connection, and the client reads what it is answered."""

@@ -18,7 +18,7 @@ from platevault.flows.admission import refuse_if_crowded
 from platevault.vault import Vault
 from platevault.web import problems
 from platevault.web.middleware import OF_EVERY_ANSWER
-from platevault.web.wired import must_close_unread, request_id_from
+from platevault.web.wired import must_close_unread, request_id_from, unread_bytes
 
 BATCHES: Final = "/v1/detections"
 LINE_EVERY_SECONDS: Final = 1.0
@@ -28,10 +28,10 @@ _log = structlog.get_logger("platevault.web")
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A whole answer, and whether it is the connection's last."""
+    """A whole answer, and how many bytes of the body are to be thrown away; None when the connection ends with it."""
 
     answer: bytes
-    ends_connection: bool
+    unread: int | None
 
 
 class Door:
@@ -54,11 +54,9 @@ class Door:
         ready = self.refusal(headers)
         if ready is None:
             return None
-        ends = must_close_unread(headers) or not keep_alive
-        answer = b"".join(
-            (ready.line, _lines(extra), _lines(ready.headers_for(headers, ends=ends)), b"\r\n", ready.body)
-        )
-        return Refused(answer, ends)
+        unread = unread_bytes(headers) if keep_alive else None
+        own = ready.headers_for(headers, ends=unread is None)
+        return Refused(b"".join((ready.line, _lines(extra), _lines(own), b"\r\n", ready.body)), unread)
 
     def refusal(self, headers: Headers) -> "_Ready | None":
         """What to answer to a batch with these headers, counted already; None when there is a place for it.

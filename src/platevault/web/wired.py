@@ -24,17 +24,29 @@ ABORT: Final = "platevault.abort"
 DISCARD_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
 
+# Of a length; Python would not even read what has thousands of them.
+DIGITS_MAX: Final = 20
+
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Ids are unique without asking the kernel for chance each time.
 _THIS_PROCESS: Final = secrets.token_hex(8)
 _numbers: Final = itertools.count()
 
 
+def unread_bytes(headers: Headers) -> int | None:
+    """How much of a request's body is left to throw away when it was refused unread; None where the connection has to end instead."""
+    if "expect" in headers:  # who asks first may never send the body, or send it all the same
+        return None
+    declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > DIGITS_MAX:
+        return None
+    size = int(declared)
+    return size if size <= DISCARD_BYTES_MAX else None
+
+
 def must_close_unread(headers: Headers) -> bool:
     """Whether a connection is of no further use once its request was refused without reading the body."""
-    declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
-    of_known_size = declared.isascii() and declared.isdigit() and int(declared[:20]) <= DISCARD_BYTES_MAX
-    return "expect" in headers or not of_known_size  # who asks first may never send the body, or send it all the same
+    return unread_bytes(headers) is None
 
 
 def request_id_from(given: str | None) -> str:
