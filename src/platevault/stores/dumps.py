@@ -56,7 +56,8 @@ async def refuse_filled(database: Database) -> None:
         tables = (await connection.execute(_TABLES)).scalar_one()
     if tables:
         raise Stopped(
-            f"the database has {tables} tables: restore into an empty one (createdb), and let DATABASE_URL name it"
+            f"the database has {tables} tables: restore into an empty one "
+            "(createdb, and let DATABASE_URL name it; with --embedded, another --data-dir)"
         )
 
 
