@@ -57,6 +57,7 @@ def served(vault: Vault, taken: list[str]) -> Iterator[int]:
         server_header=False,
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=10,
         loop="uvloop",
     )
     server = uvicorn.Server(config)
@@ -64,9 +65,11 @@ def served(vault: Vault, taken: list[str]) -> Iterator[int]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield port
-    server.should_exit = True
-    thread.join()
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture
