@@ -31,7 +31,7 @@ SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @contextlib.contextmanager
-def served(vault: Vault, taken: list[str]) -> Iterator[int]:
+def served(vault: Vault, taken: list[str], *, keep_alive: int = KEEP_ALIVE_SECONDS) -> Iterator[int]:
     """A port whose connections know the vault's door; behind it there is an app that takes everything, and tells what it took."""
     door = Door(vault)
 
@@ -56,7 +56,7 @@ def served(vault: Vault, taken: list[str]) -> Iterator[int]:
         lifespan="on",
         server_header=False,
         log_config=None,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=10,
         loop="uvloop",
     )

@@ -21,6 +21,8 @@ DESCRIPTORS_KEPT: Final = 160
 # At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
 MAKE_WAY_AT_ONCE: Final = 32
 DISCARD_WITHIN_SECONDS: Final = 2.0
+# So long nothing of its last answer is taken by the client of a closed connection.
+TAKES_WITHIN_SECONDS: Final = 20.0
 # What asks for another protocol; none is spoken here.
 UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
@@ -49,6 +51,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     _plain_head: bytes | None = None
     _waits_since: float | None = None
     _unread: int = 0
+    _end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -68,11 +71,10 @@ class ImpatientProtocol(HttpToolsProtocol):
         if self._rest is not None:
             self._rest_bytes += len(data)
             if self._rest_bytes > DISCARD_BYTES_MAX:
-                self.transport.close()
+                self._close()
                 return
         if self._leaves:
             return
-        self._unset_keepalive_if_required()
         self._parse(data)
         if self._unread and not self.transport.is_closing():
             self.transport.set_protocol(Discard(self, self._unread, then=self._on_all_discarded))
@@ -111,7 +113,10 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._refuse_unread()
 
     def _refuse_unread(self) -> None:
-        """As uvicorn does."""
+        """As uvicorn does, but for a connection that was told already that nothing more will come."""
+        if self._leaves:
+            self._close()
+            return
         message = "Invalid HTTP request received."
         self.logger.warning(message)
         self.send_400_response(message)
@@ -157,20 +162,29 @@ class ImpatientProtocol(HttpToolsProtocol):
         if not self._ignored:
             super().on_message_complete()
         elif self._leaves:
-            self.transport.close()
+            self._close()
 
     def on_response_complete(self) -> None:
         if self._leaves:
             return
+        is_last = not self.pipeline  # otherwise uvicorn begins with the next one
         super().on_response_complete()
-        if not self.pipeline:
-            self._waits_since = self.loop.time()
-        if not self._body_ended and not self.pipeline:
-            self._await_rest()
+        if not is_last:
+            return
+        self._waits_since = self.loop.time()
+        if (
+            not self._body_ended
+        ):  # what is left of it has a deadline of its own, and so has the next head, if that has begun
+            self._unset_keepalive_if_required()
+            if self._head_bytes is None:
+                self._await_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_head()
         self._have_rest()
+        self._unset_keepalive_if_required()  # which uvicorn forgets when the client has reset the connection
+        if self._end is not None:
+            self._end.cancel()
         super().connection_lost(exc)
         self._count()
 
@@ -184,6 +198,10 @@ class ImpatientProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
         return True
 
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing():
+            self._close()
+
     def shutdown(self) -> None:
         """The server stops. Who follows the stream would keep it from that for as long as he likes."""
         if self._vault is not None:
@@ -193,7 +211,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def leave(self) -> None:
         """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""
         if self._body_ended or self.transport.is_closing() or not self.transport.can_write_eof():
-            self.transport.close()
+            self._close()
             return
         self._leaves = True
         self.transport.write_eof()
@@ -210,7 +228,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._refuse(b"408 Request Timeout")
         else:
-            self.transport.close()
+            self._close()
 
     @property
     def _vault(self) -> Vault | None:
@@ -300,7 +318,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def _await_rest(self) -> None:
         self._rest_bytes = 0
         self._have_rest()
-        self._rest = self.loop.call_later(DISCARD_WITHIN_SECONDS, self.transport.close)
+        self._rest = self.loop.call_later(DISCARD_WITHIN_SECONDS, self._close)
 
     def _have_rest(self) -> None:
         if self._rest is not None:
@@ -313,7 +331,25 @@ class ImpatientProtocol(HttpToolsProtocol):
             self.transport.write(
                 b"HTTP/1.1 " + status + b"\r\n" + header + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
             )
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """What was answered still goes out, but a client that does not take it is not waited for without end."""
+        self.transport.close()
+        is_lost = self.parser is None
+        if self._end is None and not is_lost:
+            self._await_end()
+
+    def _await_end(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._end = self.loop.call_later(TAKES_WITHIN_SECONDS, self._end_unless_taken, unsent)
+
+    def _end_unless_taken(self, unsent: int) -> None:
+        """Drop the connection when nothing was taken of so much since."""
+        if self.transport.get_write_buffer_size() < unsent:
+            self._await_end()
+        else:
+            self.transport.abort()
 
 
 class _Unhurried:
