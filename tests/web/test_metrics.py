@@ -258,8 +258,15 @@ def until(is_so: Callable[[], bool], *, seconds: float = 90.0) -> None:
 
 def alive_below(at: Service) -> list[psutil.Process]:
     """The processes that uvicorn has for requests; it has one more for their semaphores."""
-    found = [one for one in psutil.Process(at.process.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
-    return [one for one in found if "spawn_main" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process(at.process.pid).children() if serves(one)]
+
+
+def serves(process: psutil.Process) -> bool:
+    """False for one that ends while it is looked at, too."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def accepted(at: Service) -> float | None:
