@@ -7,8 +7,8 @@ from tests.outage.load import Load, run_load
 from tests.outage.scenario import Asked, Shown, slack
 from tests.outage.site import Site, a_site
 
-PAIRS_LONG: Final = 5
-PAIRS_SHORT: Final = 3  # of two, the median is the worse one
+# In the short form too: of two rounds the median would be the worse one.
+PAIRS: Final = 5
 ROUND_SECONDS: Final = 5.0
 # A third of what the service can take, so that nothing waits in a queue.
 RATE: Final = 30.0
@@ -20,12 +20,11 @@ BETWEEN_SECONDS: Final = 1.0
 
 async def ack_latency(asked: Asked) -> Shown:
     """Healthy and holed, one after the other, so that what else the machine does falls on both."""
-    pairs = PAIRS_SHORT if asked.short else PAIRS_LONG
     healthy: list[Load] = []
     holed: list[Load] = []
     async with a_site() as site:
         await _round(site)
-        for _ in range(pairs):
+        for _ in range(PAIRS):
             site.s3.set(None)
             site.s3.cut_all()
             await asyncio.sleep(BETWEEN_SECONDS)
@@ -38,7 +37,7 @@ async def ack_latency(asked: Asked) -> Shown:
     bad = sum(sum(load.statuses.values()) - load.statuses.get("201", 0) + load.cut for load in (*healthy, *holed))
     samples = sum(int(load.accepted["n"]) for load in healthy)
     return Shown(
-        f"{pairs} rounds of each, {samples} answers each: p99 {1000 * ours:.0f} ms healthy, {1000 * theirs:.0f} ms holed "
+        f"{PAIRS} rounds of each, {samples} answers each: p99 {1000 * ours:.0f} ms healthy, {1000 * theirs:.0f} ms holed "
         f"(x{theirs / ours:.2f}); p50 {1000 * _middle(healthy, 'p50'):.0f} and {1000 * _middle(holed, 'p50'):.0f} ms; "
         f"{bad} not acknowledged",
         holds=theirs <= slack(asked) * (SLOWER_AT_MOST * ours + NOISE_SECONDS) and not bad,
