@@ -153,7 +153,7 @@ async def test_a_client_that_does_not_take_its_last_answers_loses_its_connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", hurried))
         connection.settimeout(1)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(OSError):  # it may have lost it already
             for _ in range(60):
                 connection.sendall((HEAD + BODY) * 2000)
         until(lambda: open_connections(crowded) == 0)
