@@ -14,12 +14,24 @@ from platevault.vault import Vault
 from platevault.web import connections
 from platevault.web.connections import ImpatientProtocol
 from tests.web.test_connections import all_of, connect
-from tests.web.test_door import BODY, HEAD, LENGTH, NEXT, crowded, one_answer, open_connections, served, taken, until
+from tests.web.test_door import (
+    BODY,
+    HEAD,
+    LENGTH,
+    NEXT,
+    SLOW,
+    crowded,
+    one_answer,
+    open_connections,
+    refused_total,
+    served,
+    taken,
+    until,
+)
 
 __all__ = ["crowded", "taken"]  # fixtures
 
 LONG_SECONDS = 300
-SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture
@@ -79,11 +91,14 @@ async def test_of_a_connection_that_its_client_reset_nothing_stays_in_memory(pat
     until(lambda: protocols() <= before)
 
 
-async def test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection(hurried: int) -> None:
+async def test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection(
+    hurried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "DISCARD_WITHIN_SECONDS", 20.0)
     with connect(hurried) as connection:
         connection.sendall(head_of(32))
         assert one_answer(connection).startswith(b"HTTP/1.1 429")
-        for _ in range(32):  # 1.6 s: of 2 that it has
+        for _ in range(32):  # longer than an idle connection is kept
             connection.sendall(b"x")
             time.sleep(0.05)
         connection.sendall(NEXT)
@@ -156,13 +171,14 @@ async def test_a_client_that_does_not_take_its_last_answers_loses_its_connection
         with contextlib.suppress(OSError):  # it may have lost it already
             for _ in range(60):
                 connection.sendall((HEAD + BODY) * 2000)
+        assert refused_total(crowded) > 0
         until(lambda: open_connections(crowded) == 0)
 
 
 async def test_who_takes_its_last_answer_slowly_gets_all_of_it(hurried: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "TAKES_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "TAKES_WITHIN_SECONDS", 2.0)
     with_small_buffers(monkeypatch)
-    size = 200_000
+    size = 400_000
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
         connection.connect(("127.0.0.1", hurried))
@@ -174,7 +190,7 @@ async def test_who_takes_its_last_answer_slowly_gets_all_of_it(hurried: int, mon
             got += more
             time.sleep(0.02)
     assert got.count(b"x") == size
-    assert time.monotonic() - began > 1, "it took several times as long as who takes nothing has"
+    assert time.monotonic() - began > 3, "longer than who takes nothing has"
 
 
 async def test_an_empty_line_after_an_answer_does_not_keep_the_connection(hurried: int) -> None:

@@ -120,6 +120,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         message = "Invalid HTTP request received."
         self.logger.warning(message)
         self.send_400_response(message)
+        self._close()  # with an end, which uvicorn's close has not
 
     def on_headers_complete(self) -> None:
         self._plain_head = None
@@ -172,9 +173,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         if not is_last:
             return
         self._waits_since = self.loop.time()
-        if (
-            not self._body_ended
-        ):  # what is left of it has a deadline of its own, and so has the next head, if that has begun
+        if not self._body_ended:
+            # What is left of it has a deadline of its own, and so has the next head, if that has begun.
             self._unset_keepalive_if_required()
             if self._head_bytes is None:
                 self._await_rest()
