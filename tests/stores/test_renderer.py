@@ -78,6 +78,34 @@ async def test_a_child_without_files_decodes_and_encodes_every_format(
     assert (await renderer.facts(a_file(source))).content_type == source.content_type
 
 
+_AS_ANOTHER_USER = """
+import os, sys
+from tests.hostile_pictures import a_file
+from platevault.domain.recipe import Format, Recipe
+from platevault.stores import rendering_child
+
+asked = [(source, target, a_file(source)) for source in Format for target in Format]
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+answers = os.fdopen(os.dup(1), "w")
+rendering_child._shut_in(os.getppid(), 1 << 30, files=answers.fileno() + 1)
+for source, target, original in asked:
+    said, _ = rendering_child.reply({"recipe": str(Recipe(width=160, height=160, format=target))}, original)
+    print(source.value, target.value, said.get("width", said), file=answers, flush=True)
+"""
+
+
+def test_a_child_of_an_unprivileged_user_starts_no_thread_for_any_format() -> None:
+    """Root is exempt from `RLIMIT_NPROC`: a decoder that starts threads fails only where users run the vault."""
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_ANOTHER_USER], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(f"{a.value} {b.value} 160" for a in Format for b in Format)
+
+
 async def test_a_format_that_the_vault_does_not_take_is_refused_by_its_bytes() -> None:
     async with Renderer(accepted=frozenset({"image/jpeg"}), limits=RenderLimits(children=1)) as renderer:
         with pytest.raises(ImageRefused, match="format"):

@@ -4,7 +4,7 @@ import io
 import math
 from typing import Any, Final, NamedTuple
 
-from PIL import Image, ImageCms, ImageFile, ImageFilter, ImageOps
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageFilter, ImageOps
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -17,6 +17,8 @@ from platevault.domain.picture_headers import PIXELS_MAX, check_header, check_si
 from platevault.domain.recipe import Facts, Fit, Format, Recipe, Rendered, shown_size
 
 Image.preinit()  # Pillow imports late, and in a renderer's child no file can be opened any more
+# The decoder's default is one thread a core. The child may not start any (`RLIMIT_NPROC`), from which root alone is exempt.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 ICC_BYTES_MAX: Final = 4 << 20
 
