@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that platevault.stores.migrations hands over, or on DATABASE_URL from the command line."""
+"""Runs migrations on the connection that platevault.infra.postgres.migrations hands over, or on DATABASE_URL from the command line."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from platevault.stores.schema import metadata
+from platevault.infra.postgres.schema import metadata
 
 # What other programs keep in the same database is not ours to compare or to drop.
 FOREIGN_PREFIXES = ("pgqueuer",)

@@ -8,9 +8,9 @@ from typing import Final
 
 import asyncpg
 
-from platevault.stores.database import Database
-from platevault.stores.embedded.postgres import EmbeddedPostgres
-from platevault.stores.migrations import migrate
+from platevault.embedded.postgres import EmbeddedPostgres
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 
 DAYS: Final = 90  # whatever the size, as retention fixes the span and a larger vault has more a day
 END: Final = datetime(2026, 6, 1, tzinfo=UTC)

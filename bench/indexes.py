@@ -12,9 +12,9 @@ from typing import Any, Final
 import asyncpg
 from bench.filling import END, a_database, a_plate, drop
 
-from platevault.domain.search import parse_fields
-from platevault.stores import search as rows
-from platevault.stores.embedded.postgres import EmbeddedPostgres
+from platevault.catalog.sql import search as rows
+from platevault.domain.search_query import parse_fields
+from platevault.embedded.postgres import EmbeddedPostgres
 
 BATCHES_A_ROUND: Final = 60
 BATCH: Final = 10

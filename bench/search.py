@@ -24,11 +24,11 @@ import asyncpg
 from bench.filling import END, FREQUENT, SEEN_ONCE, Rows, a_database, fill
 from bench.indexes import IndexCost, index_costs
 
-from platevault.domain.found import FoundDetection
-from platevault.domain.search import Cursor, Search, parse_fields
-from platevault.stores import search as rows
-from platevault.stores.database import Database
-from platevault.stores.embedded.postgres import EmbeddedPostgres, start_postgres
+from platevault.catalog.sql import search as rows
+from platevault.domain.search_query import Cursor, Search, parse_fields
+from platevault.domain.search_results import FoundDetection
+from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
+from platevault.infra.postgres.database import Database
 
 SIZES: Final = (10_000, 1_000_000, 10_000_000)
 ASKED_A_ROUND: Final = 15

@@ -21,9 +21,9 @@ from tests.outage.site import free_port
 from tests.processes import environment_for
 from tests.servers import BUCKET, Databases, S3Server, find_minio, minio_server, s3_of, server_folder
 
-from platevault.stores.database import Database
-from platevault.stores.embedded.cluster import Embedded, start_embedded
-from platevault.stores.migrations import migrate
+from platevault.embedded.cluster import Embedded, start_embedded
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 
 READY_WITHIN_SECONDS: Final = 60.0
 STORED_WITHIN_SECONDS: Final = 120.0

@@ -22,10 +22,10 @@ from typing import Any
 
 from PIL import Image
 
-from platevault.domain.pictures import render
-from platevault.domain.recipe import Recipe
-from platevault.domain.rendering import draw_scene
-from platevault.stores.renderer import Renderer, RenderLimits
+from platevault.collector.photo import draw_scene
+from platevault.domain.rendition_recipe import Recipe
+from platevault.infra.imaging.decoder_pool import Renderer, RenderLimits
+from platevault.infra.imaging.transform import render
 
 WIDE = 320
 RECIPE = Recipe(width=WIDE, height=WIDE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from platevault.adapters.multipart import BodyParser, PartStarted, boundary_of
+from platevault.ingest.multipart import BodyParser, PartStarted, boundary_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from platevault.embedded.cluster import Embedded
+from platevault.embedded.postgres import find_wheel
+from platevault.embedded.seaweedfs import find_program
 from platevault.settings import variables
-from platevault.stores.embedded.cluster import Embedded
-from platevault.stores.embedded.postgres import find_wheel
-from platevault.stores.embedded.seaweed import find_program
 from tests.container_servers import minio_container, postgres_container
 from tests.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
 

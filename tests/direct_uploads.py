@@ -7,13 +7,13 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-from platevault.domain.receipt import Receipt
-from platevault.domain.upload_offer import OfferedFile, Upload, temp_key
-from platevault.flows.commit_upload import commit_upload
-from platevault.flows.direct_upload import DirectUpload
-from platevault.flows.open_upload import open_upload
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.presign import S3UploadSigner, SigningIdentity
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.presign import S3UploadSigner, SigningIdentity
+from platevault.ingest.receipt import Receipt
+from platevault.ingest.uploads.commit import commit_upload
+from platevault.ingest.uploads.context import DirectUpload
+from platevault.ingest.uploads.create import open_upload
+from platevault.ingest.uploads.offer import OfferedFile, Upload, temp_key
 from tests.deliveries import Batch
 from tests.receptions import Node
 

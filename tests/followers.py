@@ -6,15 +6,15 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from platevault.domain.access import VIEWER_SCOPES, Actor, Look
-from platevault.domain.following import Told, following_of
-from platevault.domain.search import Position
-from platevault.flows.follow import follow
-from platevault.flows.followers import Followers, Tempo
-from platevault.flows.link import Links
-from platevault.stores.database import Database
-from platevault.stores.notices import Notices
-from platevault.stores.objects import SignedUrl
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look
+from platevault.catalog.feed.follow import follow
+from platevault.catalog.feed.subscribers import Followers, Tempo
+from platevault.catalog.feed.subscription import Told, following_of
+from platevault.catalog.links import Links
+from platevault.domain.search_query import Position
+from platevault.infra.objectstore import SignedUrl
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.notify import Notices
 from tests.makers import NOON
 
 VIEWER = Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from platevault.domain.access import VIEWER_SCOPES, Actor, Look
-from platevault.domain.holds import HoldAsked, HoldNow
-from platevault.flows.lift_hold import lift_hold
-from platevault.flows.place_hold import place_hold
-from platevault.stores.database import Database
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look
+from platevault.holds.hold import HoldAsked, HoldNow
+from platevault.holds.lift import lift_hold
+from platevault.holds.place import place_hold
+from platevault.infra.postgres.database import Database
 from tests.flows.keeping import upkeep_of
 from tests.receptions import Node
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from PIL import Image, PngImagePlugin
 
-from platevault.domain.recipe import Format
+from platevault.domain.rendition_recipe import Format
 
 
 def a_picture(size: tuple[int, int] = (320, 180), *, mode: str = "RGB", seed: int = 1) -> Image.Image:

@@ -11,9 +11,9 @@ from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.keys import generate_object_key
+from platevault.domain.object_keys import generate_object_key
 from platevault.domain.plates import searchable
-from platevault.stores.schema import collectors, detections, images, nodes
+from platevault.infra.postgres.schema import collectors, detections, images, nodes
 
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
 NODE = uuid.UUID("00000000-0000-4000-8000-000000000001")

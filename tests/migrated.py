@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.servers import Databases
 
 TEMPLATE = "migrated_template"

@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import text
 
 from platevault.domain.errors import ImageRefused
-from platevault.domain.keys import generate_object_key
-from platevault.domain.recipe import Facts, Recipe, Rendered
-from platevault.domain.variants import Variants, Wanted
-from platevault.flows.darkroom import Bench, Darkroom
-from platevault.stores import derivatives
-from platevault.stores.database import Database
-from platevault.stores.derivatives import Derivable
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.domain.object_keys import generate_object_key
+from platevault.domain.rendition_recipe import Facts, Recipe, Rendered
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.renditions.context import Bench, Darkroom
+from platevault.renditions.sql import renditions as derivatives
+from platevault.renditions.sql.renditions import Derivable
+from platevault.renditions.variants import Variants, Wanted
 from tests.makers import NOON, a_detection, an_image, put
 
 VARIANTS = Variants.parse('{"thumb": {"width": 320, "format": "webp"}}')

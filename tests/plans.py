@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.found import FoundDetection
-from platevault.domain.search import Search
-from platevault.stores import search as rows
-from platevault.stores.database import Database
+from platevault.catalog.sql import search as rows
+from platevault.domain.search_query import Search
+from platevault.domain.search_results import FoundDetection
+from platevault.infra.postgres.database import Database
 
 
 async def page_of(search: Search, *, database: Database) -> tuple[list[FoundDetection], bool]:

@@ -11,25 +11,25 @@ from pathlib import Path
 from anyio import CapacityLimiter
 from sqlalchemy import text
 
+from platevault.delivery.drain import drain_once
+from platevault.delivery.sql.images import ImageLedger
+from platevault.delivery.sql.nodes import beat
+from platevault.delivery.uploader import UploadLane
 from platevault.domain.batch import Limits
-from platevault.domain.breaker import Breaker
-from platevault.domain.budget import ByteBudget
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.domain.pace import Pace
-from platevault.domain.receipt import Receipt
-from platevault.domain.retention import Retention
-from platevault.flows.accept import accept
-from platevault.flows.drain import drain_once
-from platevault.flows.ingest import Rules
-from platevault.flows.lane import UploadLane
-from platevault.flows.reception import Delivery, Reception
-from platevault.flows.recover import recover
-from platevault.stores.database import Database
-from platevault.stores.images import ImageLedger
-from platevault.stores.nodes import beat
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.spool import Spool
+from platevault.domain.retention_policy import Retention
+from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.infra.concurrency.byte_budget import ByteBudget
+from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.infra.spool.spool import Spool
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery, Reception
+from platevault.ingest.receipt import Receipt
+from platevault.ingest.record import Rules
+from platevault.ingest.recover import recover
 from tests.deliveries import CONTENT_TYPE, Batch, in_chunks
 
 MEBI = 1024 * 1024

@@ -23,11 +23,11 @@ from minio.error import MinioAdminException
 from minio.minioadmin import MinioAdmin
 
 from platevault.domain.errors import SettingsInvalid, Unavailable
-from platevault.domain.identities import policies_for
-from platevault.stores.embedded.children import Child, Command
-from platevault.stores.embedded.cluster import Embedded, start_embedded
-from platevault.stores.embedded.saved import free_ports
-from platevault.stores.embedded.seaweed import EmbeddedSeaweed
+from platevault.embedded.cluster import Embedded, start_embedded
+from platevault.embedded.processes import Child, Command
+from platevault.embedded.seaweedfs import EmbeddedSeaweed
+from platevault.infra.disk.private_files import free_ports
+from platevault.infra.objectstore.admin.policies import policies_for
 
 BUCKET = "alpr-images"
 

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ SOURCES = sorted((ROOT / "src" / "platevault").rglob("*.py"))
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 OWN_IMPORTS_MAX = 8
+FILES_MAX = 25
+LEVELS_MAX = 3
 # Wiring touches everything; that is what it is for.
 WIRING = {"vault.py"}
 
@@ -43,18 +46,38 @@ def test_no_test_replaces_what_it_tests() -> None:
     assert mocked == []
 
 
-def test_every_module_has_its_place_in_the_architecture() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+def test_a_package_names_its_modules() -> None:
     missing = [
-        named(path)
-        for path in SOURCES
-        if path.name != "__init__.py" and f"`{path.stem}`" not in text and f"`{path.name}`" not in text
+        named(path) for path in SOURCES if path.name != "__init__.py" and f"`{path.stem}`" not in package_doc(path)
     ]
     assert missing == []
 
 
+def test_a_package_names_no_module_that_is_gone() -> None:
+    gone = [
+        f"{named(init)}: {stem}"
+        for init in SOURCES
+        if init.name == "__init__.py"
+        for stem in re.findall(r"^- `(\w+)/?`", package_doc(init), re.MULTILINE)
+        if not (init.with_name(f"{stem}.py").exists() or (init.parent / stem / "__init__.py").exists())
+    ]
+    assert gone == []
+
+
+@pytest.mark.parametrize("root", ["src/platevault", "tests"])
+def test_no_folder_is_too_full_or_too_deep(root: str) -> None:
+    folders = {path.parent for path in (ROOT / root).rglob("*.py")}
+    too_full = [named(folder) for folder in folders if len(list(folder.glob("*.py"))) > FILES_MAX]
+    too_deep = [named(folder) for folder in folders if len(folder.relative_to(ROOT / root).parts) > LEVELS_MAX]
+    assert (too_full, too_deep) == ([], [])
+
+
 def test_the_root_alembic_folder_is_no_package() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def package_doc(path: Path) -> str:
+    return ast.get_docstring(parsed(path.with_name("__init__.py").read_text(encoding="utf-8"))) or ""
 
 
 def parsed(text: str) -> ast.Module:

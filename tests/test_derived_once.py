@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from platevault.domain.rendering import dimensions, draw_scene
-from platevault.stores.embedded.saved import free_ports
+from platevault.collector.photo import dimensions, draw_scene
+from platevault.infra.disk.private_files import free_ports
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.processes import LOOKING, SENDING, Service, environment_for, service
 from tests.servers import S3Server

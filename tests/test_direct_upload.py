@@ -17,8 +17,8 @@ import pytest
 from minio.error import S3Error
 
 from platevault.domain.crash_points import UPLOAD_CRASH_POINTS
-from platevault.stores.database import Database
-from platevault.stores.objects.presign import S3UploadSigner, SignedUpload, SigningIdentity
+from platevault.infra.objectstore.s3.presign import S3UploadSigner, SignedUpload, SigningIdentity
+from platevault.infra.postgres.database import Database
 from tests.deliveries import Batch, a_batch
 from tests.direct_uploads import files_of
 from tests.processes import SENDING, Service, environment_for, service

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from platevault.flows import doctor
-from platevault.flows.doctor import examine
+from platevault.app.vault import open_patient
+from platevault.infra.postgres.database import Database
+from platevault.operations import doctor
+from platevault.operations.doctor import examine
 from platevault.settings import read_settings, variables
-from platevault.stores.database import Database
-from platevault.vault import open_patient
 from tests.makers import a_detection, an_image, put
 from tests.processes import environment_for, run_platevault
 from tests.servers import S3Server

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from platevault.stores.embedded.postgres import find_wheel
+from platevault.embedded.postgres import find_wheel
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.servers import server_folder
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from platevault.domain.crash_points import CRASH_POINTS
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.processes import LOOKING, SENDING, Service, environment_for, run_platevault, service, start_platevault
 from tests.servers import S3Server

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.outage.load import run_load
 from tests.outage.proxy import fault_proxy

@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # What stands in `detections.xid` for a transaction id of this server. It is that id itself until a dump is restored into a server
-# whose ids are others: then stores/feed_places makes it anew, with a number to add.
+# whose ids are others: then infra/postgres/feed_positions makes it anew, with a number to add.
 _PLACE = """
 CREATE FUNCTION platevault_feed_place(xid8) RETURNS xid8 LANGUAGE sql STABLE STRICT PARALLEL SAFE AS 'SELECT $1'
 """

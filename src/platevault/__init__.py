@@ -5,15 +5,22 @@ The stable names for Python programs:
 - `generate_object_key(detection_id, captured_at, image_type)`: the object key of an image, by arithmetic.
 - `image_storage()`: an `ImageStorage` of this environment, with `store_detection_images` and `get_presigned_url`.
 - `configure_bucket(admin=…, rules_wanted=…)`: the bucket as Platevault needs it; `bucket_of_environment()` gives the arguments.
+
+Modules of the package itself:
+
+- `settings`: the environment variables, read and checked.
+- `logs`: structured logs, written without blocking.
+- `worker`: the background process.
+- `__main__`: `python -m platevault`.
 """
 
 from typing import Any
 
-from platevault.domain.keys import KeyParts, generate_object_key, parse_object_key
-from platevault.flows.configure_bucket import BucketReport, configure_bucket
-from platevault.flows.image_storage import ImageStorage
+from platevault.app.vault import open_bucket_admin, open_image_storage, outer_bound
+from platevault.catalog.image_storage import ImageStorage
+from platevault.domain.object_keys import KeyParts, generate_object_key, parse_object_key
+from platevault.provisioning.bucket import BucketReport, configure_bucket
 from platevault.settings import read_settings
-from platevault.vault import open_bucket_admin, open_image_storage, outer_bound
 
 __all__ = [
     "BucketReport",

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
-from platevault.domain.variants import Variants
+from platevault.renditions.variants import Variants
 
 MEBI: Final = 1024 * 1024
 TOKEN_MIN: Final = 16

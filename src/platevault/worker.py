@@ -6,9 +6,9 @@ import sys
 
 import structlog
 
+from platevault.app.vault import Vault, vault_from_environment
 from platevault.domain.errors import Unavailable, VaultError
-from platevault.flows.migrate import refuse_older_schema
-from platevault.vault import Vault, vault_from_environment
+from platevault.provisioning.migrate import refuse_older_schema
 
 log = structlog.get_logger(__name__)
 

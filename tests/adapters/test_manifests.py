@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from platevault.adapters.manifests import Flaw, parse
+from platevault.collector.batch import Photo
+from platevault.collector.manifests import Flaw, parse
+from platevault.collector.photo import Box
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.outgoing import Photo
-from platevault.domain.rendering import Box
 
 WHOLE = Photo(
     file="a/car.jpg",

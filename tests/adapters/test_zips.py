@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from platevault.adapters.zips import ZipFrame
+from platevault.export.zip_format import ZipFrame
 
 NOON = datetime(2025, 1, 15, 12, 0, 7, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, StorageState, async_playwright
 
-from platevault.stores.embedded.saved import free_ports
+from platevault.infra.disk.private_files import free_ports
 from tests.browser import short_links
 from tests.browser.site import ADMIN_TOKEN, Site
 from tests.browser.visitor import WITHIN_MILLISECONDS, Visitor

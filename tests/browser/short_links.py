@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from platevault.vault import LinkRules, vault_from_environment
+from platevault.app.vault import LinkRules, vault_from_environment
 from platevault.web.app import build_app
 
 VALID_FOR = timedelta(seconds=2)

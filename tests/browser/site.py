@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from minio import Minio
 
-from platevault.domain.rendering import Scene, draw_scene
+from platevault.collector.photo import Scene, draw_scene
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch, a_detection_of, a_name
 from tests.processes import LOOKING, SENDING
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.processes import environment_for, run_platevault
 from tests.servers import BUCKET, S3Server, find_minio, minio_server
 

@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner
 
+from platevault.app.vault import Vault
 from platevault.cli import app
-from platevault.stores.objects import NewObject
-from platevault.vault import Vault
+from platevault.infra.objectstore import NewObject
 from platevault.web.app import build_app
 from tests.makers import NOON, a_detection, an_image
 from tests.outage.site import free_port

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from platevault.domain.crash_points import CRASH_POINTS_OF_ERASING
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import a_jpeg
 from tests.makers import a_detection, an_image, put
 from tests.processes import environment_for, run_platevault

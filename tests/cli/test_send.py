@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from platevault.domain.rendering import draw_scene
+from platevault.collector.photo import draw_scene
 from tests.breaking_vault import Does, breaking_vault
 from tests.flows.test_send import NOON, a_photo, keep
 from tests.processes import (

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.processes import SENDING, run_platevault, service
 

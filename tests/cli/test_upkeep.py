@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import a_jpeg
 from tests.processes import Process, environment_for, run_platevault, start_platevault
 from tests.servers import BUCKET, S3Server

@@ -5,11 +5,11 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platevault.domain.keys import generate_object_key
-from platevault.domain.rendering import dimensions, draw_scene
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.local import LocalStore
+from platevault.collector.photo import dimensions, draw_scene
+from platevault.domain.object_keys import generate_object_key
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.local import LocalStore
+from platevault.infra.postgres.database import Database
 from tests.makers import a_detection, an_image, put
 from tests.processes import environment_for, run_platevault
 from tests.servers import BUCKET, S3Server

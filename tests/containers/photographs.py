@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from platevault.domain.rendering import draw_scene
+from platevault.collector.photo import draw_scene
 
 DRAWN: Final = 24
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from platevault.domain.arrival import (
+from platevault.ingest.transfer_rate import (
     BYTES_PER_SECOND_MIN,
     GIVES_WAY_AFTER_SECONDS,
     GIVES_WAY_BELOW,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from platevault.catalog.feed.subscription import AT_ONCE, following_of, following_search
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.following import AT_ONCE, following_of, following_search
-from platevault.domain.search import Cursor, Order, Position, parse_fields
+from platevault.domain.search_query import Cursor, Order, Position, parse_fields
 from tests.makers import NOON
 
 

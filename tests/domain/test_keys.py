@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.keys import (
+from platevault.domain.object_keys import (
     EXTENSIONS,
     RESERVED_KINDS,
     KeyParts,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import SettingsInvalid
-from platevault.domain.lifecycle import (
+from platevault.infra.objectstore.admin.lifecycle import (
     OWN_IDS,
     OuterBound,
     Rule,

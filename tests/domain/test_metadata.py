@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.metadata import (
+from platevault.domain.object_metadata import (
     METADATA_MAX_BYTES,
     HoldMark,
     ImageMetadata,

@@ -1,7 +1,7 @@
 """How many puts at once: fewer when the store asks for less, more again while it takes what comes."""
 
-from platevault.domain.breaker import Breaker
-from platevault.domain.pace import Pace
+from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.infra.concurrency.circuit_breaker import Breaker
 
 
 class Clock:

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageCms, ImageStat
 
 from platevault.domain.errors import ImageRefused, InvalidRequest
-from platevault.domain.exif import location
-from platevault.domain.picture_headers import PIXELS_MAX, SCANS_MAX
-from platevault.domain.pictures import facts, render
-from platevault.domain.recipe import Crop, Fit, Format, Recipe
+from platevault.domain.rendition_recipe import Crop, Fit, Format, Recipe
+from platevault.infra.imaging.exif import location
+from platevault.infra.imaging.headers import PIXELS_MAX, SCANS_MAX
+from platevault.infra.imaging.transform import facts, render
 from tests.hostile_pictures import a_file, a_picture, a_png, encoded, in_quarters, progressive, turned, with_size
 
 LOSSLESS = Format.PNG

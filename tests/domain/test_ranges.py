@@ -2,7 +2,7 @@
 
 import pytest
 
-from platevault.domain.ranges import ByteRange, RangeNotThere, byte_range
+from platevault.domain.byte_ranges import ByteRange, RangeNotThere, byte_range
 
 
 @pytest.mark.parametrize(

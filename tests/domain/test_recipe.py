@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.recipe import EDGE_MAX, Crop, Fit, Format, Recipe
+from platevault.domain.rendition_recipe import EDGE_MAX, Crop, Fit, Format, Recipe
 
 EDGES = st.none() | st.integers(1, EDGE_MAX)
 CROPS = st.none() | st.builds(

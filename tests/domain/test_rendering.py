@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
+from platevault.collector.photo import Box, Scene, draw_scene, plate_crop
 from platevault.domain.images import Dimensions, content_type_of, jpeg_dimensions
-from platevault.domain.rendering import Box, Scene, draw_scene, plate_crop
 from tests.deliveries import a_jpeg
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)

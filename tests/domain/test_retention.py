@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platevault.domain.purge import digest_of
-from platevault.domain.retention import Retention, RetentionClass, longest, matches, only_shortens
+from platevault.domain.purge_record import digest_of
+from platevault.domain.retention_policy import Retention, RetentionClass, longest, matches, only_shortens
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = st.text("ab*?.[]", max_size=6)

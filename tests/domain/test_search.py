@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.search import (
+from platevault.domain.search_query import (
     DATA_CONDITIONS_MAX,
     DATA_PATH_DEPTH_MAX,
     DATA_PATH_STEP_MAX,

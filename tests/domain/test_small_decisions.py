@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from platevault.domain.breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Breaker
-from platevault.domain.budget import ByteBudget
 from platevault.domain.plates import pattern, searchable
-from platevault.domain.retention import Retention
+from platevault.domain.retention_policy import Retention
+from platevault.infra.concurrency.byte_budget import ByteBudget
+from platevault.infra.concurrency.circuit_breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Breaker
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from platevault.domain.batch import Part
 from platevault.domain.detection import Detection, parse_detection
 from platevault.domain.images import ImageState
-from platevault.domain.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage, meet
+from platevault.ingest.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage, meet
 from tests.deliveries import a_detection_of
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platevault.flows.site import Site
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects import ObjectStore
-from platevault.stores.objects.s3 import S3Store
+from platevault.backup.context import Site
+from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.jobs.run import Upkeep
 from tests.receptions import Node
 from tests.servers import S3Server
 

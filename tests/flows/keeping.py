@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from platevault.domain.errors import StoreBusy, StoreUnavailable
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.jobs.run import Upkeep
 from tests.deliveries import Batch, a_batch
 from tests.receptions import Node
 from tests.servers import Databases

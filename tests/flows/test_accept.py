@@ -8,19 +8,15 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.errors import (
-    DatabaseUnavailable,
-    IdentifierReused,
-    Missing,
-)
-from platevault.domain.retention import Retention
-from platevault.flows import upload_behind
-from platevault.flows.accept import accept
-from platevault.flows.batch_status import batch_status
-from platevault.flows.reception import Delivery
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.domain.errors import DatabaseUnavailable, IdentifierReused, Missing
+from platevault.domain.retention_policy import Retention
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.ingest import background_upload as upload_behind
+from platevault.ingest.accept import accept
+from platevault.ingest.batch_status import batch_status
+from platevault.ingest.context import Delivery
 from tests.deliveries import (
     CONTENT_TYPE,
     Batch,

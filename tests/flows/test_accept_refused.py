@@ -10,18 +10,11 @@ from typing import Any
 import pytest
 
 from platevault.domain.batch import Limits
-from platevault.domain.errors import (
-    BatchRefused,
-    Busy,
-    Forbidden,
-    IdentifierReused,
-    SpoolFull,
-    TooLarge,
-)
-from platevault.flows import admission
-from platevault.flows.accept import accept
-from platevault.flows.reception import Delivery
-from platevault.stores.database import Database
+from platevault.domain.errors import BatchRefused, Busy, Forbidden, IdentifierReused, SpoolFull, TooLarge
+from platevault.infra.postgres.database import Database
+from platevault.ingest import admission
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery
 from tests.deliveries import (
     CONTENT_TYPE,
     a_batch,

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import Busy, SpoolFull
-from platevault.flows import admission, reception
-from platevault.flows.accept import accept
-from platevault.flows.reception import Delivery
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
+from platevault.ingest import admission
+from platevault.ingest import context as reception
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.receptions import MEBI, Node, a_node
 
@@ -78,7 +79,7 @@ async def test_dripping_bodies_do_not_hold_the_spool_against_an_honest_one_for_l
 async def test_a_body_below_the_least_rate_is_cut_and_may_come_again(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platevault.domain.arrival.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("platevault.ingest.transfer_rate.GRACE_SECONDS", 0.3)
     node = await a_node(migrated, tmp_path / "spool")
     with pytest.raises(Busy, match="too slowly"):
         async with asyncio.timeout(30):

@@ -18,21 +18,23 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.backups import FileEntry, Manifest
+from platevault.backup import folder as backup_folder
+from platevault.backup import spool_files as spool_copies
+from platevault.backup.context import Parts, Site
+from platevault.backup.create import backup
+from platevault.backup.manifest import FileEntry, Manifest
+from platevault.backup.restore import restore
+from platevault.backup.sql import pg_dump as dumps
+from platevault.backup.sql.pg_dump import refuse_filled
+from platevault.backup.verify import verify_backup
 from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped, StoreUnavailable
-from platevault.domain.upkeep import LAGS
-from platevault.flows.backup import backup
-from platevault.flows.generation import advance, confirm_restore, marker
-from platevault.flows.restore import restore
-from platevault.flows.site import Parts, Site
-from platevault.flows.upkeep import Upkeep
-from platevault.flows.verify_backup import verify_backup
-from platevault.stores import backup_folder, dumps, spool_copies
-from platevault.stores.database import Database
-from platevault.stores.dumps import refuse_filled
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.spool import Spool
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.infra.spool.spool import Spool
+from platevault.jobs.report import LAGS
+from platevault.jobs.restore_marker import advance, confirm_restore, marker
+from platevault.jobs.run import Upkeep
 from tests.deliveries import a_batch
 from tests.flows.backups import NOON, a_program, a_site, files_of, flip, opened, ticking
 from tests.flows.keeping import Rotten, Unreliable, an_object, key_of, stored

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import DatabaseUnavailable, InvalidRequest, Missing, StoreMisconfigured, StoreUnavailable
-from platevault.domain.lifecycle import OuterBound
-from platevault.domain.retention import DAYS_MOST, Retention, RetentionClass
-from platevault.flows import classes as reading
-from platevault.flows.bucket_rules import WatchedBucket
-from platevault.flows.change_retention import ClassChange, change_retention
-from platevault.flows.classes import LatelyRead, set_class
-from platevault.flows.configure_bucket import configure_bucket
-from platevault.flows.report_retention import CameraReport, report_retention
-from platevault.flows.sweep import sweep
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.retention import longest_days, retention_classes
-from platevault.stores.tallies import tally
+from platevault.domain.retention_policy import DAYS_MOST, Retention, RetentionClass
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.lifecycle import OuterBound
+from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
+from platevault.infra.postgres.database import Database
+from platevault.jobs.run import Upkeep
+from platevault.operations.sql.counts import tally
+from platevault.provisioning.bucket import configure_bucket
+from platevault.retention import classes as reading
+from platevault.retention.classes import LatelyRead, set_class
+from platevault.retention.report import CameraReport, report_retention
+from platevault.retention.set_class import ClassChange, change_retention
+from platevault.retention.sql.classes import longest_days, retention_classes
+from platevault.retention.sweep import sweep
 from tests.deliveries import a_batch
 from tests.flows.keeping import upkeep_of
 from tests.makers import a_detection, an_image, put

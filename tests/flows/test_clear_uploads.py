@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import StoreUnavailable, UploadEnded
-from platevault.domain.upload_offer import COMMIT_WITHIN, temp_key, upload_id_of
-from platevault.flows.clear_uploads import KEEP_UPLOADS_FOR, Cleared, clear_uploads
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.ingest.uploads.expire import KEEP_UPLOADS_FOR, Cleared, clear_uploads
+from platevault.ingest.uploads.offer import COMMIT_WITHIN, temp_key, upload_id_of
+from platevault.jobs.run import Upkeep
 from tests.deliveries import a_batch
 from tests.direct_uploads import commit, direct_of, put, uploaded
 from tests.flows.keeping import an_object, bytes_of, upkeep_of

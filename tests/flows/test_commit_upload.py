@@ -27,19 +27,19 @@ from platevault.domain.errors import (
     TooLarge,
     UploadEnded,
 )
-from platevault.domain.metadata import decode_metadata
-from platevault.domain.retention import Retention
-from platevault.domain.upload_offer import COMMIT_WITHIN, OfferedFile, temp_key
-from platevault.flows.abort_upload import abort_upload, show_upload
-from platevault.flows.batch_status import batch_status
-from platevault.flows.clear_uploads import Cleared, clear_uploads
-from platevault.flows.commit_upload import commit_upload
-from platevault.flows.direct_upload import COMMITS_IN_HAND, a_place
-from platevault.flows.open_upload import open_upload
-from platevault.flows.reconcile import reconcile
-from platevault.stores.database import Database, T
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.domain.object_metadata import decode_metadata
+from platevault.domain.retention_policy import Retention
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database, T
+from platevault.ingest.batch_status import batch_status
+from platevault.ingest.uploads.abort import abort_upload, show_upload
+from platevault.ingest.uploads.commit import commit_upload
+from platevault.ingest.uploads.context import COMMITS_IN_HAND, a_place
+from platevault.ingest.uploads.create import open_upload
+from platevault.ingest.uploads.expire import Cleared, clear_uploads
+from platevault.ingest.uploads.offer import COMMIT_WITHIN, OfferedFile, temp_key
+from platevault.integrity.reconcile import reconcile
 from tests.deliveries import Batch, a_batch, a_jpeg, a_name, a_png
 from tests.direct_uploads import body_of, commit, direct_of, files_of, opened, put, statuses, uploaded
 from tests.flows.keeping import AT_ONCE, bytes_of, key_of, stored, upkeep_of
@@ -589,7 +589,7 @@ async def test_an_upload_that_is_off_names_the_setting(node: Node) -> None:
 
 
 async def test_a_collector_that_opens_and_opens_is_told_to_stop(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platevault.flows.open_upload.OPEN_AT_ONCE_MAX", 2)
+    monkeypatch.setattr("platevault.ingest.uploads.create.OPEN_AT_ONCE_MAX", 2)
     direct = direct_of(node)
     first = await opened(a_batch(), direct)
     await opened(a_batch(), direct)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from platevault.delivery.upload import REFUSALS_MAX
 from platevault.domain.errors import Missing, ObjectRefused, SpoolFull
-from platevault.flows.lose_node import lose_node
-from platevault.flows.tend_spool import look_into_spool, try_again
-from platevault.flows.upload import REFUSALS_MAX
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.spool import Spool
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.infra.spool.spool import Spool
+from platevault.operations.declare_node_lost import lose_node
+from platevault.operations.spool_status import look_into_spool, try_again
 from tests.deliveries import a_batch
 from tests.receptions import DeadStore, Node, a_node
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from platevault.domain.access import ADMIN_SCOPES, VIEWER_SCOPES, Actor, Look
-from platevault.domain.deletion import CONFIRM_FOR, Deletion, DeletionState, ErasedDetection
+from platevault.access.actor import ADMIN_SCOPES, VIEWER_SCOPES, Actor, Look
 from platevault.domain.errors import (
     DeletionExpired,
     Forbidden,
@@ -23,14 +22,15 @@ from platevault.domain.errors import (
     Stopped,
     StoreUnavailable,
 )
-from platevault.flows import carry_out as carrying
-from platevault.flows.carry_out import carry_out, delete_requested
-from platevault.flows.delete import ask_deletion, confirm_deletion, delete_detection, show_deletion
-from platevault.flows.erase import remove_bytes
-from platevault.flows.generation import KEY, advance
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.jobs.restore_marker import KEY, advance
+from platevault.retention.deletions import execute as carrying
+from platevault.retention.deletions.deletion import CONFIRM_FOR, Deletion, DeletionState, ErasedDetection
+from platevault.retention.deletions.execute import carry_out, delete_requested
+from platevault.retention.deletions.request import ask_deletion, confirm_deletion, delete_detection, show_deletion
+from platevault.retention.erase import remove_bytes
 from tests.deliveries import a_batch
 from tests.flows.keeping import Eventful, bytes_of, stored, upkeep_of
 from tests.receptions import DeadStore, Node, a_node

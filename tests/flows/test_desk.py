@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import Busy
-from platevault.flows.desk import Desk
-from platevault.flows.turns import Turns
+from platevault.infra.concurrency.fair_semaphore import Turns
+from platevault.renditions.capacity import Desk
 
 
 class Askers:

@@ -8,17 +8,17 @@ import pytest
 
 from platevault.domain.errors import Busy, Corrupted, ImageRefused, InvalidRequest, StoreUnavailable
 from platevault.domain.images import ImageState
-from platevault.domain.recipe import Crop, Recipe, Rendered
-from platevault.domain.variants import REFUSED_FOR, STANDS_FOR, UNNAMED_MOST, Variants, Wanted
-from platevault.flows import develop
-from platevault.flows.darkroom import Bench
-from platevault.flows.develop import picture_of
-from platevault.flows.erase import remove_bytes
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.tombstones import erase
+from platevault.domain.rendition_recipe import Crop, Recipe, Rendered
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.jobs.run import Upkeep
+from platevault.renditions import render as develop
+from platevault.renditions.context import Bench
+from platevault.renditions.render import picture_of
+from platevault.renditions.variants import REFUSED_FOR, STANDS_FOR, UNNAMED_MOST, Variants, Wanted
+from platevault.retention.erase import remove_bytes
+from platevault.retention.sql.tombstones import erase
 from tests.makers import NOON
 from tests.pictures import BOX, ORIGINAL, THUMB, Clock, CountingMaker, a_room, an_original, found, key_of, keys, run
 

@@ -5,20 +5,21 @@ from datetime import timedelta
 
 import pytest
 
+from platevault.delivery.sql.removals import mark_removed, to_remove
 from platevault.domain.errors import Busy, ImageRefused, Missing, StoreUnavailable
 from platevault.domain.images import ImageState
-from platevault.domain.recipe import Recipe
-from platevault.domain.variants import STANDS_FOR, UNNAMED_MOST, Wanted
-from platevault.flows import develop
-from platevault.flows.darkroom import Bench
-from platevault.flows.desk import IN_HAND_MOST, Desk
-from platevault.flows.develop import picture_of
-from platevault.flows.erase import delete_bytes, remove_bytes
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.tombstones import erase, mark_removed, to_remove
+from platevault.domain.rendition_recipe import Recipe
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.jobs.run import Upkeep
+from platevault.renditions import render as develop
+from platevault.renditions.capacity import IN_HAND_MOST, Desk
+from platevault.renditions.context import Bench
+from platevault.renditions.render import picture_of
+from platevault.renditions.variants import STANDS_FOR, UNNAMED_MOST, Wanted
+from platevault.retention.erase import delete_bytes, remove_bytes
+from platevault.retention.sql.tombstones import erase
 from tests.makers import NOON
 from tests.pictures import THUMB, VARIANTS, Clock, CountingMaker, a_room, an_original, found, key_of, keys, run
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from platevault.delivery.drain import drain
 from platevault.domain.errors import StoreBusy, StoreMisconfigured, StoreUnavailable
-from platevault.flows import upload_behind
-from platevault.flows.drain import drain
-from platevault.flows.empty_spool import empty_spool
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.ingest import background_upload as upload_behind
+from platevault.operations.drain_spool import empty_spool
 from tests.deliveries import a_batch
 from tests.receptions import DeadStore, Node, a_node
 

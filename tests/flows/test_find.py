@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, text
 
-from platevault.domain.access import VIEWER_SCOPES, Actor, Look, Scope
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look, Scope
+from platevault.catalog.find import find, find_one
+from platevault.catalog.links import Links
+from platevault.catalog.sign_urls import sign_images
 from platevault.domain.errors import DatabaseUnavailable, Forbidden, Missing
-from platevault.domain.search import Search, parse_fields
-from platevault.flows.find import find, find_one
-from platevault.flows.link import Links
-from platevault.flows.sign_images import sign_images
-from platevault.stores.database import Database
-from platevault.stores.objects import SignedUrl
-from platevault.stores.schema import access_log
+from platevault.domain.search_query import Search, parse_fields
+from platevault.infra.objectstore import SignedUrl
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.schema import access_log
 from tests.makers import a_detection, an_image, put
 
 NOW = datetime(2025, 1, 15, 13, tzinfo=UTC)

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from sqlalchemy import select, text
 
-from platevault.domain.access import COLLECTOR_SCOPES, Actor
+from platevault.access.actor import COLLECTOR_SCOPES, Actor
+from platevault.catalog.feed.sql.feed import ROWS_AT_ONCE
+from platevault.catalog.feed.subscribers import Followers, Tempo
 from platevault.domain.errors import Busy, Forbidden, InvalidRequest
-from platevault.flows.followers import Followers, Tempo
-from platevault.stores.database import Database
-from platevault.stores.feed import ROWS_AT_ONCE
-from platevault.stores.schema import access_log
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.schema import access_log
 from tests.followers import A_LOOK, BRISK, a_follower, some_followers
 from tests.makers import DetectionRows, a_detection, an_image, put
 from tests.servers import Databases

@@ -10,23 +10,24 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from platevault.app.schedule import scheduled_jobs
+from platevault.app.vault import open_vault
 from platevault.domain.errors import StoreMisconfigured
-from platevault.domain.lifecycle import CANARY, OuterBound, Rule, Tier
-from platevault.domain.measures import Series
-from platevault.flows.bucket_rules import WatchedBucket, rules_as_far_as_known, rules_of_the_classes
-from platevault.flows.clear_uploads import clear_uploads
-from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket, raise_to
-from platevault.flows.readiness import Readiness, readiness
-from platevault.flows.schedule import scheduled_jobs
-from platevault.flows.upkeep import Upkeep
+from platevault.domain.metric_definitions import Series
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.bucket_xml import parse_lifecycle
+from platevault.infra.objectstore.admin.lifecycle import CANARY, OuterBound, Rule, Tier
+from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.ingest.uploads.expire import clear_uploads
+from platevault.jobs.run import Upkeep
+from platevault.jobs.sql.runs import latest_run
+from platevault.operations.readiness import Readiness, readiness
+from platevault.operations.sql.counts import tally
+from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket, raise_to
+from platevault.retention.lifecycle_rules import rules_as_far_as_known, rules_of_the_classes
 from platevault.settings import read_settings
-from platevault.stores.database import Database
-from platevault.stores.job_runs import latest_run
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.objects.bucket_xml import parse_lifecycle
-from platevault.stores.objects.s3 import S3Store
-from platevault.stores.tallies import tally
-from platevault.vault import open_vault
 from tests.receptions import Node, a_node
 from tests.servers import S3Server
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.upkeep import JobRun
-from platevault.flows.copy_held import copy_held
-from platevault.flows.guard_holds import guard_holds
-from platevault.flows.readiness import readiness
-from platevault.stores.database import Database
+from platevault.holds.copy_images import copy_held
+from platevault.holds.verify_copies import guard_holds
+from platevault.infra.postgres.database import Database
+from platevault.jobs.report import JobRun
+from platevault.operations.readiness import readiness
 from tests.flows.keeping import Rotten, an_object, key_of, stored, upkeep_of
 from tests.holding import lifted, over, placed, under
 from tests.receptions import Node, a_node

@@ -20,15 +20,15 @@ from platevault.domain.errors import (
     InvalidRequest,
     StoreUnavailable,
 )
-from platevault.domain.metadata import decode_metadata
-from platevault.flows.copy_held import copy_held
-from platevault.stores import holds as hold_rows
-from platevault.stores import tombstones
-from platevault.stores.database import Database
-from platevault.stores.hold_copies import lease_copies
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.objects.s3 import S3Store
+from platevault.domain.object_metadata import decode_metadata
+from platevault.holds.copy_images import copy_held
+from platevault.holds.sql import holds as hold_rows
+from platevault.holds.sql.copies import lease_copies
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.retention.sql import tombstones
 from tests.deliveries import Batch, a_batch
 from tests.flows.keeping import key_of, stored, upkeep_of
 from tests.holding import due_now, kept, lifted, over, placed, under

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import platevault
+from platevault.catalog.image_storage import ImageStorage
 from platevault.domain.errors import InvalidRequest
-from platevault.flows.image_storage import ImageStorage
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.objectstore.s3.presign import S3UrlSigner, SigningIdentity
 from tests.deliveries import a_jpeg, a_png
 
 MOMENT = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from platevault.flows import accept as accepting
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
+from platevault.ingest import accept as accepting
 from tests.deliveries import a_batch
 from tests.receptions import a_node
 

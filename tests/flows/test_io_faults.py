@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.outage.io_faults import every_io_fault
 
 

@@ -7,15 +7,15 @@ from datetime import timedelta
 import pytest
 
 from platevault.domain.errors import Busy, ObjectRefused, StoreUnavailable
-from platevault.domain.recipe import Recipe, Rendered
-from platevault.domain.variants import STANDS_FOR, Variants
-from platevault.flows.darkroom import Bench, Darkroom
-from platevault.flows.make_new import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, make_new
-from platevault.flows.rebuild_variants import REBUILD_VARIANTS, rebuild_variants
-from platevault.flows.variant_jobs import variant_jobs
-from platevault.stores.database import Database
-from platevault.stores.job_runs import latest_run
-from platevault.stores.objects.memory import MemoryStore
+from platevault.domain.rendition_recipe import Recipe, Rendered
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.jobs.sql.runs import latest_run
+from platevault.renditions.context import Bench, Darkroom
+from platevault.renditions.jobs import variant_jobs
+from platevault.renditions.prerender import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, make_new
+from platevault.renditions.rebuild import REBUILD_VARIANTS, rebuild_variants
+from platevault.renditions.variants import STANDS_FOR, Variants
 from tests.makers import NOON, a_detection, an_image, put
 from tests.pictures import BOX, ORIGINAL, THUMB, VARIANTS, Clock, CountingMaker, a_room, an_original, found, keys, run
 
@@ -202,7 +202,7 @@ async def test_while_no_picture_at_all_can_be_made_everything_waits(
 async def test_only_so_many_wait_for_another_try(
     migrated: Database, objects: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platevault.flows.make_new.AGAIN_MOST", 2)
+    monkeypatch.setattr("platevault.renditions.prerender.AGAIN_MOST", 2)
     maker = Poisoned(Busy("it took too long"))
     room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
     await make_new(room)
@@ -261,7 +261,7 @@ async def test_a_rebuild_that_was_ended_goes_on_where_it_was_and_waits_while_too
         async def check(self) -> None:
             raise Busy("too many")
 
-    monkeypatch.setattr("platevault.flows.make_variants.BUSY_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("platevault.renditions.make_variants.BUSY_WAIT_SECONDS", 0.01)
     maker = BusyMaker()
     room = a_room(migrated, objects, maker)
     for number in range(5):

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.metadata import HoldMark, decode_metadata, encode_metadata
-from platevault.flows.copy_held import copy_held
-from platevault.flows.generation import advance, confirm_restore
-from platevault.flows.rebuild import rebuild
-from platevault.flows.reconcile import reconcile
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.objects.s3 import S3Store
+from platevault.domain.object_metadata import HoldMark, decode_metadata, encode_metadata
+from platevault.holds.copy_images import copy_held
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.integrity.rebuild import rebuild
+from platevault.integrity.reconcile import reconcile
+from platevault.jobs.restore_marker import advance, confirm_restore
 from tests.deliveries import Batch, a_jpeg
 from tests.flows.keeping import AT_ONCE, ORPHAN, Rotten, an_object, an_old_dump, bytes_of, key_of, stored, upkeep_of
 from tests.holding import lifted, over, placed

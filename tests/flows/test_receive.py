@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import BatchRefused
-from platevault.flows.accept import accept
-from platevault.flows.reception import Delivery
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery
 from tests.deliveries import BOUNDARY, CONTENT_TYPE, a_batch, in_chunks, multipart_body
 from tests.receptions import a_node
 

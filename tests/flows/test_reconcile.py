@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import StoreUnavailable
-from platevault.domain.upkeep import UNMARKED_MOST, JobRun
-from platevault.flows.generation import KEY, advance, confirm_restore, marker
-from platevault.flows.rebuild import rebuild
-from platevault.flows.reconcile import reconcile
-from platevault.flows.scrub import scrub
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.acting import acting_alone
-from platevault.stores.database import Database
-from platevault.stores.job_runs import latest_run
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.integrity.rebuild import rebuild
+from platevault.integrity.reconcile import reconcile
+from platevault.integrity.scrub import scrub
+from platevault.jobs.report import UNMARKED_MOST, JobRun
+from platevault.jobs.restore_marker import KEY, advance, confirm_restore, marker
+from platevault.jobs.run import Upkeep
+from platevault.jobs.sql.lock import acting_alone
+from platevault.jobs.sql.runs import latest_run
 from tests.deliveries import a_batch, a_jpeg
 from tests.flows.keeping import (
     AT_ONCE,

@@ -10,9 +10,9 @@ import pytest
 
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.domain.images import ImageState
-from platevault.flows import recover as recovering
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
+from platevault.infra.objectstore import NewObject
+from platevault.infra.postgres.database import Database
+from platevault.ingest import recover as recovering
 from tests.deliveries import a_batch, a_jpeg
 from tests.receptions import DeadStore, ForgetfulStore, MisconfiguredStore, Node, a_node
 

@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.delivery.resend import resend
+from platevault.delivery.sql import lost_images as losses
+from platevault.delivery.sql.nodes import beat, nodes
 from platevault.domain.errors import InvalidRequest, Missing
-from platevault.flows.lose_node import lose_node
-from platevault.flows.resend import resend
-from platevault.stores import losses
-from platevault.stores.database import Database
-from platevault.stores.nodes import beat, nodes
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.operations.declare_node_lost import lose_node
 from tests.deliveries import Batch, a_batch
 from tests.receptions import DeadStore, Node, a_node
 

@@ -11,24 +11,24 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
-from platevault.domain.access import ADMIN_SCOPES, Actor, Look
+from platevault.access.actor import ADMIN_SCOPES, Actor, Look
+from platevault.backup.context import Parts, Site
+from platevault.backup.create import backup
+from platevault.backup.restore import restore
+from platevault.backup.verify import verify_backup
+from platevault.catalog.sql.search import find_feed_page
 from platevault.domain.errors import Stopped, StoreUnavailable
-from platevault.domain.retention import Retention
-from platevault.domain.search import Order, Position, Search
-from platevault.flows.backup import backup
-from platevault.flows.delete import delete_detection
-from platevault.flows.generation import advance, confirm_restore
-from platevault.flows.rebuild import rebuild
-from platevault.flows.reconcile import reconcile
-from platevault.flows.restore import restore
-from platevault.flows.site import Parts, Site
-from platevault.flows.sweep import sweep
-from platevault.flows.upkeep import Upkeep
-from platevault.flows.verify_backup import verify_backup
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.s3 import S3Store
-from platevault.stores.search import find_feed_page
+from platevault.domain.retention_policy import Retention
+from platevault.domain.search_query import Order, Position, Search
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.integrity.rebuild import rebuild
+from platevault.integrity.reconcile import reconcile
+from platevault.jobs.restore_marker import advance, confirm_restore
+from platevault.jobs.run import Upkeep
+from platevault.retention.deletions.request import delete_detection
+from platevault.retention.sweep import sweep
 from tests.deliveries import Batch, a_batch
 from tests.flows.backups import a_bucket, a_site, opened
 from tests.flows.keeping import AT_ONCE

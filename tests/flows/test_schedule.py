@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from platevault.app.schedule import keep_schedule, scheduled_jobs
 from platevault.domain.images import ImageState
-from platevault.flows.generation import KEY, advance
-from platevault.flows.readiness import readiness
-from platevault.flows.schedule import keep_schedule, scheduled_jobs
-from platevault.stores.database import Database
-from platevault.stores.inventory import stored_after, with_row
-from platevault.stores.job_runs import latest_run
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.integrity.sql.inventory import stored_after, with_row
+from platevault.jobs.restore_marker import KEY, advance
+from platevault.jobs.sql.runs import latest_run
+from platevault.operations.readiness import readiness
 from tests.flows.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
 from tests.holding import rows_hold
 from tests.receptions import Node, a_node

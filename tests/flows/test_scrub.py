@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.upkeep import JobRun
-from platevault.flows.generation import advance
-from platevault.flows.scrub import scrub
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
+from platevault.integrity.scrub import scrub
+from platevault.jobs.report import JobRun
+from platevault.jobs.restore_marker import advance
 from tests.flows.keeping import Rotten, Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
 from tests.holding import rows_hold
 from tests.receptions import Node, a_node

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from platevault.collector.api_client import VaultApi
+from platevault.collector.batch import Photo, Tally, outgoing, parcel
+from platevault.collector.demo_feed import CAMERAS, feed
+from platevault.collector.photo import Box
+from platevault.collector.send import Destination, Manner, Watch, journal_for, send
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
-from platevault.domain.outgoing import Photo, Tally, outgoing, parcel
-from platevault.domain.rendering import Box
-from platevault.flows.demo_feed import CAMERAS, feed
-from platevault.flows.send import Destination, Manner, Watch, journal_for, send
-from platevault.stores.vault_api import VaultApi
 from tests.breaking_vault import LOSES_THE_ANSWER, RESET_MID_BODY, BreakingVault, Does, breaking_vault
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)

@@ -12,20 +12,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from platevault.app.schedule import scheduled_jobs
 from platevault.domain.errors import HoldLifted, ObjectRefused, StoreUnavailable
-from platevault.domain.retention import Retention, RetentionClass
-from platevault.domain.upkeep import JobRun
-from platevault.flows.classes import set_class
-from platevault.flows.erase import remove_bytes
-from platevault.flows.forget import Batches
-from platevault.flows.generation import KEY as MARKER
-from platevault.flows.schedule import scheduled_jobs
-from platevault.flows.sweep import sweep, sweep_all
-from platevault.flows.upkeep import Upkeep
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.tombstones import erase
+from platevault.domain.retention_policy import Retention, RetentionClass
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.jobs.report import JobRun
+from platevault.jobs.restore_marker import KEY as MARKER
+from platevault.jobs.run import Upkeep
+from platevault.retention.classes import set_class
+from platevault.retention.erase import remove_bytes
+from platevault.retention.expire import Batches
+from platevault.retention.sql.tombstones import erase
+from platevault.retention.sweep import sweep, sweep_all
 from tests.deliveries import Batch, a_batch, a_jpeg
 from tests.flows.keeping import key_of
 from tests.holding import lifted, over, placed
@@ -652,7 +652,7 @@ async def test_of_a_large_quarantine_each_run_looks_at_a_part_and_a_refused_obje
     assert isinstance(node.objects, Stubborn)
     node.objects.refused = {aside[0]}
     clock.goes_on(days=31)
-    monkeypatch.setattr("platevault.flows.clear_quarantine.LOOKS_MOST", 3)
+    monkeypatch.setattr("platevault.retention.clear_quarantine.LOOKS_MOST", 3)
 
     async def run() -> tuple[int, int]:
         clock.goes_on(hours=1)
@@ -736,7 +736,7 @@ async def test_what_is_held_is_not_announced_as_erased_where_a_shorter_class_rea
 async def test_a_page_of_objects_that_the_store_refuses_keeps_none_behind_it(
     node: Node, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platevault.flows.erase.IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr("platevault.retention.erase.IMAGES_AT_ONCE", 2)
     batch = await captured(node, clock, 3)
     first = sorted(await node.keys())
     assert isinstance(node.objects, Stubborn)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from platevault.domain.breaker import Breaker
+from platevault.delivery.upload import release, upload
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.flows.upload import release, upload
-from platevault.stores.database import Database
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
+from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
 from tests.deliveries import a_batch
 from tests.receptions import DeadStore, Node, a_node
 

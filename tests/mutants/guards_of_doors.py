@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="manifest-check",
         protects="a batch is taken only when exactly its declared parts came",
-        file="src/platevault/flows/receive.py",
+        file="src/platevault/ingest/receive.py",
         old="manifest.check_parts(draft.parts)",
         new="pass",
         tests=(
@@ -38,7 +38,7 @@ GUARDS: Final = (
     Guard(
         name="part-twice",
         protects="a part that comes twice refuses the batch",
-        file="src/platevault/adapters/multipart.py",
+        file="src/platevault/ingest/multipart.py",
         old="if name in self._seen:",
         new="if False:",
         tests=("flows/test_receive.py::test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_bytes",),
@@ -46,7 +46,7 @@ GUARDS: Final = (
     Guard(
         name="final-boundary",
         protects="a body that was cut is never acknowledged",
-        file="src/platevault/flows/receive.py",
+        file="src/platevault/ingest/receive.py",
         old="    parser.finish()\n",
         new="",
         tests=(
@@ -56,7 +56,7 @@ GUARDS: Final = (
     Guard(
         name="batch-bytes",
         protects="a batch is at most MAX_BATCH_BYTES long, whatever it declares",
-        file="src/platevault/flows/receive.py",
+        file="src/platevault/ingest/receive.py",
         old="if total > limits.max_batch_bytes:",
         new="if False:",
         tests=("flows/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
@@ -64,7 +64,7 @@ GUARDS: Final = (
     Guard(
         name="declared-bytes",
         protects="a batch that declares too much is refused unread",
-        file="src/platevault/flows/receive.py",
+        file="src/platevault/ingest/receive.py",
         old="if declared_bytes is not None and declared_bytes > limits.max_batch_bytes:",
         new="if False:",
         tests=(
@@ -74,7 +74,7 @@ GUARDS: Final = (
     Guard(
         name="image-bytes",
         protects="an image is at most MAX_IMAGE_BYTES long",
-        file="src/platevault/stores/spool_draft.py",
+        file="src/platevault/infra/spool/draft.py",
         old="if growing.size + len(chunk) > growing.most:",
         new="if False:",
         tests=("stores/test_spool.py::test_a_part_past_its_limit_is_named",),
@@ -90,7 +90,7 @@ GUARDS: Final = (
     Guard(
         name="silence",
         protects="a sender that falls silent does not keep its room",
-        file="src/platevault/domain/arrival.py",
+        file="src/platevault/ingest/transfer_rate.py",
         old="max(self._last, self.began) + SILENCE_SECONDS, ",
         new="",
         tests=("domain/test_arrival.py::test_a_body_that_came_fast_may_still_not_fall_silent",),
@@ -98,7 +98,7 @@ GUARDS: Final = (
     Guard(
         name="body-within",
         protects="no body takes longer than the whole time",
-        file="src/platevault/domain/arrival.py",
+        file="src/platevault/ingest/transfer_rate.py",
         old=", self.began + WITHIN_SECONDS)",
         new=")",
         tests=("domain/test_arrival.py::test_no_body_takes_longer_than_the_whole_time",),
@@ -106,7 +106,7 @@ GUARDS: Final = (
     Guard(
         name="least-rate",
         protects="a sender that drips does not keep its room",
-        file="src/platevault/domain/arrival.py",
+        file="src/platevault/ingest/transfer_rate.py",
         old="return min(paid_until, ",
         new="return min(",
         tests=("domain/test_arrival.py::test_a_body_that_brings_nothing_has_its_grace",),
@@ -114,7 +114,7 @@ GUARDS: Final = (
     Guard(
         name="body-deadline",
         protects="a body that comes too slowly is cut",
-        file="src/platevault/flows/receive.py",
+        file="src/platevault/ingest/receive.py",
         old="if self._arrival.is_late(now):",
         new="if False:",
         tests=("flows/test_admission.py::test_a_body_below_the_least_rate_is_cut_and_may_come_again",),
@@ -122,7 +122,7 @@ GUARDS: Final = (
     Guard(
         name="bodies-at-once",
         protects="a process receives so many bodies at once and no more",
-        file="src/platevault/flows/admission.py",
+        file="src/platevault/ingest/admission.py",
         old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
         new="if False:",
         tests=("flows/test_accept_refused.py::test_no_more_bodies_at_once_than_the_process_takes",),
@@ -130,7 +130,7 @@ GUARDS: Final = (
     Guard(
         name="memory-budget",
         protects="bodies kept in memory stay below UPLOAD_MEMORY_BYTES",
-        file="src/platevault/domain/budget.py",
+        file="src/platevault/infra/concurrency/byte_budget.py",
         old="if self._taken + size > self._most:",
         new="if False:",
         tests=("domain/test_small_decisions.py::test_a_budget_never_gives_more_than_it_has",),
@@ -138,7 +138,7 @@ GUARDS: Final = (
     Guard(
         name="memory-given-back",
         protects="memory that a batch took comes back",
-        file="src/platevault/flows/accept.py",
+        file="src/platevault/ingest/accept.py",
         old="reception.memory.give_back(room.reserve)",
         new="pass",
         tests=("flows/test_accept.py::test_a_batch_is_kept_whole_and_its_images_reach_the_bucket_under_their_keys",),
@@ -146,7 +146,7 @@ GUARDS: Final = (
     Guard(
         name="head-deadline",
         protects="a connection that makes no request is closed",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old='self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")',
         new="self._timer = None",
         tests=("web/test_connections.py::test_a_silent_connection_and_half_a_head_are_closed",),
@@ -154,7 +154,7 @@ GUARDS: Final = (
     Guard(
         name="head-bytes",
         protects="a head without end is refused",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:",
         new="if False:",
         tests=("web/test_connections.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",),
@@ -162,7 +162,7 @@ GUARDS: Final = (
     Guard(
         name="nothing-overtakes",
         protects="a refusal does not overtake the answer to an earlier request",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="is_free = self.cycle is None or self.cycle.response_complete",
         new="is_free = True",
         tests=("web/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
@@ -170,7 +170,7 @@ GUARDS: Final = (
     Guard(
         name="body-behind-an-offer",
         protects="the body of a request that offers another protocol is neither lost nor taken for a request",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])",
         new="            pass",
         tests=("web/test_connections.py::test_a_request_that_offers_another_protocol_keeps_its_body_and_its_place",),
@@ -178,7 +178,7 @@ GUARDS: Final = (
     Guard(
         name="nothing-behind-the-last-answer",
         protects="a connection that ends with a refusal takes no more requests",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()",
         new="self._ignored = self._refuse_at_the_door()",
         tests=(
@@ -188,7 +188,7 @@ GUARDS: Final = (
     Guard(
         name="discard-no-more",
         protects="no byte behind a refused body is thrown away with it",
-        file="src/platevault/web/discard.py",
+        file="src/platevault/web/server/discard.py",
         old="return _BIN[: self._left]",
         new="return _BIN",
         tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -196,7 +196,7 @@ GUARDS: Final = (
     Guard(
         name="discard-ends",
         protects="what comes behind a refused body is not taken for more of it",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="        self.parser = self._new_parser()\n        self.transport.set_protocol(self)",
         new="        self.transport.set_protocol(self)",
         tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -204,7 +204,7 @@ GUARDS: Final = (
     Guard(
         name="discard-counts-what-came",
         protects="what of a refused body came with its head is not thrown away twice",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="self._unread = max(0, self._unread - len(body))",
         new="pass",
         tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -212,7 +212,7 @@ GUARDS: Final = (
     Guard(
         name="discard-tells",
         protects="a client that goes away in the middle of a refused body leaves no connection behind",
-        file="src/platevault/web/discard.py",
+        file="src/platevault/web/server/discard.py",
         old="        self.connection_lost = connection.connection_lost  # type: ignore[method-assign]\n",
         new="",
         tests=("web/test_door.py::test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten",),
@@ -220,7 +220,7 @@ GUARDS: Final = (
     Guard(
         name="discard-reads-on",
         protects="a client that reads again in the middle of a refused body is answered from then on",
-        file="src/platevault/web/discard.py",
+        file="src/platevault/web/server/discard.py",
         old="        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]\n",
         new="",
         tests=(
@@ -230,7 +230,7 @@ GUARDS: Final = (
     Guard(
         name="reset-forgotten",
         protects="a connection that its client reset does not stay in memory for as long as an idle one may",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="        self._unset_keepalive_if_required()  # which uvicorn forgets when the client has reset the connection\n",
         new="",
         tests=("web/test_discard.py::test_of_a_connection_that_its_client_reset_nothing_stays_in_memory",),
@@ -238,7 +238,7 @@ GUARDS: Final = (
     Guard(
         name="rest-has-its-own-time",
         protects="a refused body that still comes is not cut as an idle connection",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="            self._unset_keepalive_if_required()\n            if self._head_bytes is None:",
         new="            if self._head_bytes is None:",
         tests=("web/test_discard.py::test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection",),
@@ -246,7 +246,7 @@ GUARDS: Final = (
     Guard(
         name="behind-another-request",
         protects="a body behind another request has the time that any other has",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="if not is_last:",
         new="if self.pipeline:",
         tests=("web/test_discard.py::test_a_body_behind_another_request_has_all_of_its_time",),
@@ -254,7 +254,7 @@ GUARDS: Final = (
     Guard(
         name="closed-in-the-end",
         protects="a closed connection whose client takes nothing does not stay and count for ever",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="            self.transport.abort()\n",
         new="            self._await_end()\n",
         tests=("web/test_discard.py::test_a_client_that_does_not_take_its_last_answers_loses_its_connection",),
@@ -262,7 +262,7 @@ GUARDS: Final = (
     Guard(
         name="slow-takers-wait",
         protects="who takes a last answer slowly gets all of it",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="if self.transport.get_write_buffer_size() < unsent:",
         new="if False:",
         tests=("web/test_discard.py::test_who_takes_its_last_answer_slowly_gets_all_of_it",),
@@ -270,7 +270,7 @@ GUARDS: Final = (
     Guard(
         name="refusals-unread",
         protects="a client that does not read its refusals fills no memory with them",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old=" and not self.flow.write_paused",
         new="",
         tests=("web/test_door.py::test_who_does_not_read_its_refusals_is_not_read_any_further",),
@@ -278,7 +278,7 @@ GUARDS: Final = (
     Guard(
         name="connections-max",
         protects="connections stay below their cap",
-        file="src/platevault/web/connections.py",
+        file="src/platevault/web/server/connections.py",
         old="if len(self.connections) > connections_max() and not self._others_make_way():",
         new="if False:",
         tests=(
@@ -304,7 +304,7 @@ GUARDS: Final = (
     Guard(
         name="token",
         protects="only the right token opens the vault",
-        file="src/platevault/web/session.py",
+        file="src/platevault/web/auth/session.py",
         old='hmac.compare_digest(given.encode(errors="replace"), str(token).encode())',
         new="True",
         tests=("web/test_access.py::test_without_a_token_of_ours_there_is_no_way_in",),
@@ -313,7 +313,7 @@ GUARDS: Final = (
     Guard(
         name="unset-token",
         protects="a token that is not set is nobody's",
-        file="src/platevault/web/session.py",
+        file="src/platevault/web/auth/session.py",
         old="return bool(token) and hmac",
         new="return hmac",
         tests=("web/test_access.py::test_a_token_that_is_not_set_is_nobodys",),
@@ -321,16 +321,16 @@ GUARDS: Final = (
     Guard(
         name="cookie-signature",
         protects="only a cookie that was made here is a session",
-        file="src/platevault/web/session.py",
+        file="src/platevault/web/auth/session.py",
         old="content, began = _serializer(rules.signing_key).loads(\n            cookie,\n            max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,\n        )",
         new="content, began = _serializer(rules.signing_key).loads_unsafe(cookie)[1], datetime.now()",
-        also=(("src/platevault/web/session.py", "import hmac\n", "import hmac\nfrom datetime import datetime\n"),),
+        also=(("src/platevault/web/auth/session.py", "import hmac\n", "import hmac\nfrom datetime import datetime\n"),),
         tests=("web/test_session.py::test_a_cookie_with_another_purpose_than_was_signed_is_nothing",),
     ),
     Guard(
         name="cookie-age",
         protects="a cookie ends with its time",
-        file="src/platevault/web/session.py",
+        file="src/platevault/web/auth/session.py",
         old="max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,",
         new="max_age=None,\n            return_timestamp=True,",
         tests=("web/test_access.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
@@ -338,7 +338,7 @@ GUARDS: Final = (
     Guard(
         name="cookie-token",
         protects="a cookie ends with the token that it was traded for",
-        file="src/platevault/web/session.py",
+        file="src/platevault/web/auth/session.py",
         old='if not hmac.compare_digest(str(content["token"]), _mark(rules.signing_key, rules.viewer_token)):',
         new="if False:",
         tests=("web/test_access.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
@@ -346,7 +346,7 @@ GUARDS: Final = (
     Guard(
         name="scopes",
         protects="a credential opens what it is for and nothing else",
-        file="src/platevault/domain/access.py",
+        file="src/platevault/access/actor.py",
         old="if scope not in self.scopes:",
         new="if False:",
         tests=("web/test_access.py::test_a_token_opens_what_it_is_for",),
@@ -354,7 +354,7 @@ GUARDS: Final = (
     Guard(
         name="own-collector-alone",
         protects="a credential of one collector writes for no other",
-        file="src/platevault/flows/accept.py",
+        file="src/platevault/ingest/accept.py",
         old="if delivery.only_collector not in (None, collector_id):",
         new="if False:",
         tests=("flows/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
@@ -362,7 +362,7 @@ GUARDS: Final = (
     Guard(
         name="cross-site",
         protects="a page of another site changes nothing with a viewer's cookie",
-        file="src/platevault/web/access.py",
+        file="src/platevault/web/auth/credentials.py",
         old="if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=False):",
         new="if False:",
         tests=("web/test_access.py::test_with_a_cookie_only_our_own_pages_post",),
@@ -370,7 +370,7 @@ GUARDS: Final = (
     Guard(
         name="loopback-names",
         protects="an embedded vault answers no other host name",
-        file="src/platevault/web/access.py",
+        file="src/platevault/web/auth/credentials.py",
         old="if host not in _LOOPBACK:",
         new="if False:",
         tests=("web/test_access.py::test_an_embedded_vault_answers_this_machine_only",),
@@ -378,7 +378,7 @@ GUARDS: Final = (
     Guard(
         name="url-expiry-limit",
         protects="a URL is valid no longer than the vault allows",
-        file="src/platevault/web/wired.py",
+        file="src/platevault/web/dependencies.py",
         old="valid_for=min(wanted, vault.links.valid_for_at_most)",
         new="valid_for=wanted",
         tests=("web/test_image_urls.py::test_a_wish_without_end_is_clamped",),
@@ -386,7 +386,7 @@ GUARDS: Final = (
     Guard(
         name="url-never-longer",
         protects="a URL is valid no longer than asked",
-        file="src/platevault/stores/objects/windows.py",
+        file="src/platevault/infra/objectstore/signing_windows.py",
         old="return Window(moment - moment % max(1, seconds // 3), seconds)",
         new="return Window(moment - moment % max(1, seconds // 3), seconds + seconds // 3)",
         tests=("stores/test_presign.py::test_a_url_is_valid_for_most_of_what_was_asked_and_never_longer",),
@@ -394,7 +394,7 @@ GUARDS: Final = (
     Guard(
         name="url-windows",
         protects="every node gives one URL within a window",
-        file="src/platevault/stores/objects/windows.py",
+        file="src/platevault/infra/objectstore/signing_windows.py",
         old="moment - moment % max(1, seconds // 3)",
         new="moment",
         tests=("stores/test_presign.py::test_all_nodes_give_one_url_within_a_window_and_another_one_after",),
@@ -402,7 +402,7 @@ GUARDS: Final = (
     Guard(
         name="url-validity",
         protects="no URL is signed that a server would not take",
-        file="src/platevault/stores/objects/windows.py",
+        file="src/platevault/infra/objectstore/signing_windows.py",
         old="if not 1 <= seconds <= VALID_FOR_MAX.total_seconds():",
         new="if False:",
         tests=("stores/test_presign.py::test_a_validity_that_no_server_takes_is_refused",),
@@ -410,7 +410,7 @@ GUARDS: Final = (
     Guard(
         name="access-row",
         protects="nobody sees a detection without a row that says so",
-        file="src/platevault/stores/access_log.py",
+        file="src/platevault/access/sql/access_log.py",
         old="await record(look, connection, detection_ids=detection_ids, filters=filters)",
         new="pass",
         tests=("web/test_access_log.py::test_each_look_is_one_row",),
@@ -419,7 +419,7 @@ GUARDS: Final = (
     Guard(
         name="access-row-or-nothing",
         protects="a look that cannot be written down shows nothing",
-        file="src/platevault/stores/access_log.py",
+        file="src/platevault/access/sql/access_log.py",
         old="        raise unwritten() from error",
         new="        return",
         tests=("web/test_access_log.py::test_a_look_that_cannot_be_written_down_shows_nothing",),
@@ -427,7 +427,7 @@ GUARDS: Final = (
     Guard(
         name="access-row-of-a-page",
         protects="a page of a search is written down before it is shown",
-        file="src/platevault/stores/seen_pages.py",
+        file="src/platevault/catalog/sql/logged_search.py",
         old="        search, writing=access_log.written_with, written=access_log.values_of(look, search.asked)\n",
         new="        search\n",
         tests=("stores/test_seen_pages.py::test_whatever_is_asked_the_row_names_the_page_and_nothing_more",),
@@ -443,7 +443,7 @@ GUARDS: Final = (
     Guard(
         name="unknown-parameter",
         protects="a parameter that is not known is refused, never ignored",
-        file="src/platevault/domain/search.py",
+        file="src/platevault/domain/search_query.py",
         old="if name not in _FIELDS:",
         new="if False:",
         tests=("domain/test_search.py::test_an_unknown_parameter_is_refused_by_name",),

@@ -12,7 +12,7 @@ GUARDS: Final = (
     Guard(
         name="the-held-are-passed-by",
         protects="a hold that came before the erasing wins",
-        file="src/platevault/stores/tombstones.py",
+        file="src/platevault/retention/sql/tombstones.py",
         old="if not row.erased and not row.held]",
         new="if not row.erased]",
         tests=(f"{SWEEP}test_a_hold_that_comes_between_the_look_and_the_erasing_wins",),
@@ -21,7 +21,7 @@ GUARDS: Final = (
     Guard(
         name="erasing-waits-for-holds",
         protects="nothing is erased while a hold takes up its detections",
-        file="src/platevault/stores/tombstones.py",
+        file="src/platevault/retention/sql/tombstones.py",
         old="    await refuse_while_placing(connection)\n",
         new="",
         tests=(f"{HOLDS}test_whoever_erases_waits_for_a_hold_that_is_written_down_and_is_refused_until_it_has_all",),
@@ -30,7 +30,7 @@ GUARDS: Final = (
     Guard(
         name="holds-wait-for-erasing",
         protects="a hold is written down before or after an erasing, not in the middle of it",
-        file="src/platevault/stores/holds.py",
+        file="src/platevault/holds/sql/holds.py",
         old="        await let_nobody_erase(connection)\n",
         new="",
         tests=(f"{HOLDS}test_a_hold_waits_for_whoever_erases_and_tells_what_was_gone_when_it_came_to_it",),
@@ -38,7 +38,7 @@ GUARDS: Final = (
     Guard(
         name="sweep-asks-the-marker",
         protects="a restored dump erases nothing",
-        file="src/platevault/flows/forget.py",
+        file="src/platevault/retention/expire.py",
         old="        await refuse_while_it_lags(upkeep)\n",
         new="        pass\n",
         tests=(f"{SWEEP}test_a_restored_dump_stops_the_sweep_before_it_erases",),
@@ -46,7 +46,7 @@ GUARDS: Final = (
     Guard(
         name="bucket-before-a-longer-class",
         protects="a class is not longer than the bucket lets images live",
-        file="src/platevault/flows/classes.py",
+        file="src/platevault/retention/classes.py",
         old="            await raise_to(longest(after, default_days=default_days))\n",
         new="            pass\n",
         tests=(f"{CHANGE}test_where_the_rule_cannot_be_raised_nothing_is_written[seaweed]",),
@@ -54,7 +54,7 @@ GUARDS: Final = (
     Guard(
         name="late-puts-are-looked-for",
         protects="a put that came after its image was forgotten leaves nothing behind",
-        file="src/platevault/flows/recover.py",
+        file="src/platevault/ingest/recover.py",
         old="        await lane.ledger.look_again(recorded.receipt.detection_ids)\n",
         new="",
         tests=(f"{SWEEP}test_a_put_whose_process_died_before_it_learned_is_undone_by_recovery_and_the_next_sweep",),
@@ -62,7 +62,7 @@ GUARDS: Final = (
     Guard(
         name="runs-that-died-are-recorded",
         protects="what was erased before a crash has its record",
-        file="src/platevault/flows/forget.py",
+        file="src/platevault/retention/expire.py",
         old="since=moment - TOMBSTONES_FOR if before is None else before.started_at - LOOK_BACK",
         new="since=moment",
         tests=(
@@ -72,7 +72,7 @@ GUARDS: Final = (
     Guard(
         name="dead-clocks-count-from-receipt",
         protects="a shorter class does not erase what a dead clock captured in 1970",
-        file="src/platevault/stores/retention.py",
+        file="src/platevault/retention/sql/classes.py",
         old="CASE WHEN d.clock_suspect OR d.received_at - d.captured_at > CAST(:suspect_after AS interval)",
         new="CASE WHEN d.clock_suspect AND CAST(:suspect_after AS interval) IS NOT NULL",
         tests=(f"{SWEEP}test_the_shorter_default_counts_a_dead_clock_from_receipt_even_where_the_row_forgot_that",),

@@ -26,14 +26,14 @@ GUARDS: Final = (
                 "detection_id text NOT NULL REFERENCES detections,",
                 "detection_id text NOT NULL,",
             ),
-            ("src/platevault/stores/detections.py", "    ON CONFLICT (detection_id) DO NOTHING\n", ""),
+            ("src/platevault/ingest/sql/detections.py", "    ON CONFLICT (detection_id) DO NOTHING\n", ""),
         ),
         short=True,
     ),
     Guard(
         name="detections-met-again",
         protects="a known detection is met, and no failure",
-        file="src/platevault/stores/detections.py",
+        file="src/platevault/ingest/sql/detections.py",
         old="    ON CONFLICT (detection_id) DO NOTHING\n",
         new="",
         tests=("flows/test_accept.py::test_a_known_detection_in_another_batch_is_a_duplicate_and_says_what_differs",),
@@ -45,12 +45,12 @@ GUARDS: Final = (
         old="    PRIMARY KEY (collector_id, batch_id)\n",
         new="    CHECK (true)\n",
         tests=("flows/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",),
-        also=(("src/platevault/stores/batches.py", "    ON CONFLICT (collector_id, batch_id) DO NOTHING\n", ""),),
+        also=(("src/platevault/ingest/sql/batches.py", "    ON CONFLICT (collector_id, batch_id) DO NOTHING\n", ""),),
     ),
     Guard(
         name="batches-met-again",
         protects="a batch that was taken gets its first answer, and no failure",
-        file="src/platevault/stores/batches.py",
+        file="src/platevault/ingest/sql/batches.py",
         old="    ON CONFLICT (collector_id, batch_id) DO NOTHING\n",
         new="",
         tests=("flows/test_accept.py::test_a_retry_gets_the_same_answer_and_changes_nothing",),
@@ -58,13 +58,13 @@ GUARDS: Final = (
     Guard(
         name="known-in-a-second-statement",
         protects="a detection that another batch committed meanwhile is seen",
-        file="src/platevault/stores/recording.py",
+        file="src/platevault/ingest/sql/record_batch.py",
         old="    new = await detections.insert_detections(",
         new="    before = await detections.known(connection, [one.detection.detection_id for one in incoming])\n    new = await detections.insert_detections(",
         tests=("stores/test_recording.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
         also=(
             (
-                "src/platevault/stores/recording.py",
+                "src/platevault/ingest/sql/record_batch.py",
                 "[one for one in incoming if one.detection.detection_id not in new]",
                 "[one for one in incoming if one.detection.detection_id in before]",
             ),
@@ -73,7 +73,7 @@ GUARDS: Final = (
     Guard(
         name="new-only-when-all-is",
         protects="a batch of which something was written meanwhile is not answered as new",
-        file="src/platevault/stores/recording.py",
+        file="src/platevault/ingest/sql/record_batch.py",
         old="    except Taken:\n        return False\n",
         new="    except Taken:\n        return True\n",
         tests=("stores/test_recording.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
@@ -81,7 +81,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-known-detections",
         protects="what a batch meets does not change before it is recorded",
-        file="src/platevault/stores/detections.py",
+        file="src/platevault/ingest/sql/detections.py",
         old="ORDER BY d.detection_id FOR UPDATE",
         new="ORDER BY d.detection_id",
         tests=("stores/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
@@ -89,7 +89,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-known-images",
         protects="images that a batch may heal do not change before it is recorded",
-        file="src/platevault/stores/detections.py",
+        file="src/platevault/ingest/sql/detections.py",
         old="ORDER BY i.detection_id, i.kind FOR UPDATE OF i",
         new="ORDER BY i.detection_id, i.kind",
         tests=("stores/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
@@ -97,16 +97,16 @@ GUARDS: Final = (
     Guard(
         name="revive-what-is-lost-alone",
         protects="what was forgotten is never revived",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="return lost or known.state in (ImageState.MISSING, ImageState.REJECTED)",
         new="return True",
         tests=("flows/test_recover.py::test_what_was_forgotten_is_never_revived",),
-        also=(("src/platevault/stores/detections.py", " AND i.state IN ('missing', 'rejected', 'pending')", ""),),
+        also=(("src/platevault/ingest/sql/detections.py", " AND i.state IN ('missing', 'rejected', 'pending')", ""),),
     ),
     Guard(
         name="bytes-of-a-lost-node",
         protects="an image that waits on a node that is gone is taken from a later batch",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="lost = known.state is ImageState.PENDING and known.node_is_lost",
         new="lost = False",
         tests=("flows/test_recover.py::test_an_image_that_waits_on_a_lost_node_is_taken_from_the_new_batch",),
@@ -114,7 +114,7 @@ GUARDS: Final = (
     Guard(
         name="healed-before-a-replay",
         protects="the same batch again heals what was lost since",
-        file="src/platevault/stores/recording.py",
+        file="src/platevault/ingest/sql/record_batch.py",
         old="    await _meet(connection, batch.judged.incoming, batch)\n",
         new="",
         tests=("flows/test_recover.py::test_a_missing_image_is_healed_by_the_same_batch_and_by_another",),
@@ -180,7 +180,7 @@ GUARDS: Final = (
     Guard(
         name="filled-from-a-batch",
         protects="a collector does not drop the only copy of what a camera read",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="fills = known.rebuilt and not known.erased and",
         new="fills = False and",
         tests=(
@@ -190,7 +190,7 @@ GUARDS: Final = (
     Guard(
         name="filled-once",
         protects="of two batches at once one fills a rebuilt row, and the other is told what differs",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="fills = known.rebuilt and not known.erased and",
         new="fills = not known.erased and",
         tests=(
@@ -200,7 +200,7 @@ GUARDS: Final = (
     Guard(
         name="filled-by-what-it-was-made-of",
         protects="a batch with another camera or time than the objects tell fills no rebuilt row",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old=" and _TOLD_BY_OBJECTS.isdisjoint(differs)",
         new="",
         tests=("flows/test_rebuild.py::test_a_batch_that_says_something_else_than_the_objects_fills_no_rebuilt_row",),
@@ -248,7 +248,7 @@ GUARDS: Final = (
     Guard(
         name="other-content-409",
         protects="a batch id is not used for other content",
-        file="src/platevault/stores/recording.py",
+        file="src/platevault/ingest/sql/record_batch.py",
         old="if found.content_digest != batch.digest:",
         new="if False:",
         tests=(
@@ -274,7 +274,7 @@ GUARDS: Final = (
     Guard(
         name="other-collectors-id",
         protects="a detection of another collector is not acknowledged under a known id",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="if known.collector_id != collector_id:",
         new="if False:",
         tests=("flows/test_accept.py::test_another_collector_cannot_have_its_detection_acknowledged_under_a_known_id",),
@@ -282,7 +282,7 @@ GUARDS: Final = (
     Guard(
         name="other-bytes-conflict",
         protects="other bytes under a known id are not acknowledged",
-        file="src/platevault/domain/verdict.py",
+        file="src/platevault/ingest/verdict.py",
         old="return known.sha256 != image.part.sha256",
         new="return False",
         tests=("flows/test_accept.py::test_a_known_detection_with_other_bytes_is_a_conflict_and_the_first_stays",),
@@ -290,7 +290,7 @@ GUARDS: Final = (
     Guard(
         name="conflicts-tried-again",
         protects="two transactions in each other's way both come through",
-        file="src/platevault/stores/database.py",
+        file="src/platevault/infra/postgres/database.py",
         old="attempts=RETRIES,",
         new="attempts=1,",
         tests=("stores/test_database.py::test_a_transaction_that_lost_to_another_is_run_again_whole",),
@@ -298,7 +298,7 @@ GUARDS: Final = (
     Guard(
         name="one-migration-at-a-time",
         protects="replicas that start at one moment migrate once",
-        file="src/platevault/stores/migrations.py",
+        file="src/platevault/infra/postgres/migrations.py",
         old="        if mine:\n",
         new="        if True:\n",
         tests=("stores/test_migrations.py::test_replicas_that_migrate_at_the_same_moment_do_it_once",),
@@ -306,7 +306,7 @@ GUARDS: Final = (
     Guard(
         name="refused-while-down",
         protects="a database that was down a moment ago is not asked before a body is read",
-        file="src/platevault/flows/admission.py",
+        file="src/platevault/ingest/admission.py",
         old="reception.database.refuse_while_down()",
         new="pass",
         tests=(

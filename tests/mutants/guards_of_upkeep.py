@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="reserved-while-an-orphan-goes",
         protects="an ingest of the same id waits while its orphan goes",
-        file="src/platevault/stores/inventory.py",
+        file="src/platevault/integrity/sql/inventory.py",
         old='        await connection.execute(_RESERVE, {"detection_id": names["detection_id"], "collector": _RESERVER})\n',
         new="",
         tests=("flows/test_reconcile.py::test_an_ingest_of_the_same_id_waits_while_its_orphan_goes",),
@@ -16,7 +16,7 @@ GUARDS: Final = (
     Guard(
         name="orphans-are-looked-up-again",
         protects="what became known after the list was made is no orphan",
-        file="src/platevault/stores/inventory.py",
+        file="src/platevault/integrity/sql/inventory.py",
         old="        if (await connection.execute(_IS_KNOWN, names)).scalar_one():\n            raise _Undo(None)\n",
         new="",
         tests=(
@@ -26,7 +26,7 @@ GUARDS: Final = (
     Guard(
         name="marker-is-asked",
         protects="a restored dump destroys nothing",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="            await refuse_while_it_lags(self.upkeep)\n",
         new="            pass\n",
         tests=(
@@ -37,7 +37,7 @@ GUARDS: Final = (
     Guard(
         name="marker-never-passes-a-lag",
         protects="a database that lags does not hide it",
-        file="src/platevault/stores/generation.py",
+        file="src/platevault/jobs/sql/restore_marker.py",
         old=" WHERE number >= :bucket RETURNING",
         new=" WHERE number >= 0 OR number >= :bucket RETURNING",
         tests=("stores/test_generation.py::test_a_number_that_a_restore_put_back_after_it_was_read_does_not_count_on",),
@@ -45,7 +45,7 @@ GUARDS: Final = (
     Guard(
         name="reconcile-caps",
         protects="a run does no more than it was allowed",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="        if self.notes.counts[what] >= self.most:",
         new="        if False:",
         tests=("flows/test_reconcile.py::test_the_cap_counts_for_rows_too",),
@@ -53,7 +53,7 @@ GUARDS: Final = (
     Guard(
         name="missing-is-looked-at-again",
         protects="a list says how things were, a look how they are",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="            if await self.upkeep.objects.stat(key) is not None:\n                return None\n            return ImageState.MISSING",
         new="            return ImageState.MISSING",
         tests=("flows/test_reconcile.py::test_an_object_that_comes_between_the_first_look_and_the_act_is_not_missing",),
@@ -61,7 +61,7 @@ GUARDS: Final = (
     Guard(
         name="found-again-is-hashed",
         protects="a missing image is stored again by its digest alone",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="        if await digest_of(data) != row.sha256:",
         new="        if False:",
         tests=("flows/test_reconcile.py::test_an_object_that_comes_back_with_its_digest_is_stored_again",),
@@ -69,7 +69,7 @@ GUARDS: Final = (
     Guard(
         name="holds-stop-reconcile",
         protects="a held image is never marked missing",
-        file="src/platevault/stores/inventory.py",
+        file="src/platevault/integrity/sql/inventory.py",
         old=" AND state = 'stored' AND holds = 0",
         new=" AND state = 'stored'",
         tests=("flows/test_schedule.py::test_a_held_image_is_not_marked_missing_by_any_decision",),
@@ -77,22 +77,22 @@ GUARDS: Final = (
     Guard(
         name="dry-run",
         protects="without --yes nothing is changed",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="        if not self.act:\n            return False\n        if self.notes",
         new="        if self.notes",
         tests=("flows/test_reconcile.py::test_a_dry_run_changes_nothing_and_says_the_same",),
-        also=(("src/platevault/flows/put_right.py", "        return self.act\n", "        return True\n"),),
+        also=(("src/platevault/integrity/repair.py", "        return self.act\n", "        return True\n"),),
     ),
     Guard(
         name="rebuild-leaves-tombstones",
         protects="rebuild never revives what was forgotten",
-        file="src/platevault/stores/rebuilding.py",
+        file="src/platevault/integrity/sql/rebuild.py",
         old="    WHERE d.erased_at IS NULL AND d.collector_id",
         new="    WHERE d.collector_id",
         tests=("flows/test_rebuild.py::test_tombstones_and_rows_that_are_there_stay_as_they_are",),
         also=(
             (
-                "src/platevault/stores/rebuilding.py",
+                "src/platevault/integrity/sql/rebuild.py",
                 "i.kind = u.kind)\n        AND NOT EXISTS (SELECT FROM detections d WHERE d.detection_id = u.detection_id AND d.erased_at IS NOT NULL)\n",
                 "i.kind = u.kind)\n",
             ),
@@ -101,7 +101,7 @@ GUARDS: Final = (
     Guard(
         name="one-acts-alone",
         protects="of two that act at once one stops",
-        file="src/platevault/stores/acting.py",
+        file="src/platevault/jobs/sql/lock.py",
         old="        yield taken\n        if taken:",
         new="        yield True\n        if taken:",
         tests=("flows/test_reconcile.py::test_while_one_acts_no_other_does_and_reports_are_made",),
@@ -109,7 +109,7 @@ GUARDS: Final = (
     Guard(
         name="the-only-copy-stays",
         protects="the copy of an orphan that is gone meanwhile is not taken back",
-        file="src/platevault/flows/put_right.py",
+        file="src/platevault/integrity/repair.py",
         old="        if now is not None and now.etag == copy.original.etag:",
         new="        if now is None or now.etag == copy.original.etag:",
         tests=("flows/test_reconcile.py::test_the_copy_of_an_orphan_that_is_gone_meanwhile_stays",),
@@ -117,7 +117,7 @@ GUARDS: Final = (
     Guard(
         name="marker-names-the-vault",
         protects="a strange bucket is told from our own, whatever its number",
-        file="src/platevault/flows/generation.py",
+        file="src/platevault/jobs/restore_marker.py",
         old="    is_other = in_bucket.vault not in (None, vault)\n",
         new="    is_other = False\n",
         tests=("flows/test_reconcile.py::test_another_vaults_bucket_stops_everything_until_an_operator_confirms",),
@@ -125,7 +125,7 @@ GUARDS: Final = (
     Guard(
         name="marker-of-another-vault-stands",
         protects="a marker that another vault writes at the same moment is not overwritten",
-        file="src/platevault/flows/generation.py",
+        file="src/platevault/jobs/restore_marker.py",
         old=" or found.vault != vault",
         new="",
         tests=(
@@ -135,7 +135,7 @@ GUARDS: Final = (
     Guard(
         name="tick-not-twice",
         protects="a tick that passes while it is reckoned is not done twice",
-        file="src/platevault/stores/jobs.py",
+        file="src/platevault/infra/postgres/job_queue.py",
         old="        if schedule.next_run <= schedule.updated:\n",
         new="        if False:\n",
         tests=("stores/test_jobs.py::test_a_tick_that_passes_while_it_is_reckoned_is_not_done_twice",),
@@ -143,13 +143,13 @@ GUARDS: Final = (
     Guard(
         name="backup-order",
         protects="what a row of the dump waits for is in the copy of the spool",
-        file="src/platevault/flows/backup.py",
+        file="src/platevault/backup/create.py",
         old="        if wanted.database:\n            parts",
         new="        if wanted.spool:\n            first = await asyncio.to_thread(copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room)\n        if wanted.database:\n            parts",
         tests=("flows/test_backup.py::test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool",),
         also=(
             (
-                "src/platevault/flows/backup.py",
+                "src/platevault/backup/create.py",
                 "            node, copied = await asyncio.to_thread(\n                copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room\n            )\n",
                 "            node, copied = first\n",
             ),
@@ -158,13 +158,13 @@ GUARDS: Final = (
     Guard(
         name="bucket-after-spool",
         protects="an image that leaves the spool while a backup is made is in it",
-        file="src/platevault/flows/backup.py",
+        file="src/platevault/backup/create.py",
         old="        if wanted.spool:\n            node, copied",
         new="        if wanted.bucket:\n            early = await _copy_bucket(site, draft, notes=notes, moved=moved)\n        if wanted.spool:\n            node, copied",
         tests=("flows/test_backup.py::test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it",),
         also=(
             (
-                "src/platevault/flows/backup.py",
+                "src/platevault/backup/create.py",
                 '            parts["bucket"] = await _copy_bucket(site, draft, notes=notes, moved=moved)\n',
                 '            parts["bucket"] = early\n',
             ),
@@ -173,7 +173,7 @@ GUARDS: Final = (
     Guard(
         name="a-starting-server-is-told-again",
         protects="what a starting server forgets it is told again",
-        file="src/platevault/stores/objects/identities.py",
+        file="src/platevault/infra/objectstore/admin/identities.py",
         old="            kind = _Forgotten if code_of(error) in _NOT_THERE else StoreMisconfigured\n",
         new="            kind = StoreMisconfigured\n",
         tests=("stores/test_identities.py::test_what_a_starting_server_forgets_it_is_told_again_from_the_beginning",),
@@ -181,7 +181,7 @@ GUARDS: Final = (
     Guard(
         name="a-restore-shows",
         protects="whoever restores a backup is stopped before anything is destroyed",
-        file="src/platevault/flows/put_back_database.py",
+        file="src/platevault/backup/restore_database.py",
         old="    await let_restore_show(objects, vault=vault, number=number)\n",
         new="",
         tests=("flows/test_backup.py::test_a_restore_of_an_earlier_versions_backup_shows_too",),
@@ -189,7 +189,7 @@ GUARDS: Final = (
     Guard(
         name="a-restore-shows-from-its-first-moment",
         protects="there is no restored database of which the restore marker does not know",
-        file="src/platevault/flows/put_back_database.py",
+        file="src/platevault/backup/restore_database.py",
         old="        await let_restore_show(objects, vault=marked[0], number=marked[1])\n",
         new="        pass\n",
         tests=(
@@ -199,7 +199,7 @@ GUARDS: Final = (
     Guard(
         name="a-dump-is-behind",
         protects="whoever restores a backup's dump by hand is stopped before anything is destroyed",
-        file="src/platevault/flows/take_dump.py",
+        file="src/platevault/backup/dump_database.py",
         old="        await advance(site.upkeep)\n",
         new="        pass\n",
         tests=("flows/test_backup.py::test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it",),
@@ -207,7 +207,7 @@ GUARDS: Final = (
     Guard(
         name="restored-rows-are-in-the-feed",
         protects="whoever reads the change feed misses nothing after a dump was restored into another server",
-        file="src/platevault/stores/feed_places.py",
+        file="src/platevault/infra/postgres/feed_positions.py",
         old="    await connection.execute(_LOCK)\n",
         new="",
         tests=("stores/test_feed_places.py::test_who_writes_meanwhile_is_not_passed_by",),
@@ -215,7 +215,7 @@ GUARDS: Final = (
     Guard(
         name="half-a-backup-has-no-name",
         protects="a backup that did not come to its end is none",
-        file="src/platevault/stores/backup_folder.py",
+        file="src/platevault/backup/folder.py",
         old="    if not path.is_file() or backup.name.startswith(_UNFINISHED):",
         new='    if not path.is_file():\n        return Manifest(began_at=datetime.min, ended_at=datetime.min, parts={"bucket": {}}, files=())\n    if False:',
         tests=(
@@ -225,7 +225,7 @@ GUARDS: Final = (
     Guard(
         name="slow-bodies-give-way",
         protects="dripping bodies keep no honest sender out",
-        file="src/platevault/flows/admission.py",
+        file="src/platevault/ingest/admission.py",
         old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
         new="if len(reception.bodies) >= BODIES_AT_ONCE:",
         tests=(
@@ -235,7 +235,7 @@ GUARDS: Final = (
     Guard(
         name="turns",
         protects="a batch waits for its turn for a bounded time",
-        file="src/platevault/flows/admission.py",
+        file="src/platevault/ingest/admission.py",
         old="            async with asyncio.timeout(TURN_WITHIN_SECONDS):\n                await taken",
         new="            async with asyncio.timeout(None):\n                await taken",
         tests=("flows/test_admission.py::test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays",),
@@ -243,7 +243,7 @@ GUARDS: Final = (
     Guard(
         name="turns-while-behind",
         protects="what comes faster than it is stored does not fill the spool, which is for outages",
-        file="src/platevault/flows/reception.py",
+        file="src/platevault/ingest/context.py",
         old="        if not behind:",
         new="        if True:",
         tests=("flows/test_admission.py::test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes",),
@@ -259,7 +259,7 @@ GUARDS: Final = (
     Guard(
         name="ids-one-by-one",
         protects="a batch looks its ids up one by one in a young table",
-        file="src/platevault/stores/recording.py",
+        file="src/platevault/ingest/sql/record_batch.py",
         old="CROSS JOIN LATERAL (SELECT FROM detections WHERE detection_id = asked.id OFFSET 0) AS known",
         new="JOIN detections ON detection_id = asked.id",
         tests=("stores/test_recording.py::test_no_batch_reads_a_young_table_from_end_to_end",),
@@ -267,7 +267,7 @@ GUARDS: Final = (
     Guard(
         name="stored-by-name",
         protects="images of one file are not looked for among all that wait",
-        file="src/platevault/stores/images.py",
+        file="src/platevault/delivery/sql/images.py",
         old="i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key",
         new="i.kind = u.kind AND i.state = 'pending' AND i.key = u.key",
         tests=("stores/test_images.py::test_after_an_outage_no_file_is_looked_for_among_all_that_waits",),
@@ -275,7 +275,7 @@ GUARDS: Final = (
     Guard(
         name="crowd",
         protects="a new batch is refused while as many wait as may",
-        file="src/platevault/flows/admission.py",
+        file="src/platevault/ingest/admission.py",
         old="    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:",
         new="    if False:",
         tests=(

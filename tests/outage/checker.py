@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.outage.scenario import Wrong
 from tests.outage.senders import Sent
 from tests.outage.site import Site

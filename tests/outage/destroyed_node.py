@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import text
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import Batch, a_batch
 from tests.outage.checker import count, until_at_rest
 from tests.outage.scenario import Asked, Shown, Wrong

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.outage.site import Kept, free_port, until_ready
 from tests.outage.watching import resident_bytes
 from tests.processes import environment_for

@@ -15,11 +15,11 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
-from platevault.domain.keys import generate_object_key
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.s3 import S3Store
+from platevault.domain.object_keys import generate_object_key
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.outage.site import free_port
 from tests.outage.watching import resident_bytes

@@ -14,23 +14,23 @@ from typing import Final
 
 from sqlalchemy import text
 
-from platevault.domain.access import VIEWER_SCOPES, Actor, Look
-from platevault.domain.holds import HoldAsked
-from platevault.domain.keys import generate_object_key
-from platevault.domain.retention import Retention
-from platevault.flows.copy_held import copy_some
-from platevault.flows.guard_holds import guard_holds
-from platevault.flows.sweep import sweep
-from platevault.flows.upkeep import Upkeep
-from platevault.stores import holds
-from platevault.stores.database import Database
-from platevault.stores.embedded.saved import GRPC_OFFSET
-from platevault.stores.embedded.seaweed import EmbeddedSeaweed, find_program
-from platevault.stores.migrations import migrate
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.objects.bucket_xml import parse_lifecycle
-from platevault.stores.objects.s3 import S3Store
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look
+from platevault.domain.object_keys import generate_object_key
+from platevault.domain.retention_policy import Retention
+from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program
+from platevault.holds.copy_images import copy_some
+from platevault.holds.hold import HoldAsked
+from platevault.holds.sql import holds
+from platevault.holds.verify_copies import guard_holds
+from platevault.infra.disk.private_files import GRPC_OFFSET
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.bucket_xml import parse_lifecycle
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
+from platevault.jobs.run import Upkeep
+from platevault.retention.sweep import sweep
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.servers import S3Server, embedded_servers, s3_of
 

@@ -18,8 +18,8 @@ import stamina
 import structlog
 
 from platevault.domain.errors import SpoolFull, Unavailable, VaultError
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.deliveries import Batch, a_batch
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.receptions import DeadStore, Node, a_node

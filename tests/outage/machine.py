@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import psutil
 
-from platevault.stores.embedded.cluster import Embedded, start_embedded
-from platevault.stores.embedded.postgres import EmbeddedPostgres, start_postgres
-from platevault.stores.embedded.saved import free_ports
-from platevault.stores.embedded.seaweed import EmbeddedSeaweed, start_seaweed
+from platevault.embedded.cluster import Embedded, start_embedded
+from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
+from platevault.embedded.seaweedfs import EmbeddedSeaweed, start_seaweed
+from platevault.infra.disk.private_files import free_ports
 from tests.outage.mounts import Disk, new_disk, power_on, tmpfs
 from tests.outage.site import Site, a_site_on
 from tests.servers import BUCKET, s3_of

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from platevault.flows.generation import advance
+from platevault.app.vault import open_upkeep
+from platevault.infra.postgres.database import Database
+from platevault.jobs.restore_marker import advance
 from platevault.settings import read_settings, variables
-from platevault.stores.database import Database
-from platevault.vault import open_upkeep
 from tests.deliveries import Batch, a_batch
 from tests.outage.checker import objects_of, until_at_rest
 from tests.outage.scenario import Asked, Shown, Wrong

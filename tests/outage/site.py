@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.outage.proxy import FaultProxy, fault_proxy
 from tests.processes import environment_for, run_platevault
 from tests.servers import S3Server, embedded_servers, s3_of, server_folder

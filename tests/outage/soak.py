@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 from sqlalchemy import text
 
-from platevault.stores import hands
+from platevault.infra.concurrency import thread_pool as hands
 from tests.outage.checker import files_of, leases_end, until_at_rest
 from tests.outage.direct_site import DirectSite, direct_site
 from tests.outage.growth import Growth, Limit, Sample, growth_table, growths

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from platevault.stores.objects import addresses
-from platevault.stores.objects.addresses import Address, Addresses
-from platevault.stores.objects.connections import Connections
+from platevault.infra.objectstore.s3 import dns_cache as addresses
+from platevault.infra.objectstore.s3.connection_pool import Connections
+from platevault.infra.objectstore.s3.dns_cache import Address, Addresses
 from tests.loops import on_each_loop
 
 SOMEWHERE = ("127.0.0.1", 9000)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import SettingsInvalid, StoreMisconfigured, StoreUnavailable
-from platevault.domain.lifecycle import Rule, Tier, compare, wanted_rules
-from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.objects.bucket_xml import format_lifecycle, parse_lifecycle
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.bucket_xml import format_lifecycle, parse_lifecycle
+from platevault.infra.objectstore.admin.lifecycle import Rule, Tier, compare, wanted_rules
+from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket
 from tests.servers import S3Server
 
 SERVERS = ("seaweed", "minio")

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.errors import DatabaseUnavailable
-from platevault.stores import database as module
-from platevault.stores.database import Database, Taken
+from platevault.infra.postgres import database as module
+from platevault.infra.postgres.database import Database, Taken
 
 ASKS = text("SELECT 1")
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from platevault.domain.errors import DatabaseUnavailable
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 
 REFUSALS = ("57P03", "53300", "28P01", "3D000")
 """Starting up; too many clients; wrong password; no such database."""

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
-from platevault.stores.detections import known
+from platevault.infra.postgres.database import Database
+from platevault.ingest.sql.detections import known
 from tests.makers import a_detection, an_image, put
 
 

@@ -22,10 +22,10 @@ from dotenv import dotenv_values
 from minio import Minio
 
 from platevault.domain.errors import SettingsInvalid
-from platevault.stores.embedded.cluster import Embedded, start_embedded
-from platevault.stores.embedded.postgres import find_wheel
-from platevault.stores.embedded.saved import free_ports
-from platevault.stores.embedded.syncfs import sync_folder_tree
+from platevault.embedded.cluster import Embedded, start_embedded
+from platevault.embedded.postgres import find_wheel
+from platevault.infra.disk.private_files import free_ports
+from platevault.infra.disk.syncfs import sync_folder_tree
 from tests.commands import command_of, is_gone
 from tests.servers import BUCKET, S3Server, s3_of, server_folder
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("servers")  # skips or fails where the whee
 START_AND_WAIT = """
 import sys, time
 from pathlib import Path
-from platevault.stores.embedded.cluster import start_embedded
+from platevault.embedded.cluster import start_embedded
 embedded = start_embedded(Path(sys.argv[1]), bucket="alpr-images", durable=False)
 print(embedded.postgres.child.pid, embedded.seaweed.child.pid, flush=True)
 time.sleep(60)
@@ -220,7 +220,7 @@ async def test_programs_that_the_user_of_postgres_cannot_read_are_copied(
     closed.mkdir(mode=0o700)
     for name in (wheel.name, f"{wheel.name}.libs"):
         shutil.copytree(wheel.with_name(name), closed / name, ignore=shutil.ignore_patterns("pginstall", "include"))
-    monkeypatch.setattr("platevault.stores.embedded.postgres.find_wheel", lambda: closed / wheel.name)
+    monkeypatch.setattr("platevault.embedded.postgres.find_wheel", lambda: closed / wheel.name)
     with started(data_dir) as embedded:
         await write(embedded)
         assert psutil.Process(embedded.postgres.child.pid).exe().startswith(str(data_dir))
@@ -237,7 +237,7 @@ def test_without_the_wheel_of_postgres_the_error_says_what_to_install(
 def test_without_the_wheel_of_seaweedfs_images_go_to_a_local_folder(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platevault.stores.embedded.cluster.find_program", lambda: None)
+    monkeypatch.setattr("platevault.embedded.cluster.find_program", lambda: None)
     with started(data_dir) as embedded:
         assert embedded.seaweed is None
         assert embedded.admin == {}

@@ -14,7 +14,7 @@ from minio.commonconfig import ENABLED, Filter
 from minio.error import S3Error
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
-from platevault.stores.embedded.cluster import Embedded
+from platevault.embedded.cluster import Embedded
 from tests.servers import BUCKET, S3Server
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from platevault.domain.errors import ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
-from platevault.stores.objects.faults import refused
+from platevault.infra.objectstore.s3.errors import refused
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import asyncio
 
 from sqlalchemy import text
 
-from platevault.domain.search import Order, Position, Search
-from platevault.flows.migrate import migrate
-from platevault.stores.database import Database
-from platevault.stores.feed import begin
-from platevault.stores.feed_places import go_past_all, go_past_rows_ahead
-from platevault.stores.lacking import newest_place
-from platevault.stores.search import find_feed_page
+from platevault.catalog.feed.sql.feed import begin
+from platevault.catalog.sql.search import find_feed_page
+from platevault.domain.search_query import Order, Position, Search
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.feed_positions import go_past_all, go_past_rows_ahead
+from platevault.provisioning.migrate import migrate
+from platevault.renditions.sql.missing import newest_place
 from tests.makers import DetectionRows, a_detection, put
 
 FAR_AHEAD = 5_000_000_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from platevault.stores import generation
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
+from platevault.jobs.sql import restore_marker as generation
 
 
 async def number_of(database: Database) -> int:

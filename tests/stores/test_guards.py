@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate
 from tests.makers import a_detection, an_image, put
 
 FORBIDDEN = [

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from platevault.stores.hands import Hands
+from platevault.infra.concurrency.thread_pool import Hands
 
 
 class Weight:

@@ -12,7 +12,7 @@ import stamina
 from minio.crypto import encrypt
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.stores.objects.identities import ATTEMPTS, IdentityAdmin
+from platevault.infra.objectstore.admin.identities import ATTEMPTS, IdentityAdmin
 
 SECRET = "secret-of-the-administrator"
 POLICY = {"Version": "2012-10-17", "Statement": []}

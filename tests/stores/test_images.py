@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from platevault.domain.waiting import PutBack
-from platevault.stores import images
-from platevault.stores.database import Database
-from platevault.stores.images import ImageLedger
+from platevault.delivery.pending_image import PutBack
+from platevault.delivery.sql import images
+from platevault.delivery.sql.images import ImageLedger
+from platevault.infra.postgres.database import Database
 from tests.deliveries import a_batch
 from tests.receptions import DeadStore, a_node
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from platevault.domain.upkeep import JobRun
-from platevault.stores.database import Database
-from platevault.stores.job_runs import image_states, latest_run, prune_runs, record_run
+from platevault.infra.postgres.database import Database
+from platevault.jobs.report import JobRun
+from platevault.jobs.sql.runs import image_states, latest_run, prune_runs, record_run
 from tests.makers import a_detection, an_image, put
 
 NOW = datetime.now(UTC)

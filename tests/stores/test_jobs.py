@@ -11,8 +11,8 @@ from pgqueuer.core.executors import AbstractScheduleExecutor
 from sqlalchemy import text
 
 from platevault.domain.errors import DatabaseUnavailable
-from platevault.stores.database import Database
-from platevault.stores.jobs import Job, run_jobs
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.job_queue import Job, run_jobs
 
 EVERY_TWO_SECONDS = "* * * * * */2"
 NEVER_SOON = "0 0 29 2 *"

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.errors import InvalidRequest, StoreMisconfigured, StoreUnavailable
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.local import LocalStore, LocalUrlSigner
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.local import LocalStore, LocalUrlSigner
 
 KEY = "full/2025/01/15/evt_abc123_full.jpg"
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -18,9 +18,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from platevault.domain.errors import VaultError
-from platevault.domain.measures import BY_NAME, MEASURES, kind_of
-from platevault.stores.meter_files import HALF_BYTES, MeterFile, read_others
-from platevault.stores.meters import SERIES_MAX, Meters
+from platevault.domain.metric_definitions import BY_NAME, MEASURES, kind_of
+from platevault.infra.telemetry.metric_files import HALF_BYTES, MeterFile, read_others
+from platevault.infra.telemetry.metrics import SERIES_MAX, Meters
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def in_a_process_of_its_own(folder: Path, then: str) -> subprocess.Popen[bytes]:
     code = f"""
 import os, signal, sys, time, uuid
 from pathlib import Path
-from platevault.stores.meters import Meters
+from platevault.infra.telemetry.metrics import Meters
 meters = Meters(Path({str(folder)!r}), uuid.uuid4())
 meters.start()
 for _ in range(3):

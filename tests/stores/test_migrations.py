@@ -9,10 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from platevault.stores import migrations
-from platevault.stores.database import Database
-from platevault.stores.migrations import migrate, schema_state
-from platevault.stores.schema import metadata
+from platevault.infra.postgres import migrations
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import migrate, schema_state
+from platevault.infra.postgres.schema import metadata
 
 
 async def tables(database: Database) -> set[str]:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from platevault.stores.database import Database
-from platevault.stores.notices import CHANNEL, Notices
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.notify import CHANNEL, Notices
 
 LISTENING = (
     f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN \"{CHANNEL}\"'"

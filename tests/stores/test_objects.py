@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import InvalidRequest
-from platevault.stores.objects import NewObject, ObjectStore
-from platevault.stores.objects.local import LocalStore
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.objects.s3 import S3Store
+from platevault.infra.objectstore import NewObject, ObjectStore
+from platevault.infra.objectstore.local import LocalStore
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.objectstore.s3.store import S3Store
 
 BACKENDS = ("memory", "local", "seaweed", "minio")
 

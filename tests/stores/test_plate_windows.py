@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from platevault.catalog.sql import search as rows
+from platevault.catalog.sql.plate_wildcards import ROWS_WALKED
 from platevault.domain.plates import camera_key, part_keys, pattern, searchable, skeleton
-from platevault.domain.search import Cursor, Order, parse_fields
-from platevault.stores import search as rows
-from platevault.stores.database import Database
-from platevault.stores.plate_windows import ROWS_WALKED
+from platevault.domain.search_query import Cursor, Order, parse_fields
+from platevault.infra.postgres.database import Database
 from tests.makers import NOON, a_detection, erase, put
 from tests.plans import page_of, prepared_plan
 

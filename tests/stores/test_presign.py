@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from minio import Minio
 
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.presign import (
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.presign import (
     S3UploadSigner,
     S3UrlSigner,
     SigningIdentity,
     attachment,
     presigned_url,
 )
-from platevault.stores.objects.s3 import S3Store
-from platevault.stores.objects.windows import Window, window_of
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.objectstore.signing_windows import Window, window_of
 from tests.servers import S3Server
 
 SERVERS = ("seaweed", "minio")

@@ -15,17 +15,11 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.errors import (
-    InvalidRequest,
-    ObjectRefused,
-    StoreBusy,
-    StoreMisconfigured,
-    StoreUnavailable,
-)
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.proxied_puts import is_behind_a_proxy
-from platevault.stores.objects.puts import IF_ABSENT, Puts
-from platevault.stores.objects.s3 import S3Store
+from platevault.domain.errors import InvalidRequest, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.proxied_put import is_behind_a_proxy
+from platevault.infra.objectstore.s3.put import IF_ABSENT, Puts
+from platevault.infra.objectstore.s3.store import S3Store
 from tests.loops import on_each_loop
 
 IMAGE = NewObject(data=b"jpeg" * 100, content_type="image/jpeg", metadata={"who": "me"})

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.stores.database import Database
+from platevault.infra.postgres.database import Database
 from tests.deliveries import a_batch
 from tests.makers import a_detection, put
 from tests.receptions import a_node

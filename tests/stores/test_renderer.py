@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from platevault.domain.errors import Busy, ImageRefused, InvalidRequest
-from platevault.domain.recipe import Crop, Format, Recipe, Rendered
-from platevault.stores.renderer import Renderer, RenderLimits
-from platevault.stores.rendering_child import reply
+from platevault.domain.rendition_recipe import Crop, Format, Recipe, Rendered
+from platevault.infra.imaging.decoder_pool import Renderer, RenderLimits
+from platevault.infra.imaging.decoder_process import reply
 from tests.commands import command_of
 from tests.hostile_pictures import BOMBS, POLYGLOTS, a_file, a_picture, a_png, encoded, mutations, progressive
 
@@ -35,7 +35,7 @@ async def renderer() -> AsyncIterator[Renderer]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "rendering_child" in command_of(child.pid)]
+    return [child for child in psutil.Process().children() if "decoder_process" in command_of(child.pid)]
 
 
 @contextlib.asynccontextmanager
@@ -81,8 +81,8 @@ async def test_a_child_without_files_decodes_and_encodes_every_format(
 _AS_ANOTHER_USER = """
 import os, sys
 from tests.hostile_pictures import a_file
-from platevault.domain.recipe import Format, Recipe
-from platevault.stores import rendering_child
+from platevault.domain.rendition_recipe import Format, Recipe
+from platevault.infra.imaging import decoder_process
 
 asked = [(source, target, a_file(source)) for source in Format for target in Format]
 if os.getuid() == 0:
@@ -90,9 +90,9 @@ if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 answers = os.fdopen(os.dup(1), "w")
-rendering_child._shut_in(os.getppid(), 1 << 30, files=answers.fileno() + 1)
+decoder_process._shut_in(os.getppid(), 1 << 30, files=answers.fileno() + 1)
 for source, target, original in asked:
-    said, _ = rendering_child.reply({"recipe": str(Recipe(width=160, height=160, format=target))}, original)
+    said, _ = decoder_process.reply({"recipe": str(Recipe(width=160, height=160, format=target))}, original)
     print(source.value, target.value, said.get("width", said), file=answers, flush=True)
 """
 
@@ -287,7 +287,7 @@ def both_children(parent: psutil.Process) -> list[psutil.Process]:
 def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
-        "from platevault.stores.renderer import Renderer\n"
+        "from platevault.infra.imaging.decoder_pool import Renderer\n"
         "async def main():\n"
         "    renderer = Renderer(accepted=frozenset())\n"  # nobody's children are ended when it is collected
         "    await renderer.start()\n"

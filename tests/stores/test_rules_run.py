@@ -14,12 +14,12 @@ import pytest
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
-from platevault.domain.lifecycle import CLEANUP_INCOMPLETE, wanted_rules
-from platevault.stores.embedded.cluster import Embedded
-from platevault.stores.embedded.saved import GRPC_OFFSET
-from platevault.stores.embedded.seaweed import EmbeddedSeaweed, find_program
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.objects.bucket_xml import format_lifecycle, parse_lifecycle
+from platevault.embedded.cluster import Embedded
+from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program
+from platevault.infra.disk.private_files import GRPC_OFFSET
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.bucket_xml import format_lifecycle, parse_lifecycle
+from platevault.infra.objectstore.admin.lifecycle import CLEANUP_INCOMPLETE, wanted_rules
 from tests.servers import S3Server, find_minio, minio_server
 
 DELETED = ("full/2025/01/15/evt_1_full.jpg", "crop/2025/01/15/evt_1_crop.jpg", "temp/an-upload/full", "derived/small/a")

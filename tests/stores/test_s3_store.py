@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.s3 import S3Store
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3.store import S3Store
 
 SERVERS = ("seaweed", "minio")
 IMAGE = NewObject(data=b"jpeg", content_type="image/jpeg", metadata={"who": "me"})

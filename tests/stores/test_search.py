@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from platevault.catalog.sql import search as rows
+from platevault.catalog.sql.images import find_images
 from platevault.domain.images import ImageState
-from platevault.domain.search import Cursor, Position, Search, parse_fields, parse_query
-from platevault.stores import search as rows
-from platevault.stores.database import Database
-from platevault.stores.image_rows import find_images
+from platevault.domain.search_query import Cursor, Position, Search, parse_fields, parse_query
+from platevault.infra.postgres.database import Database
 from tests.makers import NOON, DetectionRows, a_detection, an_image, erase, put
 from tests.plans import page_of, prepared_plan
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from platevault.domain.access import VIEWER_SCOPES, Actor, Look
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look
+from platevault.catalog.sql import search as rows
+from platevault.catalog.sql.logged_search import see
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.domain.plates import skeleton
-from platevault.domain.search import Cursor, parse_fields
-from platevault.stores import search as rows
-from platevault.stores.database import Database
-from platevault.stores.schema import access_log
-from platevault.stores.seen_pages import see
+from platevault.domain.search_query import Cursor, parse_fields
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.schema import access_log
 from tests.makers import NOON, a_detection, an_image, put
 
 VIEWER = Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from platevault.domain.errors import StoreUnavailable
-from platevault.stores.objects.settling import SharedSync
+from platevault.infra.objectstore.group_sync import SharedSync
 
 
 class SlowDisk:

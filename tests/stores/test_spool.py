@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull, TooLarge
-from platevault.stores import local_disk
-from platevault.stores.spool import Spool
-from platevault.stores.spool_draft import Draft
+from platevault.infra.disk import local_disk
+from platevault.infra.spool.draft import Draft
+from platevault.infra.spool.spool import Spool
 from tests.deliveries import a_jpeg
 
 MEBI = 1024 * 1024
@@ -164,7 +164,7 @@ async def test_a_recount_gives_back_what_a_killed_process_had_been_promised(tmp_
     spool = open_spool(tmp_path)
     code = (
         "import sys, uuid, os, signal, pathlib\n"
-        "from platevault.stores.spool import Spool\n"
+        "from platevault.infra.spool.spool import Spool\n"
         "spool = Spool.open(pathlib.Path(sys.argv[1]), max_bytes=8 << 20, new_node_id=uuid.uuid4())\n"
         "draft = spool.begin('killed.batch', reserve=1 << 20, keep=False)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from platevault.backup.spool_files import copy_spool, put_back_spool
 from platevault.domain.errors import SettingsInvalid, Stopped
-from platevault.stores.spool import Spool
-from platevault.stores.spool_copies import copy_spool, put_back_spool
+from platevault.infra.spool.spool import Spool
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from platevault.stores.spool_usage import SpoolUsage
+from platevault.infra.spool.usage import SpoolUsage
 from tests.stores.test_spool import open_spool, sealed
 
 

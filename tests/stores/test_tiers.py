@@ -17,16 +17,16 @@ from minio.credentials.providers import StaticProvider
 from minio.error import S3Error
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.domain.lifecycle import Tier, wanted_rules
-from platevault.domain.tiers import RemoteTier
-from platevault.flows.configure_bucket import configure_bucket
-from platevault.flows.define_tier import TierReport, define_tier, show_tiers
-from platevault.flows.set_up import Key
-from platevault.stores.objects.bucket import BucketAdmin
-from platevault.stores.objects.bucket_xml import parse_lifecycle
-from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
-from platevault.stores.objects.s3 import S3Store
-from platevault.stores.objects.tiers import TierAdmin
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.bucket_xml import parse_lifecycle
+from platevault.infra.objectstore.admin.lifecycle import Tier, wanted_rules
+from platevault.infra.objectstore.admin.tier import RemoteTier
+from platevault.infra.objectstore.admin.tiers import TierAdmin
+from platevault.infra.objectstore.s3.presign import S3UrlSigner, SigningIdentity
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.provisioning.bucket import configure_bucket
+from platevault.provisioning.setup import Key
+from platevault.provisioning.tier import TierReport, define_tier, show_tiers
 from tests.servers import BUCKET, S3Server, find_minio, minio_server
 
 IMAGE = b"\xff\xd8\xff" + bytes(range(256)) * 400

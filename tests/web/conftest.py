@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from tests.web.vaults import a_client, a_vault
 
 

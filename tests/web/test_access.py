@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from platevault.vault import Vault
-from platevault.web.session import COOKIE
+from platevault.app.vault import Vault
+from platevault.web.auth.session import COOKIE
 from tests.makers import a_detection, an_image
 from tests.web.vaults import COLLECTOR, ORIGIN, RULES, VIEWER, a_client, keep, looks
 

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.flows.darkroom import Bench
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.renditions.context import Bench
 from platevault.web.app import build_app
-from platevault.web.searches import COOKIE, written_searches
+from platevault.web.html.saved_searches import COOKIE, written_searches
 from tests.holding import rows_hold
 from tests.makers import a_detection, an_image
 from tests.pictures import VARIANTS, CountingMaker, an_original

@@ -3,10 +3,10 @@
 import pytest
 from fastapi import Request
 
-from platevault.domain.access import Actor, Look
-from platevault.vault import Vault
-from platevault.web.access import look_by_hand, signed_in_by_hand
+from platevault.access.actor import Actor, Look
+from platevault.app.vault import Vault
 from platevault.web.api import batches, detections
+from platevault.web.auth.credentials import look_by_hand, signed_in_by_hand
 from tests.deliveries import CONTENT_TYPE, a_batch
 from tests.makers import a_detection
 from tests.web.vaults import COLLECTOR, VIEWER, a_client, keep, looks

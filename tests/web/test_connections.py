@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from platevault.web import connections
-from platevault.web.connections import HEAD_BYTES_MAX, ImpatientProtocol
-from platevault.web.wired import DISCARD_BYTES_MAX
+from platevault.web.dependencies import DISCARD_BYTES_MAX
+from platevault.web.server import connections
+from platevault.web.server.connections import HEAD_BYTES_MAX, ImpatientProtocol
 
 # A busy machine takes its time over what is done at once; what waits for a deadline takes longer still.
 AT_ONCE_SECONDS = 10

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from platevault.domain.arrival import Arrival
-from platevault.flows.admission import IN_TURN_AT_ONCE
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.ingest.admission import IN_TURN_AT_ONCE
+from platevault.ingest.transfer_rate import Arrival
 from tests.web.vaults import COLLECTOR, a_client
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from tests.makers import a_detection, an_image
 from tests.web.vaults import COLLECTOR, NOW, RULES, VIEWER, a_client, keep, looks
 

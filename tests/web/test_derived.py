@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from platevault.domain.variants import STANDS_FOR, Variants
-from platevault.flows.darkroom import Bench
-from platevault.stores.objects.local import LocalUrlSigner
-from platevault.vault import LinkRules, Vault
+from platevault.app.vault import LinkRules, Vault
+from platevault.infra.objectstore.local import LocalUrlSigner
+from platevault.renditions.context import Bench
+from platevault.renditions.variants import STANDS_FOR, Variants
 from tests.makers import a_detection, an_image
 from tests.pictures import BOX, ORIGINAL, THUMB, VARIANTS, CountingMaker, an_original, found, key_of, keys
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, a_vault, keep, looks, put_into_spool

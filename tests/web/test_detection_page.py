@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from platevault.app.vault import Vault
+from platevault.catalog.sql.detection_with_holds import HOLDS_MOST
 from platevault.domain.images import ImageState
-from platevault.stores.keeping_holds import HOLDS_MOST
-from platevault.vault import Vault
 from tests.makers import NOON, a_detection, an_image
 from tests.web.vaults import COLLECTOR, a_client, keep, looks
 

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from platevault.web.middleware import SMALL_BODY_BYTES_MAX
-from platevault.web.schemas import DetectionAnswered, PageAnswered
+from platevault.web.schemas.detections import DetectionAnswered, PageAnswered
 from tests.makers import NOON, a_detection, an_image
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, keep, looks
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from platevault.vault import Vault
-from platevault.web import connections
-from platevault.web.connections import ImpatientProtocol
+from platevault.app.vault import Vault
+from platevault.web.server import connections
+from platevault.web.server.connections import ImpatientProtocol
 from tests.web.test_connections import all_of, connect
 from tests.web.test_door import (
     BODY,

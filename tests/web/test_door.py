@@ -11,13 +11,14 @@ import pytest
 import structlog
 import uvicorn
 
-from platevault.domain.arrival import Arrival
-from platevault.flows.admission import IN_TURN_AT_ONCE
-from platevault.vault import Vault
-from platevault.web import connections, crowd
-from platevault.web.connections import ImpatientProtocol
-from platevault.web.crowd import Door
-from platevault.web.wired import DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.app.vault import Vault
+from platevault.ingest.admission import IN_TURN_AT_ONCE
+from platevault.ingest.transfer_rate import Arrival
+from platevault.web.dependencies import DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.web.server import connections
+from platevault.web.server import overload as crowd
+from platevault.web.server.connections import ImpatientProtocol
+from platevault.web.server.overload import Door
 from tests.deliveries import CONTENT_TYPE
 from tests.web.test_connections import all_of, app, connect
 from tests.web.vaults import COLLECTOR, a_client

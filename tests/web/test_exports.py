@@ -17,11 +17,11 @@ import pytest
 from sqlalchemy import text
 from starlette.types import Message
 
+from platevault.app.vault import Vault
 from platevault.domain.errors import StoreUnavailable
-from platevault.flows.export import ExportDesk
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.vault import Vault
+from platevault.export.export import ExportDesk
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
 from platevault.web.api import exports
 from platevault.web.app import build_app
 from tests.makers import NODE, NOON, DetectionRows, a_detection, an_image

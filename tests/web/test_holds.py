@@ -11,15 +11,15 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.domain.keys import generate_object_key
-from platevault.domain.retention import Retention
-from platevault.flows import place_hold as placing
-from platevault.flows.carry_out import delete_requested
-from platevault.flows.copy_held import copy_held
-from platevault.flows.sweep import sweep
-from platevault.stores import holds as hold_rows
-from platevault.stores.objects import NewObject
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.domain.object_keys import generate_object_key
+from platevault.domain.retention_policy import Retention
+from platevault.holds import place as placing
+from platevault.holds.copy_images import copy_held
+from platevault.holds.sql import holds as hold_rows
+from platevault.infra.objectstore import NewObject
+from platevault.retention.deletions.execute import delete_requested
+from platevault.retention.sweep import sweep
 from tests.makers import NOON, DetectionRows, a_detection, an_image
 from tests.web.vaults import COLLECTOR, NOW, RULES, a_client, keep, looks
 

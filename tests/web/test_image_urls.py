@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from platevault.vault import Vault
-from platevault.web.schemas import ImageUrlsAnswered, UrlAnswered
+from platevault.app.vault import Vault
+from platevault.web.schemas.detections import ImageUrlsAnswered, UrlAnswered
 from tests.makers import a_detection, an_image
 from tests.web.vaults import NOW, keep, looks
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from tests.makers import a_detection, an_image
 from tests.web.vaults import COLLECTOR, IMAGE_ORIGIN, a_client, keep, put_into_spool
 

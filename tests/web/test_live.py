@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from tests.followers import some_followers
 from tests.makers import a_detection
 from tests.web.test_stream import Events, served, until

@@ -15,14 +15,14 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, text
 
+from platevault.app.vault import Vault
+from platevault.delivery.sql.nodes import beat
+from platevault.delivery.uploader import PUTS_AT_ONCE
 from platevault.domain.errors import StoreUnavailable
-from platevault.flows.lane import PUTS_AT_ONCE
-from platevault.flows.measure import watch
-from platevault.stores.meters import WRITE_EVERY_SECONDS
-from platevault.stores.nodes import beat
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.schema import job_runs
-from platevault.vault import Vault
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.schema import job_runs
+from platevault.infra.telemetry.metrics import WRITE_EVERY_SECONDS
+from platevault.operations.gauges import watch
 from tests.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.makers import DetectionRows, a_detection, an_image
 from tests.processes import SENDING, Service, environment_for, service, start_platevault

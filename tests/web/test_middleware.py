@@ -9,9 +9,9 @@ import pytest
 import structlog
 from fastapi import APIRouter, Request
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from platevault.web.app import build_app
-from platevault.web.wired import DISCARD_BYTES_MAX
+from platevault.web.dependencies import DISCARD_BYTES_MAX
 from tests.makers import a_detection, an_image
 from tests.web.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.local import LocalUrlSigner
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.local import LocalUrlSigner
 from tests.web.vaults import NOW, ORIGIN, a_client, looks
 
 KEY = "full/2025/01/15/evt_1_full.jpg"

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from sqlalchemy import event, text
 
-from platevault.domain.retention import Camera
-from platevault.domain.upkeep import JobRun
-from platevault.flows.overview import KEPT_FOR, Lookout
-from platevault.stores.job_runs import record_run
-from platevault.stores.overview import traffic
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.domain.retention_policy import Camera
+from platevault.jobs.report import JobRun
+from platevault.jobs.sql.runs import record_run
+from platevault.operations.overview import KEPT_FOR, Lookout
+from platevault.operations.sql.camera_activity import traffic
 from tests.makers import NODE, NOON, a_detection, an_image
 from tests.web.test_access import PAGE, ask, signed_in
 from tests.web.vaults import COLLECTOR, NOW, a_client, keep, looks

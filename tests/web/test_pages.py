@@ -8,8 +8,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from platevault.app.vault import Vault
 from platevault.domain.images import ImageState
-from platevault.vault import Vault
 from tests.makers import NOON, a_detection, an_image, erase
 from tests.web.vaults import IMAGE_ORIGIN, a_client, keep, looks
 

@@ -12,10 +12,10 @@ import pytest
 from anyio import CapacityLimiter
 from sqlalchemy import text
 
+from platevault.app.vault import Vault
 from platevault.domain.errors import StoreUnavailable
-from platevault.stores.objects import NewObject, StoredObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.vault import Vault
+from platevault.infra.objectstore import NewObject, StoredObject
+from platevault.infra.objectstore.memory import MemoryStore
 from tests.makers import a_detection, an_image
 from tests.web.vaults import IMAGE_ORIGIN, a_client, keep, looks
 
@@ -205,7 +205,7 @@ async def test_so_many_look_at_one_time_and_no_more(vault: Vault, objects: Watch
 async def test_who_waits_too_long_for_a_look_is_sent_to_the_store_all_the_same(
     vault: Vault, objects: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platevault.flows.check_object.LOOK_WITHIN_SECONDS", 0.05)
+    monkeypatch.setattr("platevault.catalog.check_object.LOOK_WITHIN_SECONDS", 0.05)
     objects.seconds = 5
     assert (await ask(vault, objects)).status_code == 307
 

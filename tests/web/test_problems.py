@@ -6,8 +6,9 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from platevault.domain import errors, ranges
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.domain import byte_ranges as ranges
+from platevault.domain import errors
 from platevault.web.app import build_app
 from platevault.web.problems import KINDS, problem_of
 from tests.web.vaults import ORIGIN

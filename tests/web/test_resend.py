@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from platevault.vault import Vault
+from platevault.app.vault import Vault
 from tests.makers import DetectionRows, a_detection, an_image
 from tests.web.vaults import COLLECTOR, a_client, keep
 

@@ -11,8 +11,8 @@ import pytest
 from fastapi import Request, Response
 from itsdangerous import URLSafeTimedSerializer
 
-from platevault.vault import Vault
-from platevault.web.session import COOKIE, Session, begin, session_of
+from platevault.app.vault import Vault
+from platevault.web.auth.session import COOKIE, Session, begin, session_of
 from tests.web.test_access import ask, signed_in
 from tests.web.vaults import ORIGIN, RULES, a_client, looks
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from platevault.domain.overview import DAYS_BACK, SILENT_AT_LEAST, CameraDay
-from platevault.domain.retention import Camera
-from platevault.stores.overview import traffic
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.domain.retention_policy import Camera
+from platevault.operations.camera_activity import DAYS_BACK, SILENT_AT_LEAST, CameraDay
+from platevault.operations.sql.camera_activity import traffic
 from tests.web.test_overview import told
 from tests.web.vaults import NOW
 

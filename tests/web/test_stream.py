@@ -16,12 +16,12 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from platevault.flows.followers import Tempo
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.catalog.feed.subscribers import Tempo
 from platevault.web.api import stream
 from platevault.web.app import build_app
-from platevault.web.connections import ImpatientProtocol
-from platevault.web.wired import VAULT
+from platevault.web.dependencies import VAULT
+from platevault.web.server.connections import ImpatientProtocol
 from tests.followers import BRISK, some_followers
 from tests.makers import DetectionRows, a_detection, an_image
 from tests.web.vaults import COLLECTOR, RULES, VIEWER, a_client, keep, looks

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from platevault.domain.access import VIEWER_SCOPES, Actor
-from platevault.flows.known_cameras import CAMERAS_MOST, KEPT_FOR, KnownCameras
-from platevault.stores.known_cameras import known_cameras
-from platevault.vault import Vault
+from platevault.access.actor import VIEWER_SCOPES, Actor
+from platevault.app.vault import Vault
+from platevault.catalog.cameras import CAMERAS_MOST, KEPT_FOR, KnownCameras
+from platevault.catalog.sql.cameras import known_cameras
 from tests.makers import a_detection
 from tests.web.test_overview import Statements, rows_read
 from tests.web.vaults import COLLECTOR, NOW, a_client, keep

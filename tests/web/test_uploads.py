@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from platevault.domain.upload_offer import temp_key
-from platevault.stores.nodes import beat
-from platevault.stores.objects import NewObject
-from platevault.stores.objects.memory import MemoryStore
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.delivery.sql.nodes import beat
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.ingest.uploads.offer import temp_key
 from tests.deliveries import Batch, a_batch
 from tests.direct_uploads import SIGNER, files_of
 from tests.web.vaults import COLLECTOR, NOW, a_client

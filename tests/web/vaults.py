@@ -11,11 +11,11 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from platevault.app.vault import AccessRules, LinkRules, Vault, open_vault
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.objectstore.s3.presign import S3UrlSigner, SigningIdentity
+from platevault.infra.postgres.schema import access_log, nodes
 from platevault.settings import read_settings
-from platevault.stores.objects.memory import MemoryStore
-from platevault.stores.objects.presign import S3UrlSigner, SigningIdentity
-from platevault.stores.schema import access_log, nodes
-from platevault.vault import AccessRules, LinkRules, Vault, open_vault
 from platevault.web.app import build_app
 from tests.makers import NOON, DetectionRows, put
 

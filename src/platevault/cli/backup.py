@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.cli.serving import DataDir, embedded_settings
+from platevault.app.vault import make_embedded_bucket, site_from_environment, site_of
+from platevault.backup.context import Parts, Site
+from platevault.backup.create import Backup
+from platevault.backup.create import backup as make_backup
+from platevault.backup.restore import restore as put_back
+from platevault.backup.verify import Verified, verify_backup
+from platevault.cli.serve import DataDir, embedded_settings
 from platevault.domain.errors import Corrupted, Stopped, Unavailable
-from platevault.flows.backup import Backup
-from platevault.flows.backup import backup as make_backup
-from platevault.flows.restore import restore as put_back
-from platevault.flows.site import Parts, Site
-from platevault.flows.verify_backup import Verified, verify_backup
-from platevault.vault import make_embedded_bucket, site_from_environment, site_of
 
 T = TypeVar("T")
 Moved = Callable[[int], None]

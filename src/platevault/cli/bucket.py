@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from platevault.flows.configure_bucket import BucketReport, check_bucket, configure_bucket
-from platevault.flows.define_tier import TierReport, define_tier, show_tiers
-from platevault.flows.set_up import sentences
+from platevault.app.vault import open_bucket_admin, open_tier_admin, remote_tier, rules_wanted
+from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket
+from platevault.provisioning.setup import sentences
+from platevault.provisioning.tier import TierReport, define_tier, show_tiers
 from platevault.settings import Settings, read_settings
-from platevault.vault import open_bucket_admin, open_tier_admin, remote_tier, rules_wanted
 
 app = typer.Typer(no_args_is_help=True, help="The bucket: private, with the lifecycle rules that the retention needs.")
 

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from platevault.cli.serving import DataDir, embedded_environment, run
+from platevault.app.vault import feed_demo
+from platevault.cli.serve import DataDir, embedded_environment, run
 from platevault.settings import Settings, read_settings
-from platevault.vault import feed_demo
 
 TRICKLE_EVERY = timedelta(seconds=4)
 

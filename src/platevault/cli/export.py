@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
+from platevault.collector.download_export import ExportWatch, FetchedExport, Origin, Patience
+from platevault.collector.download_export import fetch_export as fetch
 from platevault.domain.errors import SettingsInvalid
-from platevault.domain.export import EXPORT_DETECTIONS_MAX, INCOMPLETE, Outcome
-from platevault.flows.fetch_export import ExportWatch, FetchedExport, Origin, Patience
-from platevault.flows.fetch_export import fetch_export as fetch
+from platevault.export.request import EXPORT_DETECTIONS_MAX, INCOMPLETE, Outcome
 
 INTERRUPTED: Final = 130
 PART_DETECTIONS: Final = 10_000

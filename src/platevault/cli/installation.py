@@ -6,13 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from platevault.domain.finding import Finding
-from platevault.flows.configure_bucket import configure_bucket
-from platevault.flows.doctor import examine
-from platevault.flows.migrate import migrate as bring_up
-from platevault.flows.set_up import make_identities, sentences
-from platevault.settings import Settings, read_settings
-from platevault.vault import (
+from platevault.app.vault import (
     identity_keys,
     open_bucket_admin,
     open_database,
@@ -20,6 +14,12 @@ from platevault.vault import (
     open_patient,
     rules_wanted,
 )
+from platevault.operations.diagnosis import Finding
+from platevault.operations.doctor import examine
+from platevault.provisioning.bucket import configure_bucket
+from platevault.provisioning.migrate import migrate as bring_up
+from platevault.provisioning.setup import make_identities, sentences
+from platevault.settings import Settings, read_settings
 
 _MARKS: Final = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 

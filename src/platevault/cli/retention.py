@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.cli.upkeep import AsJson, Yes, with_upkeep
+from platevault.cli.integrity import AsJson, Yes, with_upkeep
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.retention import Retention, RetentionClass
-from platevault.flows.change_retention import ClassChange, change_retention, list_classes
-from platevault.flows.report_retention import CameraReport, RetentionReport, report_retention
-from platevault.flows.upkeep import Upkeep
+from platevault.domain.retention_policy import Retention, RetentionClass
+from platevault.jobs.run import Upkeep
+from platevault.retention.report import CameraReport, RetentionReport, report_retention
+from platevault.retention.set_class import ClassChange, change_retention, list_classes
 
 app = typer.Typer(no_args_is_help=True, help="How long images are kept, by collector and camera.")
 

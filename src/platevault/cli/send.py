@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from platevault.collector.batch import Tally
+from platevault.collector.send import Destination, Manner, Watch, journal_for
+from platevault.collector.send import send as send_folder
 from platevault.domain.errors import SettingsInvalid
-from platevault.domain.keys import COLLECTOR_ID
-from platevault.domain.outgoing import Tally
-from platevault.flows.send import Destination, Manner, Watch, journal_for
-from platevault.flows.send import send as send_folder
+from platevault.domain.object_keys import COLLECTOR_ID
 
 PROBLEMS_SHOWN: Final = 50
 CAMERA_MAX: Final = 128

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from platevault.flows.empty_spool import empty_spool
-from platevault.flows.lose_node import lose_node
-from platevault.flows.reception import Reception
-from platevault.flows.tend_spool import SpoolReport, look_into_spool, try_again
+from platevault.app.vault import open_vault
+from platevault.ingest.context import Reception
 from platevault.logs import log_to_standard_error
+from platevault.operations.declare_node_lost import lose_node
+from platevault.operations.drain_spool import empty_spool
+from platevault.operations.spool_status import SpoolReport, look_into_spool, try_again
 from platevault.settings import read_settings
-from platevault.vault import open_vault
 
 app = typer.Typer(
     no_args_is_help=True, help="This node's spool: what waits, what was set aside, and nodes that are gone."

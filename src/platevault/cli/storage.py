@@ -2,7 +2,8 @@
 
 import typer
 
-from platevault.cli import backup, bucket, retention, spool, upkeep, variants
+from platevault.cli import backup, bucket, retention, spool, variants
+from platevault.cli import integrity as upkeep
 
 app = typer.Typer()
 app.command("reconcile")(upkeep.reconcile)

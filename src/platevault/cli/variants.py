@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.domain.upkeep import JobRun
-from platevault.domain.variants import Variant
-from platevault.flows.darkroom import Darkroom
-from platevault.flows.rebuild_variants import rebuild_variants
-from platevault.vault import darkroom_from_environment
+from platevault.app.vault import darkroom_from_environment
+from platevault.jobs.report import JobRun
+from platevault.renditions.context import Darkroom
+from platevault.renditions.rebuild import rebuild_variants
+from platevault.renditions.variants import Variant
 
 app = typer.Typer(help="Named pictures made of each image (IMAGE_VARIANTS).")
 

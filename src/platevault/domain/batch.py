@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from platevault.domain.errors import BatchRefused, TooLarge
-from platevault.domain.keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
+from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
 
 MANIFEST_PART: Final = "batch"
 MANIFEST_BYTES_MAX: Final = 8 * 1024 * 1024

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.keys import check_detection_id, check_image_kind
+from platevault.domain.object_keys import check_detection_id, check_image_kind
 from platevault.domain.plates import PLATE_MAX
 
 AHEAD_AT_MOST: Final = timedelta(minutes=5)

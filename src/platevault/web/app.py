@@ -11,13 +11,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from platevault.vault import Vault, vault_from_environment
+from platevault.app.vault import Vault, vault_from_environment
 from platevault.web import problems
-from platevault.web.crowd import Crowd, Door
+from platevault.web.dependencies import DOOR, VAULT
 from platevault.web.middleware import SmallBodies, Surroundings
 from platevault.web.routes import ROUTERS
-from platevault.web.schemas import ProblemAnswered
-from platevault.web.wired import DOOR, VAULT
+from platevault.web.schemas.detections import ProblemAnswered
+from platevault.web.server.overload import Crowd, Door
 
 STATIC: Final = Path(__file__).parent / "static"
 DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look

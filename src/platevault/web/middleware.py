@@ -10,10 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from platevault.domain.causes import frames_of, names_of
-from platevault.vault import Vault
+from platevault.app.vault import Vault
+from platevault.domain.error_chain import frames_of, names_of
 from platevault.web import problems
-from platevault.web.wired import must_close_unread, request_id_from
+from platevault.web.dependencies import must_close_unread, request_id_from
 
 OF_EVERY_ANSWER: Final = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -31,7 +31,7 @@ class Surroundings:
     """Wraps the app. Bodies pass through untouched and unbuffered.
 
     An answer that goes out before its request's body was read to the end ends the connection, unless what is left is sure to
-    come and small enough for the connection to throw away (web/connections).
+    come and small enough for the connection to throw away (web/server/connections).
     """
 
     def __init__(self, app: ASGIApp, *, vault: Vault) -> None:

@@ -12,10 +12,10 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from platevault.domain import errors
-from platevault.domain.ranges import RangeNotThere
-from platevault.web.frame import frame_of
-from platevault.web.html import page
-from platevault.web.wired import request_id_of
+from platevault.domain.byte_ranges import RangeNotThere
+from platevault.web.dependencies import request_id_of
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
 
 CONTENT_TYPE: Final = "application/problem+json"
 CORRUPTED_RETRY_AFTER_SECONDS: Final = 300

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from platevault.web import health, metrics
+from platevault.web.api import health, metrics
 from platevault.web.api import routers as api
 from platevault.web.pages import routers as pages
 

@@ -7,14 +7,14 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import Receive
 
-from platevault.domain.access import Scope
+from platevault.access.actor import Scope
 from platevault.domain.errors import BatchRefused, InvalidRequest
-from platevault.flows.accept import accept
-from platevault.flows.reception import Delivery
-from platevault.web.access import SignedIn, signed_in_by_hand
-from platevault.web.batch_examples import ANSWERS, BODY
-from platevault.web.by_hand import answered_by
-from platevault.web.wired import Wired, vault_of
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery
+from platevault.web.api.fast_route import answered_by
+from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
+from platevault.web.dependencies import Wired, vault_of
+from platevault.web.schemas.batches import ANSWERS, BODY
 
 SPOOLED: Final = "spooled"
 STORED: Final = "stored"

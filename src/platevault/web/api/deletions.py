@@ -6,18 +6,18 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Response
 
-from platevault.domain.deletion import Deletion, DeletionState
-from platevault.flows.delete import ask_deletion, confirm_deletion, delete_detection, show_deletion
-from platevault.web.access import Looking
-from platevault.web.deletion_schemas import (
+from platevault.retention.deletions.deletion import Deletion, DeletionState
+from platevault.retention.deletions.request import ask_deletion, confirm_deletion, delete_detection, show_deletion
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.deletions import (
     DELETION_EXAMPLE,
     ERASED_EXAMPLE,
     DeletionAnswered,
     DeletionAsked,
     ErasedAnswered,
 )
-from platevault.web.openapi import Responses, answers, problems
-from platevault.web.wired import Wired
+from platevault.web.schemas.openapi import Responses, answers, problems
 
 router = APIRouter(tags=["deletions"])
 

@@ -3,13 +3,19 @@
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from platevault.domain.search import parse_fields, parse_query
-from platevault.flows.find import find, find_one
-from platevault.web.access import Looking, look_by_hand
-from platevault.web.by_hand import answered_by
-from platevault.web.openapi import SEARCH_PARAMETERS, answers, problems
-from platevault.web.schemas import CURSOR_EXAMPLE, DETECTION_EXAMPLE, DetectionAnswered, PageAnswered, SearchAsked
-from platevault.web.wired import Wired, links_of, vault_of
+from platevault.catalog.find import find, find_one
+from platevault.domain.search_query import parse_fields, parse_query
+from platevault.web.api.fast_route import answered_by
+from platevault.web.auth.credentials import Looking, look_by_hand
+from platevault.web.dependencies import Wired, links_of, vault_of
+from platevault.web.schemas.detections import (
+    CURSOR_EXAMPLE,
+    DETECTION_EXAMPLE,
+    DetectionAnswered,
+    PageAnswered,
+    SearchAsked,
+)
+from platevault.web.schemas.openapi import SEARCH_PARAMETERS, answers, problems
 
 router = APIRouter(tags=["detections"])
 

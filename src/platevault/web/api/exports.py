@@ -11,14 +11,14 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from platevault.domain.export import EXPORT_DETECTIONS_MAX, ExportAsked, export_of_fields, export_of_query
-from platevault.domain.search import PAGE_FIELDS
-from platevault.flows.export import export
-from platevault.flows.fetch_images import ImageSource
-from platevault.web.access import Looking
-from platevault.web.openapi import SEARCH_PARAMETERS, Responses, problems
-from platevault.web.schemas import SearchAsked
-from platevault.web.wired import Wired
+from platevault.domain.search_query import PAGE_FIELDS
+from platevault.export.export import export
+from platevault.export.prefetch import ImageSource
+from platevault.export.request import EXPORT_DETECTIONS_MAX, ExportAsked, export_of_fields, export_of_query
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.detections import SearchAsked
+from platevault.web.schemas.openapi import SEARCH_PARAMETERS, Responses, problems
 
 log = structlog.get_logger(__name__)
 

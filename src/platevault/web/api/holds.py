@@ -6,12 +6,13 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from platevault.domain.holds import Hold, HoldNow, hold_asked
-from platevault.flows.lift_hold import lift_hold
-from platevault.flows.place_hold import place_hold
-from platevault.flows.show_holds import HOLDS_MOST, IMAGES_MOST, list_holds, show_held_images, show_hold
-from platevault.web.access import Looking, SignedIn
-from platevault.web.hold_schemas import (
+from platevault.holds.hold import Hold, HoldNow, hold_asked
+from platevault.holds.lift import lift_hold
+from platevault.holds.place import place_hold
+from platevault.holds.show import HOLDS_MOST, IMAGES_MOST, list_holds, show_held_images, show_hold
+from platevault.web.auth.credentials import Looking, SignedIn
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.holds import (
     HELD_IMAGE_EXAMPLE,
     HOLD_EXAMPLE,
     LIFTED_EXAMPLE,
@@ -22,8 +23,7 @@ from platevault.web.hold_schemas import (
     HoldsAnswered,
     LiftRequested,
 )
-from platevault.web.openapi import answers, problems
-from platevault.web.wired import Wired
+from platevault.web.schemas.openapi import answers, problems
 
 router = APIRouter(tags=["holds"])
 

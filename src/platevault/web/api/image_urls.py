@@ -6,12 +6,12 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from platevault.flows.sign_images import sign_images
-from platevault.web.access import Looking
-from platevault.web.openapi import answers, problems
+from platevault.catalog.sign_urls import sign_images
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired, links_of
 from platevault.web.problems import image_gone
-from platevault.web.schemas import ImageUrlsAnswered, ImageUrlsAsked, UrlAnswered
-from platevault.web.wired import Wired, links_of
+from platevault.web.schemas.detections import ImageUrlsAnswered, ImageUrlsAsked, UrlAnswered
+from platevault.web.schemas.openapi import answers, problems
 
 router = APIRouter(tags=["images"])
 

@@ -4,14 +4,14 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
+from platevault.catalog.check_object import checked
+from platevault.catalog.image_info import describe_image
+from platevault.catalog.show_image import show_image
 from platevault.domain.errors import HeldElsewhere, Missing
-from platevault.flows.check_object import checked
-from platevault.flows.describe_image import describe_image
-from platevault.flows.show_image import show_image
-from platevault.web import image_answers
-from platevault.web.access import Looking
-from platevault.web.openapi import Responses, problems
-from platevault.web.wired import Wired, links_of
+from platevault.web.api import image_responses as image_answers
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired, links_of
+from platevault.web.schemas.openapi import Responses, problems
 
 router = APIRouter(tags=["images"])
 

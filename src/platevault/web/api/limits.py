@@ -3,10 +3,10 @@
 import msgspec
 from fastapi import APIRouter, Response
 
-from platevault.web.access import SignedIn
-from platevault.web.openapi import answers, problems
-from platevault.web.schemas import LimitsAnswered
-from platevault.web.wired import Wired
+from platevault.web.auth.credentials import SignedIn
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.detections import LimitsAnswered
+from platevault.web.schemas.openapi import answers, problems
 
 router = APIRouter(tags=["limits"])
 

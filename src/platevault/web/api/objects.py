@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Request, Response
 
-from platevault.flows.show_object import ShownObject, show_object
-from platevault.web.openapi import Responses, problems
-from platevault.web.wired import Wired
+from platevault.catalog.serve_object import ShownObject, show_object
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.openapi import Responses, problems
 
 router = APIRouter(tags=["images"])
 

@@ -1,6 +1,8 @@
 """The routes that people and their programs read by: what goes out, each look written down."""
 
-from platevault.web.api import derived, detections, exports, image_facts, image_urls, images, objects, stream
+from platevault.web.api import detections, exports, image_urls, images, objects, stream
+from platevault.web.api import image_metadata as image_facts
+from platevault.web.api import renditions as derived
 
 routers = (
     detections.router,

@@ -5,12 +5,12 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from platevault.domain.access import Scope
+from platevault.access.actor import Scope
+from platevault.delivery.resend import RESEND_MOST, resend
 from platevault.domain.errors import Forbidden, InvalidRequest
-from platevault.domain.keys import COLLECTOR_ID
-from platevault.flows.resend import RESEND_MOST, resend
-from platevault.web.access import SignedIn
-from platevault.web.wired import Wired
+from platevault.domain.object_keys import COLLECTOR_ID
+from platevault.web.auth.credentials import SignedIn
+from platevault.web.dependencies import Wired
 
 router = APIRouter(tags=["ingest"])
 

@@ -12,14 +12,14 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
-from platevault.domain.access import Actor, Look
-from platevault.domain.following import Following, Told, following_of
-from platevault.domain.search import PAGE_FIELDS
-from platevault.flows.follow import follow
-from platevault.vault import Vault
-from platevault.web.access import Looking, is_still_signed_in
-from platevault.web.openapi import SEARCH_PARAMETERS, Responses, problems
-from platevault.web.wired import ABORT, Wired, links_of
+from platevault.access.actor import Actor, Look
+from platevault.app.vault import Vault
+from platevault.catalog.feed.follow import follow
+from platevault.catalog.feed.subscription import Following, Told, following_of
+from platevault.domain.search_query import PAGE_FIELDS
+from platevault.web.auth.credentials import Looking, is_still_signed_in
+from platevault.web.dependencies import ABORT, Wired, links_of
+from platevault.web.schemas.openapi import SEARCH_PARAMETERS, Responses, problems
 
 log = structlog.get_logger(__name__)
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from platevault.domain.errors import BatchRefused
-from platevault.domain.upload_offer import OfferedFile, Upload
-from platevault.flows.abort_upload import abort_upload, show_upload
-from platevault.flows.commit_upload import commit_upload
-from platevault.flows.open_upload import open_upload
-from platevault.web.access import Collecting
-from platevault.web.upload_schemas import COMMIT_ANSWERS, COMMIT_BODY, OFFERED, STATUS, UploadAsked
-from platevault.web.wired import Wired
+from platevault.ingest.uploads.abort import abort_upload, show_upload
+from platevault.ingest.uploads.commit import commit_upload
+from platevault.ingest.uploads.create import open_upload
+from platevault.ingest.uploads.offer import OfferedFile, Upload
+from platevault.web.auth.credentials import Collecting
+from platevault.web.dependencies import Wired
+from platevault.web.schemas.uploads import COMMIT_ANSWERS, COMMIT_BODY, OFFERED, STATUS, UploadAsked
 
 router = APIRouter(tags=["ingest"])
 

@@ -6,14 +6,14 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from platevault.domain.found import FoundDetection
-from platevault.flows.show_detection import show_detection as shown_detection
-from platevault.flows.sign_images import sign_images
-from platevault.web.access import Looking
-from platevault.web.frame import frame_of
-from platevault.web.html import page
-from platevault.web.image_answers import gone
-from platevault.web.wired import Wired, links_of
+from platevault.catalog.show_detection import show_detection as shown_detection
+from platevault.catalog.sign_urls import sign_images
+from platevault.domain.search_results import FoundDetection
+from platevault.web.api.image_responses import gone
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired, links_of
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
 

@@ -6,14 +6,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from platevault.catalog.find import find
 from platevault.domain.errors import InvalidRequest
-from platevault.domain.found import Page
-from platevault.flows.find import find
-from platevault.web.access import Looking
-from platevault.web.frame import frame_of
-from platevault.web.html import page
-from platevault.web.searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of, suggested
-from platevault.web.wired import Wired, links_of
+from platevault.domain.search_results import Page
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired, links_of
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
+from platevault.web.html.saved_searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of, suggested
 
 router = APIRouter(include_in_schema=False)
 

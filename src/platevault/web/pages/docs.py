@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from platevault.web.frame import frame_of
-from platevault.web.html import page
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
 

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
+from platevault.catalog.feed.subscription import following_search
 from platevault.domain.errors import Missing
-from platevault.domain.following import following_search
-from platevault.web.access import Looking
 from platevault.web.api.stream import answered
-from platevault.web.searches import search_of, searches_of
-from platevault.web.wired import Wired
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired
+from platevault.web.html.saved_searches import search_of, searches_of
 
 router = APIRouter(include_in_schema=False)
 

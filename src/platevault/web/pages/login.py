@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import Forbidden, InvalidRequest, PurposeMissing
-from platevault.web import session
-from platevault.web.access import CASE_MAX, PURPOSE_MAX, SignedIn, checked_reason, is_same_origin
-from platevault.web.forms import form_of
-from platevault.web.frame import frame_of
-from platevault.web.html import page
-from platevault.web.searches import forget_searches
-from platevault.web.wired import Wired
+from platevault.web.auth import session
+from platevault.web.auth.credentials import CASE_MAX, PURPOSE_MAX, SignedIn, checked_reason, is_same_origin
+from platevault.web.dependencies import Wired
+from platevault.web.html.forms import form_of
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
+from platevault.web.html.saved_searches import forget_searches
 
 router = APIRouter(include_in_schema=False)
 

@@ -5,14 +5,14 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from platevault.domain.access import Scope
-from platevault.web.access import Looking
-from platevault.web.charts import chart, spark
-from platevault.web.frame import frame_of
-from platevault.web.health import RESERVE_BYTES
-from platevault.web.health_words import concerns_of, findings_of
-from platevault.web.html import page
-from platevault.web.wired import Wired
+from platevault.access.actor import Scope
+from platevault.web.api.health import RESERVE_BYTES
+from platevault.web.auth.credentials import Looking
+from platevault.web.dependencies import Wired
+from platevault.web.html.charts import chart, spark
+from platevault.web.html.health_messages import concerns_of, findings_of
+from platevault.web.html.layout import frame_of
+from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
 

@@ -4,11 +4,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import Forbidden
-from platevault.web.access import is_same_origin
-from platevault.web.forms import form_of
+from platevault.web.auth.credentials import is_same_origin
+from platevault.web.dependencies import Wired
+from platevault.web.html.forms import form_of
+from platevault.web.html.preferences_cookie import chosen, keep, preferences_of
 from platevault.web.pages.login import local_path
-from platevault.web.preferences import chosen, keep, preferences_of
-from platevault.web.wired import Wired
 
 router = APIRouter(include_in_schema=False)
 

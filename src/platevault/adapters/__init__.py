@@ -1,1 +1,0 @@
-"""Translations of what others send into our words; pure."""

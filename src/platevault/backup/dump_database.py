@@ -1,0 +1,57 @@
+"""The database of one moment in a backup, and the restore marker past it."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from platevault.backup.context import Site
+from platevault.backup.folder import BackupDraft, copy_file
+from platevault.backup.manifest import DUMP
+from platevault.backup.sql.pg_dump import dump_database, refuse_unreadable_dump
+from platevault.domain.errors import SettingsInvalid, StoreUnavailable
+from platevault.jobs.restore_marker import advance
+from platevault.jobs.sql.restore_marker import known
+
+log = structlog.get_logger(__name__)
+
+
+async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Mapping[str, Any]:
+    """A dump that pg_restore can read stands in the draft: `given`, or a new one. The bucket's restore marker is ahead of it
+    from then on (where the store answers), so that whoever restores it, by whatever means, is stopped before anything is destroyed.
+
+    Tells which vault it is of, and a number that the database of that moment had not passed.
+
+    Raises `Stopped`, `SettingsInvalid`, `Corrupted`, `Unavailable`.
+    """
+    database, into = site.upkeep.database, draft.folder / DUMP
+    if given is None:
+        await dump_database(database, site.database_url, into=into, keep_room=draft.keep_room)
+    else:
+        await asyncio.to_thread(_adopt, given, into, draft)
+    was_read = await refuse_unreadable_dump(into)
+    vault, number = await known(database)  # the dump's own number, or a later one
+    await _mark(site)
+    return {"read_by_pg_restore": was_read, "vault": str(vault), "generation": number}
+
+
+async def _mark(site: Site) -> None:
+    """A store that is down keeps nobody from backing up the rest; the next tick of the marker, or `restore`, makes good for it."""
+    try:
+        await advance(site.upkeep)
+    except StoreUnavailable as error:
+        log.warning("restore marker is not advanced", why=str(error))
+
+
+def _adopt(given: Path, into: Path, draft: BackupDraft) -> None:
+    try:
+        with given.open("rb") as source:
+            if source.read(5) != b"PGDMP":
+                raise SettingsInvalid(f"--dump {given} is no dump of pg_dump --format=custom")
+            source.seek(0)
+            draft.keep_room(given.stat().st_size)
+            copy_file(source, into)
+    except FileNotFoundError as error:
+        raise SettingsInvalid(f"--dump {given}: there is no such file") from error

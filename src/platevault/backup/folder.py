@@ -1,0 +1,164 @@
+"""A folder of backups on a local disk; a backup has its name only once it is whole.
+
+FOLDER/20261121T162000Z/            one whole backup
+                        manifest.json  written last
+       .unfinished-20261121T162000Z/  one that is being made, or was when its process died; the next run takes its objects over
+       .lock                        held by the run that makes one
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, BinaryIO, Final, cast
+
+from platevault.backup.manifest import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
+from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped
+from platevault.infra.disk.local_disk import free_bytes, make_folder, sync_folder
+from platevault.infra.disk.syncfs import sync_folder_tree
+
+MANIFEST: Final = "manifest.json"
+COPY_BYTES: Final = 1024 * 1024
+# Never taken: the disk may be one that the spool or the database lives on.
+ROOM_KEPT_BYTES: Final = 256 * 1024 * 1024
+_UNFINISHED: Final = ".unfinished-"
+_COPYING: Final = ".copying"
+_MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
+
+
+class BackupDraft:
+    """A backup that is being made, in a folder that nobody takes for a whole one."""
+
+    def __init__(self, out: Path, name: str, *, earlier: list[Path]) -> None:
+        self.folder = out / f"{_UNFINISHED}{name}"
+        self.earlier = earlier
+        self._out = out
+        self._name = name
+
+    def keep_room(self, more: int = 0) -> None:
+        """Raise `Stopped` where the disk would have less than 256 MiB left after so many bytes."""
+        if free_bytes(self._out) < ROOM_KEPT_BYTES + more:
+            raise Stopped(f"{self._out} has no room left: delete old backups there, or choose another disk")
+
+    def finish(self, manifest: Manifest) -> Path:
+        """The backup is whole and has its name when this returns, and survives a power cut: all files are synced, then the
+        manifest, then the name. Drafts of runs that died are gone.
+        """
+        sync_folder_tree(self.folder)
+        path = self.folder / MANIFEST
+        with open_private(path, "xb") as file:
+            file.write(manifest.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(self.folder)
+        whole = self._out / self._name
+        self.folder.rename(whole)
+        sync_folder(self._out)
+        for left in unfinished(self._out):
+            shutil.rmtree(left, ignore_errors=True)
+        return whole
+
+
+@contextmanager
+def begin_backup(out: Path, *, began_at: datetime) -> Iterator[BackupDraft]:
+    """A draft in this folder, which is made where it is missing; only its owner can read it, for plates are in it.
+
+    A draft that is not finished stays, and the next run takes over its objects; the rest of it goes when that begins. Raises
+    `Stopped` while another run has the folder, and for a disk that fails while the backup is made, `SettingsInvalid` when the
+    folder cannot be written at all.
+    """
+    with ExitStack() as stack:
+        try:
+            make_folder(out)
+            lock = stack.enter_context(open_private(out / ".lock", "ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}")
+        except BlockingIOError as error:
+            raise Stopped(f"another backup is being made in {out}: let it end first") from error
+        except OSError as error:
+            raise SettingsInvalid(f"--out {out} cannot be written: {error.strerror}") from error
+        try:
+            yield draft
+        except OSError as error:
+            raise Stopped(f"the backup did not come to its end: {error.filename or out}: {error.strerror}") from error
+
+
+def _new_draft(out: Path, name: str) -> BackupDraft:
+    """Old drafts keep their objects alone: a dump of each run that died would fill the disk, and each next run would die of that."""
+    if (out / name).exists():
+        raise Stopped(f"{out / name} is there already: try again in a second")
+    for left in unfinished(out):
+        if not (left / OBJECTS).is_file():
+            shutil.rmtree(left, ignore_errors=True)
+            continue
+        for path in (left / DUMP, left / f"{DUMP}{_COPYING}"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(left / SPOOL, ignore_errors=True)
+    having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]
+    draft = BackupDraft(out, name, earlier=[*having[:1], *unfinished(out)])
+    shutil.rmtree(draft.folder, ignore_errors=True)
+    draft.folder.mkdir(mode=0o700)
+    return draft
+
+
+def whole_backups(out: Path) -> list[Path]:
+    """The whole backups in this folder, the oldest first."""
+    return sorted(path for path in out.iterdir() if not path.name.startswith(".") and (path / MANIFEST).is_file())
+
+
+def unfinished(out: Path) -> list[Path]:
+    """What runs left that did not come to their end."""
+    return sorted(path for path in out.iterdir() if path.name.startswith(_UNFINISHED))
+
+
+def read_manifest(backup: Path) -> Manifest:
+    """Raises `SettingsInvalid` where there is no whole backup, `Corrupted`."""
+    path = backup / MANIFEST
+    if not path.is_file() or backup.name.startswith(_UNFINISHED):
+        raise SettingsInvalid(f"{backup} is no whole backup: it has no {MANIFEST}, which is written last")
+    if path.stat().st_size > _MANIFEST_BYTES_MOST:
+        raise Corrupted("manifest.json is larger than any of ours")
+    return Manifest.parse(path.read_bytes())
+
+
+def entry_of(file: Path, *, backup: Path) -> FileEntry:
+    """What the manifest says of a file that lies in the backup."""
+    with file.open("rb") as data:
+        sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+    return FileEntry(path=file.relative_to(backup).as_posix(), size=file.stat().st_size, sha256=sha256)
+
+
+def fault_of(entry: FileEntry, *, backup: Path) -> str | None:
+    """What is wrong with a file of the manifest; None when it is as it was written."""
+    path = backup / entry.path
+    try:
+        if not path.is_file():
+            return f"{entry.path} is not there"
+        if path.stat().st_size != entry.size:
+            return f"{entry.path} has another size"
+        return None if entry_of(path, backup=backup) == entry else f"{entry.path} has other bytes"
+    except OSError as error:
+        return f"{entry.path} cannot be read: {error.strerror}"
+
+
+def open_private(path: Path, mode: str) -> IO[bytes]:
+    """The file, for bytes; one that is made can be read by its owner alone."""
+    return cast(IO[bytes], open(path, mode, opener=_made_private))
+
+
+def _made_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def copy_file(source: BinaryIO, target: Path) -> None:
+    """All bytes of an open file stand under the new name, synced; a draft name is used until then. Raises `OSError`."""
+    draft = target.with_name(f"{target.name}{_COPYING}")
+    with open_private(draft, "wb") as file:
+        shutil.copyfileobj(source, file, COPY_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(target)

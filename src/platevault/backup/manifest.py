@@ -1,0 +1,109 @@
+"""What a backup says of itself: its parts, its files with their digests, and when it was made."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from platevault.domain.errors import Corrupted
+from platevault.domain.object_keys import CHECK_KEY, DERIVED, TEMP
+
+FORMAT: Final = 1
+DUMP: Final = "database.dump"
+OBJECTS: Final = "objects.jsonl"
+SPOOL: Final = "spool"
+NODE_ID: Final = "node-id"
+# Made again at will, or never committed: not worth keeping.
+NOT_COPIED: Final = (DERIVED, TEMP, CHECK_KEY)
+
+_FIRST_FILES: Final = {"database": DUMP, "spool": f"{SPOOL}/{NODE_ID}", "bucket": OBJECTS}
+_UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file of a backup, named from its folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectEntry:
+    """One object of a backup: a line of `objects.jsonl`. `modified_at` is the store's, as its list spells it."""
+
+    key: str
+    size: int
+    sha256: str
+    modified_at: str
+    content_type: str
+    cache_control: str
+    metadata: Mapping[str, str]
+
+    def line(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True) + "\n"
+
+    @classmethod
+    def parse(cls, line: str | bytes) -> "ObjectEntry":
+        """Raises `Corrupted`."""
+        try:
+            return msgspec.json.decode(line, type=cls)
+        except _UNREADABLE as error:
+            raise Corrupted(f"a line of {OBJECTS} cannot be read") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Written last: a folder without it is no backup. `parts` are of `database`, `spool` and `bucket`, each with what there is
+    to tell of it; `left_out` names objects that could not be read.
+    """
+
+    began_at: datetime
+    ended_at: datetime
+    parts: Mapping[str, Mapping[str, Any]]
+    files: tuple[FileEntry, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def marked(self) -> tuple[UUID, int] | None:
+        """Of which vault the dump is, and a number of the restore marker that it had not passed; None where there is no dump, or an
+        earlier version made it.
+        """
+        told = self.parts.get("database", {})
+        return (UUID(told["vault"]), int(told["generation"])) if "vault" in told else None
+
+    def encode(self) -> bytes:
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True, default=str).encode() + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Manifest":
+        """Raises `Corrupted` for what this version cannot read, for a file outside of the backup's folder, and for a part whose
+        own file is not among the files, for its digest would be compared with nothing.
+        """
+        try:
+            told = json.loads(data)
+            if told["format"] != FORMAT:
+                raise Corrupted("the backup is of a newer format than this version reads")
+            files = msgspec.convert(told["files"], tuple[FileEntry, ...])
+            found = cls(
+                began_at=datetime.fromisoformat(told["began_at"]),
+                ended_at=datetime.fromisoformat(told["ended_at"]),
+                parts=msgspec.convert(told["parts"], dict[str, dict[str, Any]]),
+                files=files,
+                left_out=msgspec.convert(told["left_out"], tuple[str, ...]),
+            )
+            _ = found.marked
+        except _UNREADABLE as error:
+            raise Corrupted("manifest.json of the backup cannot be read") from error
+        if any(PurePosixPath(entry.path).is_absolute() or ".." in PurePosixPath(entry.path).parts for entry in files):
+            raise Corrupted("manifest.json names a file outside of the backup")
+        for part, path in _FIRST_FILES.items():
+            if part in found.parts and path not in {entry.path for entry in files}:
+                raise Corrupted(f"manifest.json has a {part} and does not name its {path}")
+        return found

@@ -1,0 +1,70 @@
+"""Put a backup back into an empty database, a bucket and an empty spool, while nothing of the vault runs.
+
+The database comes last: until then no service of the vault starts on it, and a restore that was cut off is begun again. Nothing
+that stands anywhere is replaced.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from platevault.backup.context import EVERYTHING, Parts, Site
+from platevault.backup.copy_objects import DAMAGED, copy_back
+from platevault.backup.folder import fault_of, read_manifest
+from platevault.backup.manifest import SPOOL, Manifest
+from platevault.backup.restore_database import put_back_database, refuse_unfit
+from platevault.backup.spool_files import put_back_spool
+from platevault.domain.errors import Corrupted, Stopped
+from platevault.jobs.report import Notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was put back; `odd` names objects in whose place another one stands, and those that are `damaged` in the backup and were
+    left out.
+    """
+
+    counts: Mapping[str, int]
+    odd: Mapping[str, list[str]]
+
+    @property
+    def is_whole(self) -> bool:
+        return DAMAGED not in self.counts
+
+
+async def restore(
+    site: Site, folder: Path, *, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
+) -> Restored:
+    """The wanted parts of the backup are back, but for single objects that are damaged in it. A database that was put back is behind the
+    restore marker: whatever destroys is stopped until an operator confirms. The change feed goes on behind all that was read of it.
+
+    Raises `SettingsInvalid` for what is no whole backup and without a pg_restore, `Corrupted` before anything is changed where its dump, its list of objects or
+    a file of the spool is not what was written, `Stopped` where a part is not in it, the bucket is another vault's, the database is
+    not empty or another node has the spool.
+    """
+    manifest = await asyncio.to_thread(_as_written, folder, wanted)
+    if wanted.database or wanted.bucket:
+        await refuse_unfit(site, marked=manifest.marked, database=wanted.database)
+    notes = Notes()
+    if wanted.bucket:
+        await copy_back(folder, site.upkeep.objects, notes=notes, moved=moved)
+    if wanted.spool:
+        names = [entry.path.removeprefix(f"{SPOOL}/") for entry in manifest.files if entry.path.startswith(f"{SPOOL}/")]
+        notes.counts["spool files"] = await asyncio.to_thread(
+            put_back_spool, folder / SPOOL, site.spool_dir, names=names
+        )
+    if wanted.database:
+        await put_back_database(site, folder, marked=manifest.marked)
+    return Restored(counts=dict(notes.counts), odd=notes.examples)
+
+
+def _as_written(folder: Path, wanted: Parts) -> Manifest:
+    manifest = read_manifest(folder)
+    for name, asked in (("database", wanted.database), ("spool", wanted.spool), ("bucket", wanted.bucket)):
+        if asked and name not in manifest.parts:
+            raise Stopped(f"{folder} has no {name}: leave it out with --no-{name}")
+    for entry in manifest.files:
+        if (fault := fault_of(entry, backup=folder)) is not None:
+            raise Corrupted(fault)
+    return manifest

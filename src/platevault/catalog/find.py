@@ -1,0 +1,47 @@
+"""Find detections: a page of a search, or one by its id, with links to their images; each look is written down first."""
+
+from platevault.access.actor import Look, Scope
+from platevault.catalog.links import Links, link, link_all
+from platevault.catalog.sql.logged_search import see, see_feed, see_one
+from platevault.domain.errors import Missing
+from platevault.domain.search_query import Cursor, Order, Search
+from platevault.domain.search_results import FoundDetection, Page
+from platevault.infra.postgres.database import Database
+
+
+async def find(
+    search: Search,
+    *,
+    look: Look,
+    database: Database,
+    links: Links,
+) -> Page:
+    """The page, and where the next one begins."""
+    look.actor.must(Scope.DETECTIONS_READ)
+    if search.order is Order.SEQ:
+        return await _find_in_feed(search, look=look, database=database, links=links)
+    items, more = await see(search, look=look, database=database)
+    link_all(items, look=look, links=links)
+    return Page(items=items, next_cursor=str(Cursor.after(items[-1])) if more else None)
+
+
+async def _find_in_feed(search: Search, *, look: Look, database: Database, links: Links) -> Page:
+    items, last = await see_feed(search, look=look, database=database)
+    link_all(items, look=look, links=links)
+    return Page(items=items, next_after=str(last or search.after))
+
+
+async def find_one(
+    detection_id: str,
+    *,
+    look: Look,
+    database: Database,
+    links: Links,
+) -> FoundDetection:
+    """The detection; raises `Missing`."""
+    look.actor.must(Scope.DETECTIONS_READ)
+    found = await see_one(detection_id, look=look, database=database)
+    if found is None:
+        raise Missing("there is no detection of that id")
+    link(found, look=look, links=links)
+    return found

@@ -1,0 +1,62 @@
+"""Show an object to whoever holds a URL that this service signed; issuing the URL was the look, and was written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, runtime_checkable
+
+from platevault.domain.byte_ranges import ByteRange, byte_range
+from platevault.domain.errors import Forbidden, Missing
+from platevault.infra.objectstore import ObjectStore, StoredObject
+from platevault.infra.objectstore.s3.presign import attachment
+
+DOWNLOAD: Final = "download"
+CONTENT_TYPE: Final = "content_type"
+
+
+@runtime_checkable
+class UrlVerifier(Protocol):
+    """A signer whose URLs lead to this service itself."""
+
+    def verify(self, key: str, query: Mapping[str, str], now: datetime) -> bool:
+        """Whether the query was signed for this key, every parameter of it, and is still valid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownObject:
+    """The object and its bytes (all, or the asked part), named and typed as the URL was signed to."""
+
+    stored: StoredObject
+    content_type: str
+    data: bytes | memoryview
+    part: ByteRange | None = None
+    disposition: str | None = None
+
+
+async def show_object(
+    key: str,
+    *,
+    query: Mapping[str, str],
+    asked_range: str | None,
+    objects: ObjectStore,
+    signer: object,
+    now: datetime,
+) -> ShownObject:
+    """Raises `Missing` where URLs lead elsewhere or nothing stands there, `Forbidden` for a signature that is not good."""
+    if not isinstance(signer, UrlVerifier):
+        raise Missing("images are not served here")
+    if not signer.verify(key, query, now):
+        raise Forbidden("the URL is not one that was signed here, or its time is over")
+    stored = await objects.stat(key)
+    data = await objects.get(key)
+    if stored is None or data is None:
+        raise Missing("there is no object of that name")
+    part = byte_range(asked_range, size=len(data))
+    return ShownObject(
+        stored=stored,
+        content_type=query.get(CONTENT_TYPE, stored.content_type),
+        data=data if part is None else memoryview(data)[part.first : part.last + 1],
+        part=part,
+        disposition=attachment(query[DOWNLOAD]) if query.get(DOWNLOAD) else None,
+    )

@@ -1,0 +1,68 @@
+"""Show one image: where its object is, or the bytes that wait in this node's spool, or what became of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from platevault.access.actor import Look
+from platevault.catalog.image_info import describe_again, describe_image
+from platevault.catalog.links import Links
+from platevault.domain.byte_ranges import ByteRange, byte_range
+from platevault.domain.errors import HeldElsewhere
+from platevault.domain.images import ImageState
+from platevault.domain.search_results import ImageRow
+from platevault.infra.postgres.database import Database
+
+
+class SpoolReader(Protocol):
+    """The bytes of spool files of this node."""
+
+    async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
+        """`size` bytes from `offset`; None when this node has no such file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownImage:
+    """The row, and at most one of: the URL of its object, or its bytes (all, or the asked part)."""
+
+    row: ImageRow
+    url: str | None = None
+    data: bytes | None = None
+    part: ByteRange | None = None
+
+
+async def show_image(
+    name: tuple[str, str],
+    *,
+    asked_range: str | None,
+    look: Look,
+    database: Database,
+    links: Links,
+    spool: SpoolReader,
+    node_id: UUID,
+) -> ShownImage:
+    """Raises `Missing`, `HeldElsewhere` (its bytes wait on another node), or `RangeNotThere`."""
+    row = await describe_image(name, look=look, database=database)
+    if row.state is ImageState.PENDING:
+        shown = await _from_spool(row, asked_range=asked_range, spool=spool, node_id=node_id)
+        if shown is not None:
+            return shown
+        # The drain came between the row and the file: by now the object store has it, or will in a moment.
+        row = await describe_again(row, database=database)
+    if row.state is ImageState.PENDING:
+        raise HeldElsewhere("the image is on its way to the object store", retry_after=1)
+    if row.state is ImageState.STORED and row.key is not None:
+        return ShownImage(row=row, url=links.to(row.key).url)
+    return ShownImage(row=row)
+
+
+async def _from_spool(
+    row: ImageRow, *, asked_range: str | None, spool: SpoolReader, node_id: UUID
+) -> ShownImage | None:
+    if row.spool_node != str(node_id) or row.spool_file is None or row.spool_offset is None or row.size is None:
+        raise HeldElsewhere("the image waits on another node until the object store has it", retry_after=5)
+    part = byte_range(asked_range, size=row.size)
+    start, length = (0, row.size) if part is None else (part.first, part.length)
+    data = await spool.read(row.spool_file, offset=row.spool_offset + start, size=length)
+    return None if data is None else ShownImage(row=row, data=data, part=part)

@@ -1,0 +1,182 @@
+"""Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import stamina
+import structlog
+from anyio import WouldBlock
+
+from platevault.delivery.pending_image import Tried, WaitingImage
+from platevault.delivery.uploader import Kept, UploadLane
+from platevault.domain.crash_points import reached
+from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
+from platevault.domain.object_metadata import encode_metadata
+from platevault.infra.objectstore import NewObject, ObjectStore
+from platevault.infra.objectstore.verified_copy import digest_of, quarantine
+from platevault.infra.spool.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+PUT_ATTEMPTS: Final = 3
+PUT_WITHIN: Final = timedelta(seconds=20)
+FOREIGN_UNDER: Final = "quarantine/foreign/"
+# So long after a success a refusal is taken to be about the one object; else a small put asks.
+TAKES_OTHERS_SECONDS: Final = 60.0
+_KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}
+
+
+async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
+    """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
+    try:  # where a slot is free, the event loop is not asked for a turn
+        lane.slots.acquire_nowait()
+    except WouldBlock:
+        await lane.slots.acquire()
+    try:
+        return await _put(image, kept=kept, lane=lane)
+    finally:
+        lane.slots.release()
+
+
+async def _put(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
+    if lane.breaker.is_open:
+        return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
+    try:
+        data = await bytes_of(image, kept=kept, spool=lane.spool)
+    except Corrupted as error:
+        return await _without_bytes(image, str(error), lane=lane)
+    except OSError as error:
+        log.error("spool cannot be read", file=image.spool_file, why=error.strerror)
+        return Tried(image=image, why=f"the spool cannot be read: {error.strerror}", unreadable=True)
+    began = asyncio.get_running_loop().time()
+    try:
+        attempts = await _put_with_retries(image, data, lane=lane)
+    except ObjectRefused as error:
+        lane.meters.put_failed("refused")
+        return Tried(image=image, why=str(error), refused=await _others_are_taken(image, lane=lane))
+    except StoreUnavailable as error:
+        lane.meters.put_failed(_KINDS.get(type(error), "unreachable"))
+        lane.refused_all(error)
+        return Tried(image=image, why=str(error))
+    lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
+    reached("object-put")
+    return Tried(image=image)
+
+
+async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
+    """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now, or `OSError`."""
+    held = kept.get(f"{image.detection_id}_{image.kind}")
+    if held is not None:  # hashed when they came, and in memory since
+        return held
+    found = await spool.read_hashed(image.spool_file, offset=image.spool_offset, size=image.size)
+    if found is None:  # a row of a restored dump may not know that it became a dead letter
+        found = await spool.read_hashed(spool.dead.letter_of(image.detection_id, image.kind), offset=0, size=image.size)
+    if found is None:
+        raise Corrupted("its spool file is gone or cut")
+    data, digest = found
+    if digest != image.sha256:
+        raise Corrupted("its bytes in the spool are not what they were")
+    return data
+
+
+async def _without_bytes(image: WaitingImage, why: str, *, lane: UploadLane) -> Tried:
+    """Stored all the same, where the store has the bytes (a row of a restored dump may not know); else the image is missing."""
+    try:
+        standing = await lane.objects.get(image.key)
+    except StoreUnavailable as error:
+        lane.refused_all(error)
+        return Tried(image=image, why=str(error))
+    if standing is not None and await digest_of(standing) == image.sha256:
+        return Tried(image=image)
+    log.error("spooled image lost", detection=image.detection_id, kind=image.kind, why=why)
+    await lane.ledger.mark_missing(image, error=why)
+    return Tried(image=image, why=why, lost=True)
+
+
+async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> int:
+    """How many attempts it took."""
+    new = NewObject(
+        data=data,
+        content_type=image.content_type,
+        metadata=encode_metadata(image.metadata),
+        sha256=image.sha256,  # not hashed again: the store compares what comes with what the collector sent
+    )
+    try:
+        await _put_once(image, new, lane=lane)
+    except StoreUnavailable as error:
+        # Nearly all puts succeed at once: only for the others the machinery of trying again is set up, which costs as much as a put.
+        return await _put_again(image, new, first=error, lane=lane)
+    return 1
+
+
+async def _put_again(image: WaitingImage, new: NewObject, *, first: StoreUnavailable, lane: UploadLane) -> int:
+    """How many attempts it took, the one that failed with `first` included."""
+
+    def is_worth_another_try(error: Exception) -> bool:
+        if isinstance(error, StoreBusy):
+            lane.wants_less()
+        # Once the breaker is open, the rest of a batch does not wait to find out by itself.
+        passing = isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
+        return passing and not lane.breaker.is_open
+
+    async for attempt in stamina.retry_context(
+        on=is_worth_another_try,
+        attempts=PUT_ATTEMPTS,
+        timeout=PUT_WITHIN,
+        wait_initial=0.1,
+        wait_max=2.0,
+    ):
+        with attempt:
+            if attempt.num == 1:
+                raise first
+            await _put_once(image, new, lane=lane)
+            return attempt.num
+    raise AssertionError("retry_context returns or raises")
+
+
+async def _put_once(image: WaitingImage, new: NewObject, *, lane: UploadLane) -> None:
+    lane.meters.put_attempted()
+    if not await lane.objects.create(image.key, new):
+        await _settle_whose_key_it_is(image, new, objects=lane.objects)
+
+
+async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
+    """Something stands under our key: the same bytes are an earlier try of ours, others are foreign and make room."""
+    try:
+        standing = await objects.get(image.key)
+        if standing is not None and await digest_of(standing) == image.sha256:
+            return
+        copy = await quarantine(image.key, under=FOREIGN_UNDER, objects=objects)
+    except StoreMisconfigured:
+        raise
+    except StoreUnavailable as error:  # about this key, as far as anybody knows: others need not wait for it
+        raise ObjectRefused(f"what stands under {image.key} cannot be read: {error}") from error
+    if copy is None:
+        raise StoreUnavailable(f"{image.key} was taken a moment ago and is gone now")
+    await objects.settle()
+    if not await objects.replace(image.key, new, etag=copy.original.etag):
+        raise StoreUnavailable(f"{image.key} changed while it was being replaced")
+    log.error("foreign object moved to quarantine", key=image.key, refuge=copy.refuge)
+
+
+async def _others_are_taken(image: WaitingImage, *, lane: UploadLane) -> bool:
+    """True when the store takes other objects, so that its refusal is about this one: the last put says so, or a small one now.
+
+    A full disk, say, answers each put by itself; were that held against the images, an outage would bury them all.
+    """
+    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):
+        return True
+    key = image.probe_key
+    probe = NewObject(data=b"probe", content_type="application/octet-stream", metadata={})
+    try:
+        await lane.objects.delete(key)
+        taken = await lane.objects.create(key, probe)
+        await lane.objects.delete(key)
+    except StoreUnavailable as error:
+        lane.refused_all(error)
+        return False
+    if taken:
+        lane.breaker.succeeded()
+    return taken

@@ -1,0 +1,56 @@
+"""The way from the spool into the object store: what uploading needs, and what each outcome means for those that follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from anyio import CapacityLimiter
+
+from platevault.delivery.sql.images import ImageLedger
+from platevault.domain.errors import StoreBusy, StoreUnavailable
+from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.objectstore import ObjectStore
+from platevault.infra.spool.spool import Spool
+from platevault.infra.telemetry.metrics import Meters
+
+log = structlog.get_logger(__name__)
+
+PUTS_AT_ONCE: Final = 64
+
+Kept = Mapping[str, bytes | bytearray]
+"""Bytes by part name that are still in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLane:
+    """What uploading needs: from where, to where, who keeps the books, and how much at once. One per process."""
+
+    spool: Spool
+    objects: ObjectStore
+    ledger: ImageLedger
+    breaker: Breaker
+    pace: Pace
+    slots: CapacityLimiter
+    meters: Meters = field(default_factory=Meters.none)
+
+    def took(self, *, seconds: float, size: int, attempts: int) -> None:
+        """A put succeeded."""
+        self.meters.image_put(seconds=seconds, size=size, attempts=attempts)
+        self.breaker.succeeded()
+        limit = self.pace.went_well()
+        if limit != self.slots.total_tokens:
+            self.slots.total_tokens = limit
+
+    def wants_less(self) -> None:
+        """The store asked for less at once."""
+        self.slots.total_tokens = self.pace.too_much()
+
+    def refused_all(self, error: StoreUnavailable) -> None:
+        """The store is not there, or refuses whatever comes: nobody asks it for a while."""
+        if not self.breaker.is_open:
+            log.warning("object store refuses", kind=type(error).__name__, why=str(error))
+        self.breaker.failed(str(error))
+        if not isinstance(error, StoreBusy):
+            self.slots.total_tokens = self.pace.stopped()

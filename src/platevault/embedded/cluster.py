@@ -1,0 +1,136 @@
+"""PostgreSQL and an S3 server under one data folder, started and stopped together."""
+
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
+from platevault.embedded.processes import take_folder
+from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program, start_seaweed
+from platevault.infra.disk.local_disk import make_folder
+from platevault.infra.disk.private_files import new_secret, remember, write_private
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What was started. `environment` are the variables that join it; `admin` the ones that only set-up needs.
+
+    Both survive a restart unchanged, and `environment` stands in `<data folder>/embedded.env` too. `seaweed` is None where its
+    wheel is missing; images go to a local folder then.
+    """
+
+    environment: Mapping[str, str]
+    admin: Mapping[str, str]
+    postgres: EmbeddedPostgres
+    seaweed: EmbeddedSeaweed | None
+    lock: IO[str]
+
+    def stop(self) -> None:
+        """None of it runs afterwards, the data is on disk, and the folder is free for another start."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            stops = [pool.submit(server.stop) for server in (self.postgres, self.seaweed) if server is not None]
+        self.lock.close()
+        for stop in stops:
+            stop.result()
+
+
+def start_embedded(data_dir: Path, *, bucket: str, durable: bool = True) -> Embedded:
+    """Both servers on this folder, with the ports, keys and data of the start before, whichever way that one ended.
+
+    `durable=False` is for tests: PostgreSQL does not sync. Raises `SettingsInvalid` when another process has the folder, a wheel
+    is missing or a port is taken, `Unavailable` when a server does not come up.
+    """
+    data_dir = data_dir.absolute()
+    _make_data_folder(data_dir)
+    lock = take_folder(data_dir)
+    try:
+        postgres, seaweed = _start_both(data_dir, bucket=bucket, durable=durable)
+    except BaseException:
+        lock.close()
+        raise
+    environment = _environment(data_dir, postgres, seaweed, bucket=bucket)
+    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items())
+    write_private(data_dir / "embedded.env", lines)
+    return Embedded(
+        environment=environment,
+        admin=_admin(seaweed),
+        postgres=postgres,
+        seaweed=seaweed,
+        lock=lock,
+    )
+
+
+def _make_data_folder(data_dir: Path) -> None:
+    made = [path for path in (data_dir, *data_dir.parents) if not path.exists()]
+    make_folder(data_dir)
+    if os.geteuid() == 0:  # PostgreSQL runs as another user then, who passes through
+        for path in {data_dir, *made}:
+            path.chmod(path.stat().st_mode | 0o011)
+
+
+def _start_both(data_dir: Path, *, bucket: str, durable: bool) -> tuple[EmbeddedPostgres, EmbeddedSeaweed | None]:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        first = pool.submit(start_postgres, data_dir / "postgres", durable=durable)
+        second = pool.submit(start_seaweed, data_dir / "seaweed", bucket=bucket) if find_program() else None
+    faults = [future.exception() for future in (first, second) if future is not None]
+    if not any(faults):
+        return first.result(), None if second is None else second.result()
+    for future, fault in zip((first, second), faults, strict=False):
+        if future is not None and fault is None:
+            future.result().stop()
+    raise next(fault for fault in faults if fault is not None)
+
+
+def _environment(
+    data_dir: Path,
+    postgres: EmbeddedPostgres,
+    seaweed: EmbeddedSeaweed | None,
+    *,
+    bucket: str,
+) -> dict[str, str]:
+    saved = remember(data_dir / "saved.json", lambda: {"url_signing_key": new_secret()})
+    shared = {
+        "DATABASE_URL": postgres.url,
+        "SPOOL_DIR": str(data_dir / "spool"),
+        "URL_SIGNING_KEY": saved["url_signing_key"],
+        "MINIO_BUCKET": bucket,
+    }
+    if seaweed is None:
+        return shared | {"STORAGE_BACKEND": "local", "LOCAL_STORAGE_DIR": str(data_dir / "images")}
+    return shared | {
+        "STORAGE_BACKEND": "s3",
+        "STORAGE_SYNC_DIR": str(seaweed.data),
+        "MINIO_ENDPOINT": seaweed.endpoint,
+        "MINIO_SECURE": "false",
+        "MINIO_REGION": seaweed.region,
+        "MINIO_ACCESS_KEY": seaweed.service.access_key,
+        "MINIO_SECRET_KEY": seaweed.service.secret_key,
+        "MINIO_PRESIGN_ACCESS_KEY": seaweed.presign.access_key,
+        "MINIO_PRESIGN_SECRET_KEY": seaweed.presign.secret_key,
+        "MINIO_UPLOAD_ACCESS_KEY": seaweed.upload.access_key,
+        "MINIO_UPLOAD_SECRET_KEY": seaweed.upload.secret_key,
+    }
+
+
+def _admin(seaweed: EmbeddedSeaweed | None) -> dict[str, str]:
+    if seaweed is None:
+        return {}
+    return {
+        "MINIO_ADMIN_ACCESS_KEY": seaweed.admin.access_key,
+        "MINIO_ADMIN_SECRET_KEY": seaweed.admin.secret_key,
+    }
+
+
+def _quoted(value: str) -> str:
+    """As a shell and python-dotenv both read it."""
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

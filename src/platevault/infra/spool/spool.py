@@ -1,0 +1,258 @@
+"""The spool: this node's durable folder, where accepted bytes wait until the object store has them.
+
+SPOOL_DIR/node-id   who this node is
+          tmp/      being received; swept when nobody holds its lock
+          ready/    complete and synced, one file a batch
+          dead/     set aside with a reason, under a cap of its own
+          owners/   a locked file for each process that uploads from here; the kernel drops the lock of a dead one
+          usage     bytes held or promised, shared by all processes of the node
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull
+from platevault.infra.concurrency.thread_pool import hands, readers
+from platevault.infra.disk.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
+from platevault.infra.spool.dead_letters import FOLDER, DeadLetters
+from platevault.infra.spool.draft import Draft, begin_draft
+from platevault.infra.spool.file_format import Index, read_index
+from platevault.infra.spool.usage import SpoolUsage
+
+DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
+
+
+class Spool:
+    """Begin a draft, read what is ready, release what is settled.
+
+    A file is named as rows name it: `NAME` lies in `ready/`, `dead/NAME` is a dead letter.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int, dead_max_bytes: int, node_id: UUID) -> None:
+        self.node_id = node_id
+        self.max_bytes = max_bytes
+        self.dead = DeadLetters(folder / FOLDER, max_bytes=dead_max_bytes)
+        self._folder = folder
+        self._tmp = folder / "tmp"
+        self._ready = folder / "ready"
+        self._owners = folder / "owners"
+        self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes)
+
+    @classmethod
+    def open(cls, folder: Path, *, max_bytes: int, new_node_id: UUID, dead_max_bytes: int = DEAD_MAX_BYTES) -> "Spool":
+        """The spool in this folder, made where it is missing; `new_node_id` is taken when the folder has none yet.
+
+        Raises `SettingsInvalid` when the folder is on a network file system.
+        """
+        make_folder(folder)
+        refuse_network_file_system(folder, variable="SPOOL_DIR")
+        for name in ("tmp", "ready", FOLDER, "owners"):
+            make_folder(folder / name)
+        node_id = _node_id(folder, new_node_id)
+        return cls(folder, max_bytes=max_bytes, dead_max_bytes=dead_max_bytes, node_id=node_id)
+
+    def begin(self, name: str, *, reserve: int, keep: bool) -> Draft:
+        """A locked draft with `reserve` bytes promised to it; raises `SpoolFull` when the cap or the disk has no room."""
+        try:
+            if not self.has_room(reserve):
+                raise SpoolFull("the disk of the spool is full", retry_after=30)
+            if not self._usage.reserve(reserve):
+                raise SpoolFull("the spool is full", retry_after=10)
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
+        try:
+            return begin_draft(self._tmp / name, ready=self._ready, reserved=reserve, usage=self._usage, keep=keep)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a recount gives it back
+                self._usage.add(-reserve)
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
+
+    async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
+        """Bytes of a file; None when this node has no such file or it is shorter."""
+        return await readers.do(partial(self._read, file, offset, size))
+
+    async def read_hashed(self, file: str, *, offset: int, size: int) -> tuple[bytes, bytes] | None:
+        """The bytes and their SHA-256, in one trip to a thread; None as `read`."""
+        return await readers.do(partial(self._read_hashed, file, offset, size))
+
+    def ready_files(self) -> list[str]:
+        """Names of the files in `ready/`, the oldest first."""
+        found = []
+        for entry in os.scandir(self._ready):
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    found.append((entry.stat().st_mtime_ns, entry.name))
+        return [name for _, name in sorted(found)]
+
+    @contextlib.contextmanager
+    def claimed(self, file: str) -> Iterator[int | None]:
+        """The file, open and locked for the length of the block; None when somebody else has it or it is gone."""
+        descriptor = _lock(self._path(file))
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                # Closing the last descriptor of an unlinked file frees its blocks: seen to stop the event loop for a tenth of a second.
+                hands.leave(partial(os.close, descriptor))
+
+    def index_of(self, descriptor: int) -> tuple[Index, bytes]:
+        """(index, manifest text) of a claimed file; raises `Corrupted`."""
+        index = read_index(descriptor)
+        manifest = os.pread(descriptor, index.manifest.size, index.manifest.offset)
+        if len(manifest) != index.manifest.size:
+            raise Corrupted("the manifest of the spool file is cut")
+        return index, manifest
+
+    def unlink(self, file: str) -> None:
+        """The claimed file is gone and its room given back. Its name may come back after a power cut; that is harmless:
+        a ready file is ingested again, and finds its images stored.
+        """
+        path = self._path(file)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return
+        if path.parent == self._ready:
+            self._usage.add(-size)
+
+    async def remove(self, file: str) -> None:
+        """`unlink` beside the event loop; it has ended when this returns or raises."""
+        await hands.do(partial(self.unlink, file))
+
+    def set_aside(self, file: str, reason: str) -> None:
+        """Move the claimed file to `dead/` with its reason beside it; raises `SpoolFull` where that has no room."""
+        path = self._path(file)
+        size = path.stat().st_size
+        self.dead.set_aside(path, reason)
+        if path.parent == self._ready:
+            self._usage.add(-size)
+
+    def take_back(self, file: str) -> bool:
+        """A file that was set aside stands in `ready/` again, to be ingested; False when there is none of that name."""
+        size = self.dead.take_back(file, into=self._ready)
+        self._usage.add(size or 0)
+        return size is not None
+
+    def sweep(self) -> int:
+        """Remove drafts that nobody holds (their process died) and recount; returns how many were removed."""
+        removed = 0
+        try:
+            for draft in (*self._tmp.iterdir(), *self.dead.drafts()):
+                descriptor = _lock(draft) if draft.is_file() and not draft.is_symlink() else None
+                if descriptor is not None:
+                    draft.unlink(missing_ok=True)
+                    os.close(descriptor)
+                    removed += 1
+            self._usage.recount((self._tmp, self._ready))
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
+        return removed
+
+    def has_room(self, size: int) -> bool:
+        """True when the disk has that many bytes left; raises `OSError`."""
+        return free_bytes(self._tmp) >= size
+
+    def announce(self, owner: UUID) -> int:
+        """Say that this process uploads from here, for as long as the returned descriptor is open; it dies with the process."""
+        descriptor = os.open(self._owners / str(owner), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+
+    @contextlib.contextmanager
+    def dead_owners(self) -> Iterator[list[UUID]]:
+        """Processes that announced themselves and are gone; they are forgotten at the end of the block, if it ends well."""
+        held: dict[UUID, int] = {}
+        try:
+            for entry in os.scandir(self._owners):
+                if _is_uuid(entry.name) and (descriptor := _lock(Path(entry.path))) is not None:
+                    held[UUID(entry.name)] = descriptor
+            yield list(held)
+            for owner in held:
+                (self._owners / str(owner)).unlink(missing_ok=True)
+        finally:
+            for descriptor in held.values():
+                os.close(descriptor)
+
+    @property
+    def share(self) -> float:
+        """Of its cap, what was held or promised a moment ago; 0 to 1."""
+        return self._usage.share
+
+    def used(self) -> int:
+        """Bytes held or promised on this node now."""
+        return self._usage.used()
+
+    def _path(self, file: str) -> Path:
+        return (self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file
+
+    def _read(self, file: str, offset: int, size: int) -> bytes | None:
+        try:
+            descriptor = os.open(self._path(file), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            data = os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+        return data if len(data) == size else None
+
+    def _read_hashed(self, file: str, offset: int, size: int) -> tuple[bytes, bytes] | None:
+        data = self._read(file, offset, size)
+        return None if data is None else (data, hashlib.sha256(data).digest())
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file under this very name, or None."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # gone, or no file of ours
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.fstat(descriptor)
+        named = path.stat()
+    except OSError:  # locked by somebody else, or unlinked while we waited
+        os.close(descriptor)
+        return None
+    if mine.st_ino != named.st_ino:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _node_id(folder: Path, new: UUID) -> UUID:
+    """The id in `node-id`; made once, synced, and by one process only."""
+    path = folder / "node-id"
+    if not path.exists():
+        draft = folder / f"node-id.{new}"
+        with draft.open("w", encoding="ascii") as out:
+            out.write(f"{new}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+        sync_folder(folder)
+    try:
+        return UUID(path.read_text(encoding="utf-8", errors="replace").strip())
+    except ValueError as error:
+        raise SettingsInvalid(
+            f"{path} does not hold this node's id: put it back (table nodes has it), or remove the file to begin as a new node",
+        ) from error

@@ -1,0 +1,74 @@
+"""What taking batches needs, and what is known of one before its body is read."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from platevault.delivery.uploader import UploadLane
+from platevault.infra.concurrency.byte_budget import ByteBudget
+from platevault.infra.concurrency.fair_semaphore import Turns
+from platevault.infra.postgres.database import Database
+from platevault.infra.telemetry.metrics import Meters
+from platevault.ingest.record import Rules
+from platevault.ingest.transfer_rate import Arrival
+
+# Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
+TURNS_AT_ONCE: Final = 6
+# And so many while the store takes images, but fewer than come: the fuller the spool, the fewer.
+TURNS_WHILE_BEHIND: Final = ((0.25, 3), (0.5, 2), (math.inf, 1))
+# Batches whose images are on their way: with more, the store is behind.
+UPLOADS_BEHIND: Final = 48
+# A store that has taken nothing for so long is not behind but away: the spool is there for that.
+TOOK_WITHIN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """What taking batches needs. One per process. `tell` is called when detections were committed."""
+
+    database: Database
+    lane: UploadLane
+    rules: Rules
+    memory: ByteBudget
+    now: Callable[[], datetime]
+    new_file_name: Callable[[], str]
+    meters: Meters = field(default_factory=Meters.none)
+    tell: Callable[[], None] = lambda: None
+    bodies: set[Arrival] = field(default_factory=set)
+    uploads: set[asyncio.Task[bool]] = field(default_factory=set)
+    turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turns", Turns(TURNS_AT_ONCE, most_now=self._turns_now))
+
+    def _turns_now(self) -> int:
+        """Fewer while batches come faster than the store, which is there, takes their images.
+
+        What is acknowledged faster than it is stored fills the spool, which is for outages, and costs more to store later, read
+        back from the disk.
+        """
+        behind = len(self.uploads) > UPLOADS_BEHIND and self.lane.breaker.succeeded_within(TOOK_WITHIN_SECONDS)
+        if not behind:
+            return TURNS_AT_ONCE
+        return next(turns for below, turns in TURNS_WHILE_BEHIND if self.lane.spool.share < below)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One POST: its headers' word on the body, who may write for whom, and whether to wait for the bucket."""
+
+    content_type: str | None
+    declared_bytes: int | None
+    only_collector: str | None = None
+    wait_until_stored: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """The bytes that a batch may take in the spool, and in memory when `keep`."""
+
+    reserve: int
+    keep: bool

@@ -1,0 +1,123 @@
+"""The answer to a batch: what was decided once, and the states of now laid over it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from platevault.delivery.pending_image import WaitingImage
+from platevault.domain.images import ImageState
+from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting, Refused
+
+# The order in which people read them; the database keeps none.
+_ENTRY_FIELDS: Final = ("detection_id", "status", "differs", "reasons")
+_IMAGE_FIELDS: Final = ("key", "sha256", "size", "reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the collector is told. `status_code` is 201 when anything was created, else 200."""
+
+    status_code: int
+    body: Mapping[str, Any]
+    replayed: bool
+
+    @property
+    def durable_in_store(self) -> bool:
+        return bool(self.body["durability"] == "stored")
+
+    @property
+    def detection_ids(self) -> list[str]:
+        """Of all detections that it tells of."""
+        return [entry["detection_id"] for entry in self.body["detections"] if entry["detection_id"] is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A receipt, and the images of its batch that wait in the spool for their upload."""
+
+    receipt: Receipt
+    waiting: tuple[WaitingImage, ...]
+
+
+def created(incoming: Incoming) -> dict[str, Any]:
+    """The entry of a new detection."""
+    return {
+        "detection_id": incoming.detection.detection_id,
+        "status": "created",
+        "images": {image.kind: _decided(image) for image in incoming.images},
+    }
+
+
+def met(incoming: Incoming, known: Known, meeting: Meeting) -> dict[str, Any]:
+    """The entry of a detection that was there already."""
+    taken = {image.kind for image in (*meeting.revived, *meeting.added)}
+    entry: dict[str, Any] = {"detection_id": incoming.detection.detection_id, "status": meeting.status}
+    if meeting.differs:
+        entry["differs"] = list(meeting.differs)
+    entry["images"] = {
+        image.kind: _decided(image) if image.kind in taken else _first(known.images.get(image.kind), image)
+        for image in incoming.images
+    }
+    return entry
+
+
+def refused(one: Refused) -> dict[str, Any]:
+    """The entry of a detection that is invalid in itself."""
+    return {"detection_id": one.detection_id, "status": "refused", "reasons": list(one.reasons), "images": {}}
+
+
+def with_states(answer: Mapping[str, Any], states: Mapping[tuple[str, str], KnownImage]) -> dict[str, Any]:
+    """The stored answer with the state of each image as it is now, and `durability` over all that were acknowledged."""
+    detections = []
+    waiting = False
+    for entry in answer["detections"]:
+        images = {}
+        for kind, decided in entry["images"].items():
+            state = _state(decided, states.get((entry["detection_id"], kind)))
+            waiting = waiting or (state == ImageState.PENDING and entry["status"] in ("created", "duplicate"))
+            images[kind] = {"state": state, **{name: decided[name] for name in _IMAGE_FIELDS if name in decided}}
+        said = {name: entry[name] for name in _ENTRY_FIELDS if name in entry}
+        detections.append({**said, "images": images})
+    return {
+        "batch_id": answer["batch_id"],
+        "collector_id": answer["collector_id"],
+        "durability": "spooled" if waiting else "stored",
+        "detections": detections,
+    }
+
+
+def state_at_receipt(incoming: Incoming, image: IncomingImage) -> KnownImage:
+    """What the row of a new image says right after it was written."""
+    if image.rejected is not None:
+        return KnownImage(
+            kind=image.kind, state=ImageState.REJECTED, key=None, sha256=None, size=None, reason=image.rejected
+        )
+    return KnownImage(
+        kind=image.kind,
+        state=ImageState.EXPIRED if incoming.expired else ImageState.PENDING,
+        key=image.key,
+        sha256=image.part.sha256,
+        size=image.part.size,
+        reason=None,
+    )
+
+
+def _decided(image: IncomingImage) -> dict[str, Any]:
+    if image.rejected is not None:
+        return {"reason": image.rejected}
+    return {"key": image.key, "sha256": image.part.sha256.hex(), "size": image.part.size}
+
+
+def _first(known: KnownImage | None, image: IncomingImage) -> dict[str, Any]:
+    """What the first detection has; of an image that neither has, what was decided about it."""
+    if known is None:
+        return _decided(image) if image.rejected is not None else {"reason": "the detection was erased"}
+    if known.sha256 is None:
+        return {"reason": known.reason}
+    return {"key": known.key, "sha256": known.sha256.hex(), "size": known.size}
+
+
+def _state(decided: Mapping[str, Any], known: KnownImage | None) -> str:
+    if known is None:  # never recorded, or pruned with its tombstone
+        return ImageState.REJECTED if "reason" in decided else ImageState.DELETED
+    return known.state

@@ -1,0 +1,65 @@
+"""Open a direct upload: a URL for each file, with which a collector puts exactly those bytes into the store, once."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from platevault.domain.errors import Busy, Forbidden, InvalidRequest
+from platevault.domain.object_keys import COLLECTOR_ID
+from platevault.infra.objectstore.s3.presign import SignedUpload
+from platevault.ingest.uploads.context import DirectUpload
+from platevault.ingest.uploads.offer import COMMIT_WITHIN, OPEN, PUT_WITHIN, OfferedFile, Upload, check_offer, temp_key
+from platevault.ingest.uploads.sql.uploads import insert_upload
+
+OPEN_AT_ONCE_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An open upload, and the one PUT for each of its files, by name."""
+
+    upload: Upload
+    puts: Mapping[str, SignedUpload]
+
+
+async def open_upload(
+    collector_id: str, files: Sequence[OfferedFile], *, only_collector: str | None, direct: DirectUpload
+) -> Offer:
+    """The offer, recorded before it is told: whatever is put with it is found and removed when nobody commits it.
+
+    Raises `DirectUploadOff`, `InvalidRequest`, `TooLarge`, `Forbidden`, or `Busy` when too many of the collector are open.
+    """
+    signer = direct.must_sign()
+    if COLLECTOR_ID.fullmatch(collector_id) is None:
+        raise InvalidRequest("collector_id: 1-63 of A-Z a-z 0-9 . _ - and the first one alphanumeric")
+    if only_collector not in (None, collector_id):
+        raise Forbidden(f"this credential may not write for collector {collector_id}")
+    check_offer(files, limits=direct.limits)
+    now = direct.reception.now()
+    upload = Upload(
+        upload_id=direct.new_id(),
+        collector_id=collector_id,
+        opened_at=now,
+        expires_at=now + COMMIT_WITHIN,
+        state=OPEN,
+        files=tuple(files),
+    )
+    if not await insert_upload(direct.reception.database, upload, most=OPEN_AT_ONCE_MAX):
+        raise Busy(f"{OPEN_AT_ONCE_MAX} uploads of {collector_id} are open: commit or abort some first", retry_after=60)
+
+    def sign(at: datetime) -> dict[str, SignedUpload]:
+        return {
+            file.name: signer.sign_put(
+                temp_key(upload.upload_id, file.name),
+                valid_for=PUT_WITHIN,
+                now=at,
+                content_type=file.content_type,
+                size=file.size,
+                sha256=file.sha256,
+            )
+            for file in files
+        }
+
+    return Offer(upload=upload, puts=await asyncio.to_thread(sign, now))

@@ -1,0 +1,86 @@
+"""Remove what direct uploads left under temp/, for servers whose lifecycle does not run, and sooner than it would.
+
+An upload is cleared once it has expired, whatever became of it: its URLs are good for less long, so nothing comes after. Only
+objects under temp/ go, which the bucket's own rule deletes after a day too; so the restore marker stops nothing here.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from platevault.domain.object_keys import TEMP
+from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.admin.lifecycle import CANARY
+from platevault.ingest.uploads.offer import temp_key, upload_id_of
+from platevault.ingest.uploads.sql.uploads import prune_uploads, still_known, temp_is_gone, uploads_over
+from platevault.jobs.run import Upkeep
+
+log = structlog.get_logger(__name__)
+
+CLEAR_UPLOADS: Final = "clear-uploads"
+NOBODYS_AFTER: Final = timedelta(days=1)
+KEEP_UPLOADS_FOR: Final = timedelta(days=90)
+UPLOADS_A_PAGE: Final = 100
+OBJECTS_A_PAGE: Final = 1000
+DELETES_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Uploads that are over, objects of theirs that went, and objects that nobody knew."""
+
+    uploads: int
+    objects: int
+    nobodys: int
+
+
+async def clear_uploads(upkeep: Upkeep) -> Cleared:
+    """What went; raises `StoreUnavailable` or `DatabaseUnavailable`, and the next run goes on."""
+    uploads, objects = await _of_uploads(upkeep)
+    nobodys = await _of_nobody(upkeep)
+    await prune_uploads(upkeep.database, now=upkeep.now(), older_than=KEEP_UPLOADS_FOR)
+    cleared = Cleared(uploads=uploads, objects=objects, nobodys=nobodys)
+    if uploads or nobodys:
+        log.info("uploads cleared", uploads=uploads, objects=objects, nobodys=nobodys)
+    return cleared
+
+
+async def _of_uploads(upkeep: Upkeep) -> tuple[int, int]:
+    uploads = objects = 0
+    while over := await uploads_over(upkeep.database, now=upkeep.now(), most=UPLOADS_A_PAGE):
+        for upload_id in over:
+            keys = [key async for key, _, _ in upkeep.objects.list(temp_key(upload_id))]
+            await _delete(keys, objects=upkeep.objects)
+            await temp_is_gone(upkeep.database, upload_id, now=upkeep.now())
+            uploads, objects = uploads + 1, objects + len(keys)
+    return uploads, objects
+
+
+async def _of_nobody(upkeep: Upkeep) -> int:
+    """Objects under temp/ older than a day, of no upload that is known or of one that is cleared."""
+    before, gone = upkeep.now() - NOBODYS_AFTER, 0
+    page: list[str] = []
+    async for key, _, modified_at in upkeep.objects.list(TEMP):
+        if modified_at <= before and key != CANARY:
+            page.append(key)
+        if len(page) == OBJECTS_A_PAGE:
+            gone += await _delete_unknown(page, upkeep=upkeep)
+            page = []
+    return gone + await _delete_unknown(page, upkeep=upkeep)
+
+
+async def _delete_unknown(keys: Sequence[str], *, upkeep: Upkeep) -> int:
+    of = {key: upload_id_of(key) for key in keys}
+    known = await still_known(upkeep.database, {found for found in of.values() if found is not None})
+    nobodys = [key for key, upload_id in of.items() if upload_id not in known]
+    await _delete(nobodys, objects=upkeep.objects)
+    return len(nobodys)
+
+
+async def _delete(keys: Sequence[str], *, objects: ObjectStore) -> None:
+    for start in range(0, len(keys), DELETES_AT_ONCE):
+        await asyncio.gather(*(objects.delete(key) for key in keys[start : start + DELETES_AT_ONCE]))

@@ -1,0 +1,63 @@
+"""A batch whose bytes are durable in the spool, judged and ready to be recorded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from platevault.delivery.pending_image import WaitingImage
+from platevault.domain.batch import Manifest
+from platevault.ingest.verdict import Incoming, IncomingImage, Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolPlace:
+    """Where the bytes of a batch wait, and whose they are to upload for how long."""
+
+    node_id: UUID
+    file: str
+    lease_owner: UUID
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which batch a detection came with."""
+
+    collector_id: str
+    batch_id: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedBatch:
+    """What one transaction records. `digest` is the manifest's content digest."""
+
+    manifest: Manifest
+    judged: Judged
+    digest: bytes
+    origin: Origin
+    place: SpoolPlace
+
+    def waiting(self, pairs: Iterable[tuple[Incoming, IncomingImage]]) -> tuple[WaitingImage, ...]:
+        """Those of the new images whose bytes are kept, as whoever uploads them wants them."""
+        return tuple(
+            WaitingImage(
+                detection_id=one.detection.detection_id,
+                kind=image.kind,
+                key=image.key,
+                content_type=image.part.content_type,
+                size=image.part.size,
+                sha256=image.part.sha256,
+                spool_file=self.place.file,
+                spool_offset=image.part.offset,
+                attempts=0,
+                collector_id=self.origin.collector_id,
+                camera_id=one.detection.camera_id,
+                batch_id=self.origin.batch_id,
+                captured_at=one.detection.captured_at,
+                retain_until=one.retain_until,
+            )
+            for one, image in pairs
+            if image.key is not None and image.part.content_type is not None and not one.expired
+        )

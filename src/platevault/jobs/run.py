@@ -1,0 +1,120 @@
+"""What the jobs that keep rows and objects in agreement need, and how each of their runs is ended and kept."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from platevault.domain.errors import (
+    DatabaseUnavailable,
+    HoldsBeingPlaced,
+    Stopped,
+    StoreMisconfigured,
+    StoreUnavailable,
+    VaultError,
+)
+from platevault.domain.retention_policy import Retention
+from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
+from platevault.infra.postgres.database import Database
+from platevault.jobs.report import COUNT_IMAGES, JobRun, Notes
+from platevault.jobs.sql.lock import acting_alone
+from platevault.jobs.sql.runs import image_states, prune_runs, record_run
+
+log = structlog.get_logger(__name__)
+
+KEEP_RUNS_FOR: Final = timedelta(days=90)
+UNREADABLE_IN_A_ROW: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What the jobs need; `bucket` is None where images are in a folder, `retention` (the default class) where nothing is swept."""
+
+    database: Database
+    objects: ObjectStore
+    now: Callable[[], datetime]
+    bucket: WatchedBucket | None = None
+    retention: Retention | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Unreadable:
+    """Objects that the store does not give while it answers otherwise, as rotten ones: each is named, and the run goes on.
+
+    `in_a_row` is set to 0 by whoever has read one.
+    """
+
+    objects: ObjectStore
+    notes: Notes
+    in_a_row: int = 0
+
+    async def add(self, key: str, error: StoreUnavailable) -> None:
+        """Note this one as `unreadable`; raises `StoreUnavailable` when the whole store is out of order."""
+        if isinstance(error, StoreMisconfigured):
+            raise error
+        await self.objects.check()
+        log.error("object cannot be read", key=key, why=str(error))
+        self.notes.add("unreadable", key)
+        self.in_a_row += 1
+
+    @property
+    def too_many(self) -> bool:
+        return self.in_a_row >= UNREADABLE_IN_A_ROW
+
+    def give_up_after_many(self) -> None:
+        """Raise `StoreUnavailable` after so many in a row that it is hardly the objects themselves."""
+        if self.too_many:
+            raise StoreUnavailable(f"{self.in_a_row} objects in a row could not be read: look at the store first")
+
+
+async def keep_run(
+    job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool, alone: bool = True
+) -> JobRun:
+    """Run `work`, which is alone in it but for dry runs and where `alone` is False, and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
+
+    Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
+    """
+    notes, started_at = Notes(), upkeep.now()
+    outcome = "done"
+    try:
+        async with nullcontext() if dry_run or not alone else acting_alone(upkeep.database):
+            await work(notes)
+    except (Stopped, HoldsBeingPlaced) as stopped:
+        outcome = "stopped"
+        notes.facts["reason"] = str(stopped)
+    except DatabaseUnavailable:
+        raise
+    except VaultError as error:
+        outcome = "failed"
+        notes.facts["reason"] = str(error)
+    run = JobRun(
+        job=job,
+        started_at=started_at,
+        ended_at=upkeep.now(),
+        dry_run=dry_run,
+        outcome=outcome,
+        counts=dict(notes.counts),
+        findings=notes.findings,
+    )
+    await record_run(upkeep.database, run)
+    say = log.info if outcome == "done" else log.warning
+    say("job ended", job=job, outcome=outcome, dry_run=dry_run, reason=notes.facts.get("reason"), **run.counts)
+    return run
+
+
+async def count_images(upkeep: Upkeep) -> JobRun:
+    """How many images are in each state, counted one by one and kept in `counts` of the run, for whoever shows it."""
+
+    async def work(notes: Notes) -> None:
+        notes.counts.update(await image_states(upkeep.database))
+
+    return await keep_run(COUNT_IMAGES, work, upkeep=upkeep, dry_run=True)
+
+
+async def forget_old_runs(upkeep: Upkeep) -> int:
+    """Runs that ended more than 90 days ago are not kept; returns how many went."""
+    return await prune_runs(upkeep.database, older_than=KEEP_RUNS_FOR)

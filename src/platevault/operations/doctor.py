@@ -1,0 +1,78 @@
+"""Look at an installation as a whole and say what is wrong with it and how to mend it; changes nothing that lasts."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Final
+
+from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
+from platevault.domain.errors import Unavailable
+from platevault.infra.disk.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, file_system_of
+from platevault.infra.postgres.migrations import schema_state
+from platevault.operations.check_images import examine_images
+from platevault.operations.check_object_store import examine_store
+from platevault.operations.diagnosis import Finding, fine, problem, warning
+from platevault.operations.installation import Patient
+
+WORKER_SILENT_SECONDS: Final = 300.0
+
+
+async def examine(patient: Patient) -> list[Finding]:
+    """Every finding, in the order in which an operator would mend them."""
+    base = await _database(patient)
+    found = [*base, *_spool(patient), *await examine_store(patient)]
+    if all(finding.status == "ok" for finding in base):
+        found += [*await examine_images(patient), *await _worker(patient)]
+    return found
+
+
+async def _database(patient: Patient) -> Sequence[Finding]:
+    try:
+        state = await schema_state(patient.database)
+    except Unavailable as error:
+        return [problem("database", str(error), "start PostgreSQL, or correct DATABASE_URL")]
+    if state.is_older:
+        what = f"schema {state.current or 'none'}, this version needs {state.wanted}"
+        return [fine("database", "answers"), problem("schema", what, "run `platevault migrate`")]
+    return [fine("database", "answers"), fine("schema", state.current or "")]
+
+
+def _spool(patient: Patient) -> Sequence[Finding]:
+    folder = patient.spool_dir
+    if not folder.is_dir():
+        return [
+            warning(
+                "spool",
+                f"{folder} does not exist yet",
+                "`platevault serve` makes it; check that SPOOL_DIR is what you mean",
+            )
+        ]
+    kind = file_system_of(folder.resolve())
+    if kind in NETWORK_FILE_SYSTEMS:
+        return [problem("spool", f"{folder} is on a network file system ({kind})", "move SPOOL_DIR to a local disk")]
+    if kind in IN_MEMORY:
+        return [
+            problem(
+                "spool", f"{folder} is in memory ({kind}): a power cut empties it", "move SPOOL_DIR to a local disk"
+            )
+        ]
+    if folder.stat().st_uid != os.geteuid() or not os.access(folder, os.W_OK):
+        owner = folder.stat().st_uid
+        what = f"{folder} belongs to user {owner} and this is user {os.geteuid()}"
+        return [problem("spool", what, f"run as user {owner}, or `chown -R {os.geteuid()} {folder}`")]
+    free = shutil.disk_usage(folder).free
+    if free < patient.room_wanted:
+        what = f"{free:,} bytes are free and a few batches want {patient.room_wanted:,}"
+        return [problem("spool", what, "free some room, or move SPOOL_DIR to a larger disk")]
+    return [fine("spool", f"{folder} on {kind or 'a local disk'}, {free:,} bytes free")]
+
+
+async def _worker(patient: Patient) -> Sequence[Finding]:
+    try:
+        age = await seconds_since_a_worker_was_seen(patient.database)
+    except Unavailable:
+        return []  # said already
+    if age is None or age > WORKER_SILENT_SECONDS:
+        what = "never seen" if age is None else f"last seen {age:,.0f} seconds ago"
+        return [problem("worker", what, "start `platevault worker` on the machine of the spool")]
+    return [fine("worker", f"seen {age:.0f} seconds ago")]

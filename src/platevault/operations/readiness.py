@@ -1,0 +1,142 @@
+"""Can this process acknowledge a batch now, and what else is not as it should be?"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
+from platevault.delivery.uploader import UploadLane
+from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
+from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.migrations import schema_state
+from platevault.jobs.report import GUARD_BUCKET, GUARD_HOLDS
+from platevault.jobs.restore_marker import marker
+from platevault.jobs.sql.runs import latest_run_and_its_age
+
+WORKER_SILENT_SECONDS: Final = 300.0
+STORE_CHECK_SECONDS: Final = 4.0
+GUARD_SILENT_SECONDS: Final = 3 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """`can_acknowledge` decides the status; `checks` says it in words: `ok`, or what is wrong."""
+
+    can_acknowledge: bool
+    checks: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        if not self.can_acknowledge:
+            return "unavailable"
+        return "ok" if all(check["status"] == "ok" for check in self.checks.values()) else "degraded"
+
+
+async def readiness(*, database: Database, lane: UploadLane, reserve_bytes: int) -> Readiness:
+    """Looks at database, spool, store and worker; the store and the worker may fail without a batch being refused."""
+    base, store, marked = await asyncio.gather(_database(database), _store(lane), _restore_marker(database, lane))
+    spool = _spool(lane, reserve_bytes)
+    checks = {"database": base, "spool": spool, "object_store": store}
+    if base["status"] == "ok":
+        checks["restore_marker"] = marked
+        checks["worker"] = await _worker(database)
+        checks |= await _bucket(database)
+        checks |= await _holds(database)
+    return Readiness(can_acknowledge=base["status"] == "ok" and spool["status"] == "ok", checks=checks)
+
+
+async def _database(database: Database) -> dict[str, Any]:
+    try:
+        state = await schema_state(database)
+    except Unavailable as error:
+        return {"status": "unavailable", "reason": str(error)}
+    if state.is_older:
+        return {"status": "unavailable", "reason": f"schema {state.current or 'none'}: run `platevault migrate`"}
+    return {"status": "ok", "schema": state.current}
+
+
+def _spool(lane: UploadLane, reserve_bytes: int) -> dict[str, Any]:
+    try:
+        used, has_room = lane.spool.used(), lane.spool.has_room(reserve_bytes)
+    except OSError as error:
+        return {"status": "unavailable", "reason": f"the spool cannot be used: {error.strerror}"}
+    numbers = {"used_bytes": used, "max_bytes": lane.spool.max_bytes}
+    if used + reserve_bytes > lane.spool.max_bytes:
+        return {"status": "full", "reason": "the spool has no room for one more batch", **numbers}
+    if not has_room:
+        return {"status": "full", "reason": "the disk of the spool is full", **numbers}
+    return {"status": "ok", **numbers}
+
+
+async def _store(lane: UploadLane) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(STORE_CHECK_SECONDS):
+            await lane.objects.check()
+    except StoreMisconfigured as error:
+        return {"status": "misconfigured", "reason": str(error)}
+    except (VaultError, TimeoutError) as error:
+        return {"status": "unavailable", "reason": str(error) or "no answer in time"}
+    return {"status": "ok"}
+
+
+async def _restore_marker(database: Database, lane: UploadLane) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(STORE_CHECK_SECONDS):
+            found = await marker(database=database, objects=lane.objects)
+    except (VaultError, TimeoutError) as error:
+        return {"status": "unknown", "reason": str(error) or "no answer in time"}
+    numbers = {"database": found.database, "bucket": found.bucket}
+    return (
+        {"status": "ok", **numbers} if found.reason is None else {"status": "lags", "reason": found.reason, **numbers}
+    )
+
+
+async def _worker(database: Database) -> dict[str, Any]:
+    try:
+        age = await seconds_since_a_worker_was_seen(database)
+    except Unavailable as error:
+        return {"status": "unknown", "reason": str(error)}
+    if age is None or age > WORKER_SILENT_SECONDS:
+        return {"status": "silent", "reason": "no worker was seen for 5 minutes: start `platevault worker`"}
+    return {"status": "ok", "seen_seconds_ago": round(age)}
+
+
+async def _bucket(database: Database) -> dict[str, Any]:
+    """What the hourly guard found last; nothing before its first run, and where there is no bucket."""
+    try:
+        found = await latest_run_and_its_age(database, GUARD_BUCKET)
+    except Unavailable as error:
+        return {"bucket": {"status": "unknown", "reason": str(error)}}
+    if found is None:
+        return {}
+    run, age = found
+    looked = {"looked_seconds_ago": round(age)}
+    if run.outcome != "done":
+        return {"bucket": {"status": "unknown", "reason": str(run.findings.get("reason", run.outcome)), **looked}}
+    if age > GUARD_SILENT_SECONDS:
+        return {"bucket": {"status": "unknown", "reason": "nobody has looked at it for 3 hours", **looked}}
+    if problems := run.findings.get("examples", {}).get("problems"):
+        return {"bucket": {"status": "differs", "reason": " ".join(problems), **looked}}
+    return {"bucket": {"status": "ok", **looked}}
+
+
+async def _holds(database: Database) -> dict[str, Any]:
+    """What the hourly guard found last; nothing before its first run."""
+    try:
+        found = await latest_run_and_its_age(database, GUARD_HOLDS)
+    except Unavailable as error:
+        return {"holds": {"status": "unknown", "reason": str(error)}}
+    if found is None:
+        return {}
+    run, age = found
+    looked = {"looked_seconds_ago": round(age)}
+    if broken := run.counts.get("without_copy"):
+        reason = (
+            f"{broken} images under legal hold have no good copy: see GET /v1/holds/{{hold_id}}/images?state=copying"
+        )
+        return {"holds": {"status": "broken", "reason": reason, **looked}}
+    if run.outcome != "done" or age > GUARD_SILENT_SECONDS:
+        why = run.findings.get("reason", "nobody has looked at them for 3 hours")
+        return {"holds": {"status": "unknown", "reason": str(why), **looked}}
+    return {"holds": {"status": "ok", **looked}}

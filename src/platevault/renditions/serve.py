@@ -1,0 +1,99 @@
+"""Show a derived picture: where its object is, or its bytes, or what became of the image; and sign a URL for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from platevault.access.actor import Look, Scope
+from platevault.access.sql import access_log
+from platevault.domain.errors import Busy, Missing
+from platevault.domain.images import ImageState
+from platevault.renditions.context import Darkroom, Outcome
+from platevault.renditions.render import picture_of
+from platevault.renditions.sql import renditions as derivatives
+from platevault.renditions.sql.renditions import Derivable
+from platevault.renditions.variants import Picture, Wanted
+
+log = structlog.get_logger(__name__)
+
+_VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPicture:
+    """`picture` is None where the image cannot be shown, which `state` explains; `data` is there where this process made it just now."""
+
+    one: Derivable
+    wanted: Wanted
+    state: ImageState
+    picture: Picture | None = None
+    data: bytes | None = None
+
+
+async def derive(
+    name: tuple[str, str], wanted: Wanted, *, look: Look, room: Darkroom, check: bool = False
+) -> ShownPicture:
+    """The picture, made if need be. With `check` the store is asked whether it is still there.
+
+    Raises `Missing`, `HeldElsewhere`, and what `picture_of` does.
+    """
+    one = await _looked_at(name, look=look, room=room, filters={"derived": wanted.variant or str(wanted.recipe)})
+    outcome = await picture_of(one, wanted, room=room)
+    key = None if outcome.picture is None else outcome.picture.key
+    if check and key is not None and outcome.data is None and await room.objects.stat(key) is None:
+        outcome = await _again(one, wanted, outcome, room=room)
+    return _shown(one, wanted, outcome)
+
+
+async def bytes_of(shown: ShownPicture, *, room: Darkroom) -> ShownPicture:
+    """The same with the picture's bytes; made again where the object store does not have it any more."""
+    picture = shown.picture
+    if shown.data is not None or picture is None or picture.key is None:
+        return shown
+    outcome = Outcome(state=shown.state, picture=picture, data=await room.objects.get(picture.key))
+    if outcome.data is None:
+        outcome = await _again(shown.one, shown.wanted, outcome, room=room)
+    if outcome.picture is not None and outcome.picture.key is not None and outcome.data is None:
+        outcome = Outcome(
+            state=outcome.state, picture=outcome.picture, data=await room.objects.get(outcome.picture.key)
+        )
+        if outcome.data is None:
+            raise Busy("the picture goes as fast as it is made", retry_after=5)
+    return _shown(shown.one, shown.wanted, outcome)
+
+
+async def look_at_image(name: tuple[str, str], *, look: Look, room: Darkroom) -> Derivable:
+    """The image that is kept under this very kind; raises `Missing`."""
+    one = await _looked_at(name, look=look, room=room, filters={"metadata": True})
+    if one.of_plate:
+        raise Missing("there is no image of that name")
+    return one
+
+
+async def _looked_at(name: tuple[str, str], *, look: Look, room: Darkroom, filters: Mapping[str, Any]) -> Derivable:
+    look.actor.must(Scope.IMAGES_READ)
+    one = await access_log.looking(
+        room.database,
+        partial(derivatives.find, name),
+        look=look,
+        filters={"kind": name[1], **filters},
+        shows=lambda found: None if found is None or found.image.state not in _VISIBLE else [name[0]],
+    )
+    if one is None:
+        raise Missing("there is no image of that name")
+    return one
+
+
+async def _again(one: Derivable, wanted: Wanted, outcome: Outcome, *, room: Darkroom) -> Outcome:
+    """The row is wrong about its object: it says so no more, and the picture is made."""
+    assert outcome.picture is not None, "the row tells of one"
+    log.warning("derived picture is not in the object store", detection=one.image.detection_id, kind=one.image.kind)
+    await room.ledger.forget(one.image, wanted.name(of_plate=one.of_plate), outcome.picture)
+    return await picture_of(await derivatives.find_again(room.database, one), wanted, room=room)
+
+
+def _shown(one: Derivable, wanted: Wanted, outcome: Outcome) -> ShownPicture:
+    return ShownPicture(one=one, wanted=wanted, state=outcome.state, picture=outcome.picture, data=outcome.data)

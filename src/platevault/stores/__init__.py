@@ -1,1 +1,0 @@
-"""The only room with drivers: S3, disk, PostgreSQL, HTTP clients."""

@@ -1,1 +1,0 @@
-"""Real servers from wheels, started and stopped by Platevault itself."""

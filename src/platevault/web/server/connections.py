@@ -1,0 +1,370 @@
+"""What uvicorn leaves out: deadlines and limits of connections, and a close that does not cost the client its answer."""
+
+import asyncio
+import resource
+from typing import Any, Final, cast
+
+import httptools
+from starlette.datastructures import Headers
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from platevault.app.vault import Vault
+from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.web.server.discard import Discard
+from platevault.web.server.overload import Door
+
+HEAD_WITHIN_SECONDS: Final = 15.0
+HEAD_BYTES_MAX: Final = 64 * 1024
+CONNECTIONS_MAX: Final = 4096
+# Of the process's file descriptors: for the database, the object store, spool files and logs.
+DESCRIPTORS_KEPT: Final = 160
+# At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
+MAKE_WAY_AT_ONCE: Final = 32
+DISCARD_WITHIN_SECONDS: Final = 2.0
+# So long nothing of its last answer is taken by the client of a closed connection.
+TAKES_WITHIN_SECONDS: Final = 20.0
+# What asks for another protocol; none is spoken here.
+UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the deadlines and limits that it has no setting for.
+
+    A silent connection, a dripping head and an endless one are closed (408, 431). At the cap the connections that have waited
+    longest without a request make way; where none waits, a new one gets 503 with Retry-After at once. Bodies have deadlines of
+    their own, kept by those who read them. What follows of a body after its answer is thrown away, up to a limit: a
+    connection closed with bytes unread would be reset, and the answer lost.
+
+    A request that also offers another protocol (`Upgrade: h2c` of curl and Java) is read as one that does not, which RFC 9110 (7.8)
+    allows: the parser would take its body for what comes after the change, and uvicorn would go on as if there were none.
+
+    A batch for which there is no place is answered as soon as its head is here, without the app.
+    """
+
+    _head_bytes: int | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
+    _rest_bytes: int = 0
+    _body_ended: bool = True
+    _ignored: bool = False
+    _leaves: bool = False
+    _plain_head: bytes | None = None
+    _waits_since: float | None = None
+    _unread: int = 0
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._count()
+        if len(self.connections) > connections_max() and not self._others_make_way():
+            if self._vault is not None:
+                self._vault.meters.connection_refused()
+            self._refuse(b"503 Service Unavailable", b"Retry-After: 5\r\n")
+            return
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+        if self._rest is not None:
+            self._rest_bytes += len(data)
+            if self._rest_bytes > DISCARD_BYTES_MAX:
+                self._close()
+                return
+        if self._leaves:
+            return
+        self._parse(data)
+        if self._unread and not self.transport.is_closing():
+            self.transport.set_protocol(Discard(self, self._unread, then=self._on_all_discarded))
+        if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self._body_ended = False
+        if self._head_bytes is None:
+            self._await_head()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse_unread()
+
+    def _parse_without_upgrade(self, rest: memoryview) -> None:
+        """What follows a head that offers another protocol, behind the head without it; and so on, for all that were sent at once."""
+        try:
+            while self._plain_head is not None:
+                self.parser = self._new_parser()
+                self.parser.feed_data(self._plain_head)
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                else:
+                    return
+            self._refuse(b"501 Not Implemented")  # CONNECT, which is nothing else
+        except httptools.HttpParserError:
+            self._refuse_unread()
+
+    def _refuse_unread(self) -> None:
+        """As uvicorn does, but for a connection that was told already that nothing more will come."""
+        if self._leaves:
+            self._close()
+            return
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
+        self._close()  # with an end, which uvicorn's close has not
+
+    def on_headers_complete(self) -> None:
+        self._plain_head = None
+        if self.parser.should_upgrade():
+            self._ignored = True
+            self._plain_head = self._head_without_upgrade()
+            return
+        self._have_head()
+        self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()
+        if self._ignored:
+            return
+        self._waits_since = None
+        super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
+            extensions: Any = self.cycle.scope.setdefault("extensions", {})
+            extensions[ABORT] = self.transport.abort
+
+    def on_body(self, body: bytes) -> None:
+        if self._ignored:
+            self._unread = max(0, self._unread - len(body))
+            return
+        if self.cycle is not None and not self.cycle.body:
+            # uvicorn appends to a bytearray and hands out a copy of it; nothing and these bytes are these very bytes.
+            self.cycle.body = b""  # type: ignore[assignment]
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            self._on_body_ended()
+
+    def _on_body_ended(self) -> None:
+        self._body_ended = True
+        if self._rest is not None and not self._leaves:  # answered before it ended: idle from now on
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        self._have_rest()
+        if not self._ignored:
+            super().on_message_complete()
+        elif self._leaves:
+            self._close()
+
+    def on_response_complete(self) -> None:
+        if self._leaves:
+            return
+        is_last = not self.pipeline  # otherwise uvicorn begins with the next one
+        super().on_response_complete()
+        if not is_last:
+            return
+        self._waits_since = self.loop.time()
+        if not self._body_ended:
+            # What is left of it has a deadline of its own, and so has the next head, if that has begun.
+            self._unset_keepalive_if_required()
+            if self._head_bytes is None:
+                self._await_rest()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_head()
+        self._have_rest()
+        self._unset_keepalive_if_required()  # which uvicorn forgets when the client has reset the connection
+        if self._end is not None:
+            self._end.cancel()
+        super().connection_lost(exc)
+        self._count()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None, asyncio and uvloop take both
+        """True while the client is owed an answer: who sends a whole request and then no more may still be listening.
+
+        The answer ends the connection, so that nobody's outlives the request it came for.
+        """
+        if self.cycle is None or self.cycle.response_complete or not self._body_ended or self._leaves:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing():
+            self._close()
+
+    def shutdown(self) -> None:
+        """The server stops. Who follows the stream would keep it from that for as long as he likes."""
+        if self._vault is not None:
+            self._vault.followers.end()
+        super().shutdown()
+
+    def leave(self) -> None:
+        """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""
+        if self._body_ended or self.transport.is_closing() or not self.transport.can_write_eof():
+            self._close()
+            return
+        self._leaves = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._await_rest()
+
+    @property
+    def waits_since(self) -> float | None:
+        """By the loop's clock: no request, or none any more, is under way; None while one is."""
+        return self._waits_since
+
+    def make_way(self) -> None:
+        """Close a connection on which no request is under way."""
+        if self._timer is not None:
+            self._refuse(b"408 Request Timeout")
+        else:
+            self._close()
+
+    @property
+    def _vault(self) -> Vault | None:
+        vault: Vault | None = self.app_state.get(VAULT)
+        return vault
+
+    def _count(self) -> None:
+        if self._vault is not None:
+            self._vault.meters.connections(len(self.connections))
+
+    def _others_make_way(self) -> bool:
+        waiting = [
+            (since, connection)
+            for connection in self.connections
+            if connection is not self
+            and isinstance(connection, ImpatientProtocol)
+            and (since := connection.waits_since) is not None
+            and not connection.transport.is_closing()
+        ]
+        waiting.sort(key=lambda one: one[0])
+        for _, connection in waiting[:MAKE_WAY_AT_ONCE]:
+            connection.make_way()
+        return bool(waiting)
+
+    def _refuse_at_the_door(self) -> bool:
+        """Whether this request needs no app: it is a batch for which there is no place, and was told so."""
+        door: Door | None = self.app_state.get(DOOR)
+        if door is None or self.parser.get_method() != b"POST" or not self._may_answer():
+            return False
+        headers = Headers(raw=self.headers)
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        refused = door.refuse(self.url, headers, keep_alive=keep_alive, extra=self.server_state.default_headers)
+        if refused is None:
+            return False
+        self.transport.write(refused.answer)
+        if refused.unread is None:
+            self.leave()
+        else:
+            self._unread = refused.unread
+        self.on_response_complete()
+        return True
+
+    def _on_all_discarded(self) -> None:
+        """The parser waits for a body that it was not shown; the next request gets another one."""
+        self._unread = 0
+        self.parser = self._new_parser()
+        self.transport.set_protocol(self)
+        self._on_body_ended()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        """As uvicorn makes them."""
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _may_answer(self) -> bool:
+        """Whether nobody else is answering on this connection, and the client reads what it is answered."""
+        is_free = self.cycle is None or self.cycle.response_complete
+        return is_free and not self.flow.write_paused
+
+    def _head_without_upgrade(self) -> bytes | None:
+        """The head as it would be without the offer; None for CONNECT."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            return None
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+        for name, value in self.headers:
+            kept = value
+            if name == b"connection":
+                kept = b",".join(token for token in value.split(b",") if token.strip().lower() not in UPGRADING)
+            if kept and name not in UPGRADING:
+                lines.append(b"%b: %b" % (name, kept))
+        return b"\r\n".join((*lines, b"", b""))
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        if self._waits_since is None:
+            self._waits_since = self.loop.time()
+        self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")
+
+    def _have_head(self) -> None:
+        self._head_bytes = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _await_rest(self) -> None:
+        self._rest_bytes = 0
+        self._have_rest()
+        self._rest = self.loop.call_later(DISCARD_WITHIN_SECONDS, self._close)
+
+    def _have_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
+    def _refuse(self, status: bytes, header: bytes = b"") -> None:
+        self._have_head()
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\n" + header + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            self._close()
+
+    def _close(self) -> None:
+        """What was answered still goes out, but a client that does not take it is not waited for without end."""
+        self.transport.close()
+        is_lost = self.parser is None
+        if self._end is None and not is_lost:
+            self._await_end()
+
+    def _await_end(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._end = self.loop.call_later(TAKES_WITHIN_SECONDS, self._end_unless_taken, unsent)
+
+    def _end_unless_taken(self, unsent: int) -> None:
+        """Drop the connection when nothing was taken of so much since."""
+        if self.transport.get_write_buffer_size() < unsent:
+            self._await_end()
+        else:
+            self.transport.abort()
+
+
+class _Unhurried:
+    """What a request's cycle sees of its connection: closing it waits for what the client still sends."""
+
+    def __init__(self, protocol: ImpatientProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.leave()
+
+
+def connections_max() -> int:
+    """How many connections this process takes: as many as its file descriptors allow, to a cap."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(CONNECTIONS_MAX, soft - DESCRIPTORS_KEPT))
