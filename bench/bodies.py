@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
-from tests.deliveries import BOUNDARY, CONTENT_TYPE, a_detection_of, a_jpeg
-from tests.processes import COLLECTOR_TOKEN
+from tests.support.deliveries import BOUNDARY, CONTENT_TYPE, a_detection_of, a_jpeg
+from tests.support.processes import COLLECTOR_TOKEN
 
 FULL_BYTES: Final = 120 * 1024
 CROP_BYTES: Final = 8 * 1024

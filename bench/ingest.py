@@ -14,7 +14,7 @@ from typing import Any, Final
 from bench.bodies import DETECTIONS
 from bench.costs import cost_of, listening_for_noise
 from bench.site import Ground, Running, platevault, s3_server, tutorial
-from tests.servers import S3Server
+from tests.support.servers import S3Server
 
 BARE: Final = "bare client"
 TUTORIAL: Final = "tutorial"

@@ -17,7 +17,7 @@ from typing import Final
 import uvloop
 from bench.bodies import FORMS, Bodies, pairs_from
 from tests.outage.load import Sender, closed_loop, open_loop
-from tests.processes import VIEWER_TOKEN
+from tests.support.processes import VIEWER_TOKEN
 
 SENDERS: Final = 8
 

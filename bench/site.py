@@ -18,8 +18,8 @@ from typing import Final
 
 import asyncpg
 from tests.outage.site import free_port
-from tests.processes import environment_for
-from tests.servers import BUCKET, Databases, S3Server, find_minio, minio_server, s3_of, server_folder
+from tests.support.processes import environment_for
+from tests.support.servers import BUCKET, Databases, S3Server, find_minio, minio_server, s3_of, server_folder
 
 from platevault.embedded.cluster import Embedded, start_embedded
 from platevault.infra.postgres.database import Database

@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+import stamina
 
 from platevault.embedded.cluster import Embedded
 from platevault.embedded.postgres import find_wheel
 from platevault.embedded.seaweedfs import find_program
 from platevault.settings import variables
-from tests.container_servers import minio_container, postgres_container
-from tests.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
+from tests.support.container_servers import minio_container, postgres_container
+from tests.support.servers import Databases, S3Server, embedded_servers, find_minio, minio_server, s3_of
 
-pytest_plugins = ("tests.migrated", "tests.running", "tests.browser.screenshots")
+pytest_plugins = ("tests.support.migrated", "tests.support.running", "tests.browser.screenshots")
 
+CAPABILITIES = frozenset(
+    {"app", "backup", "catalog", "collector", "delivery", "holds", "ingest", "integrity", "renditions", "retention"}
+)
 # What the drivers read by themselves, next to our own variables.
 _FOREIGN = ("MINIO_", "AWS_", "PG")
 
@@ -33,6 +38,16 @@ def _no_settings_of_the_operator() -> Iterator[None]:
         for name in tuple(os.environ):
             if name.upper() in ours or name.startswith(_FOREIGN):
                 patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _retries_do_not_wait(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In tests of capabilities, retries keep their number and lose their pauses."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in CAPABILITIES:
+        yield
+        return
+    with stamina.set_testing(True, attempts=3, cap=True):
         yield
 
 

@@ -14,8 +14,8 @@ from platevault.infra.disk.private_files import free_ports
 from tests.browser import short_links
 from tests.browser.site import ADMIN_TOKEN, Site
 from tests.browser.visitor import WITHIN_MILLISECONDS, Visitor
-from tests.processes import environment_for, service
-from tests.servers import Databases, S3Server
+from tests.support.processes import environment_for, service
+from tests.support.servers import Databases, S3Server
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -10,8 +10,8 @@ import httpx
 from minio import Minio
 
 from platevault.collector.photo import Scene, draw_scene
-from tests.deliveries import CONTENT_TYPE, Batch, a_batch, a_detection_of, a_name
-from tests.processes import LOOKING, SENDING
+from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch, a_detection_of, a_name
+from tests.support.processes import LOOKING, SENDING
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 DELETING = {"Authorization": f"Bearer {ADMIN_TOKEN}", "X-Purpose": "erasure request", "X-Case": "2025-0117"}

@@ -8,7 +8,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 
 from tests.browser.screenshots import screenshot_of
-from tests.processes import VIEWER_TOKEN
+from tests.support.processes import VIEWER_TOKEN
 
 # Generous: others may use this machine too.
 WITHIN_MILLISECONDS = 30_000

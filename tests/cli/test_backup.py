@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deliveries import CONTENT_TYPE, a_batch
-from tests.processes import SENDING, environment_for, run_platevault, service
-from tests.servers import BUCKET, S3Server, server_folder
+from tests.support.deliveries import CONTENT_TYPE, a_batch
+from tests.support.processes import SENDING, environment_for, run_platevault, service
+from tests.support.servers import BUCKET, S3Server, server_folder
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from platevault.infra.postgres.database import Database
-from tests.processes import environment_for, run_platevault
-from tests.servers import BUCKET, S3Server, find_minio, minio_server
+from tests.support.processes import environment_for, run_platevault
+from tests.support.servers import BUCKET, S3Server, find_minio, minio_server
 
 NO_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:9/none"
 

@@ -20,7 +20,7 @@ from platevault.infra.objectstore import NewObject
 from platevault.web.app import build_app
 from tests.makers import NOON, a_detection, an_image
 from tests.outage.site import free_port
-from tests.web.vaults import VIEWER, a_vault, keep, looks
+from tests.support.vaults import VIEWER, a_vault, keep, looks
 
 DETECTIONS = 7
 

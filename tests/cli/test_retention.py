@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from platevault.domain.crash_points import CRASH_POINTS_OF_ERASING
 from platevault.infra.postgres.database import Database
-from tests.deliveries import a_jpeg
 from tests.makers import a_detection, an_image, put
-from tests.processes import environment_for, run_platevault
-from tests.servers import BUCKET, S3Server
+from tests.support.deliveries import a_jpeg
+from tests.support.processes import environment_for, run_platevault
+from tests.support.servers import BUCKET, S3Server
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)
 RECENTLY = datetime.now(UTC) - timedelta(days=40)

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from platevault.collector.photo import draw_scene
-from tests.breaking_vault import Does, breaking_vault
-from tests.flows.test_send import NOON, a_photo, keep
-from tests.processes import (
+from tests.collector.test_send import NOON, a_photo, keep
+from tests.support.breaking_vault import Does, breaking_vault
+from tests.support.processes import (
     COLLECTOR_TOKEN,
     LOOKING,
     VIEWER_TOKEN,
@@ -26,7 +26,7 @@ from tests.processes import (
     service,
     start_platevault,
 )
-from tests.servers import S3Server
+from tests.support.servers import S3Server
 
 PHOTOS = 30
 

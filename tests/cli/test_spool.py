@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from platevault.infra.postgres.database import Database
-from tests.deliveries import CONTENT_TYPE, a_batch
-from tests.processes import SENDING, run_platevault, service
+from tests.support.deliveries import CONTENT_TYPE, a_batch
+from tests.support.processes import SENDING, run_platevault, service
 
 
 @pytest.fixture

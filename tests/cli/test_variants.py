@@ -11,8 +11,8 @@ from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.local import LocalStore
 from platevault.infra.postgres.database import Database
 from tests.makers import a_detection, an_image, put
-from tests.processes import environment_for, run_platevault
-from tests.servers import BUCKET, S3Server
+from tests.support.processes import environment_for, run_platevault
+from tests.support.servers import BUCKET, S3Server
 
 WHEN = datetime(2025, 1, 15, 12, tzinfo=UTC)
 

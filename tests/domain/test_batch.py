@@ -8,7 +8,7 @@ import pytest
 
 from platevault.domain.batch import Limits, Manifest, Part
 from platevault.domain.errors import BatchRefused, TooLarge
-from tests.deliveries import Batch, a_batch
+from tests.support.deliveries import Batch, a_batch
 
 LIMITS = Limits(max_batch_detections=3)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.detection import DATA_DEPTH_MAX, Detection, parse_detection
-from tests.deliveries import a_detection_of
+from tests.support.deliveries import a_detection_of
 
 NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platevault.domain.images import Dimensions, content_type_of, jpeg_dimensions, reason_from
-from tests.deliveries import a_jpeg, a_png
+from tests.support.deliveries import a_jpeg, a_png
 
 JPEG_ONLY = frozenset({"image/jpeg"})
 

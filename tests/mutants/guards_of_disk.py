@@ -11,7 +11,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old="os.fsync(self._descriptor)",
         new="pass",
-        tests=("stores/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
+        tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
         short=True,
     ),
     Guard(
@@ -20,7 +20,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old="sync_folder(self._ready)",
         new="pass",
-        tests=("stores/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
+        tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
         short=True,
     ),
     Guard(
@@ -29,7 +29,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old="            os.fsync(self._descriptor)\n            self._path.rename(target)\n",
         new="            self._path.rename(target)\n            os.fsync(self._descriptor)\n",
-        tests=("stores/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
+        tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
     ),
     Guard(
         name="failed-sync",
@@ -37,7 +37,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old='            self._drop()\n            raise SpoolFull(f"the spool did not take the batch durably',
         new='            raise SpoolFull(f"the spool did not take the batch durably',
-        tests=("stores/test_spool.py::test_when_a_sync_fails_the_batch_is_refused_and_its_file_is_gone",),
+        tests=("infra/spool/test_spool.py::test_when_a_sync_fails_the_batch_is_refused_and_its_file_is_gone",),
     ),
     Guard(
         name="lock-of-a-draft",
@@ -45,7 +45,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old="        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         new="",
-        tests=("stores/test_spool.py::test_a_draft_that_somebody_holds_is_not_swept",),
+        tests=("infra/spool/test_spool.py::test_a_draft_that_somebody_holds_is_not_swept",),
     ),
     Guard(
         name="lock-to-the-commit",
@@ -53,7 +53,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/accept.py",
         old="    try:\n        return await ingest(",
         new="    received.draft.close()\n    try:\n        return await ingest(",
-        tests=("flows/test_ingest.py::test_while_a_batch_is_recorded_nobody_else_takes_its_file",),
+        tests=("ingest/test_record.py::test_while_a_batch_is_recorded_nobody_else_takes_its_file",),
     ),
     Guard(
         name="lock-of-a-ready-file",
@@ -61,7 +61,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old="        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        mine",
         new="        mine",
-        tests=("stores/test_spool.py::test_a_ready_file_is_claimed_by_one_at_a_time",),
+        tests=("infra/spool/test_spool.py::test_a_ready_file_is_claimed_by_one_at_a_time",),
     ),
     Guard(
         name="inode-of-a-lock",
@@ -69,7 +69,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old="if mine.st_ino != named.st_ino:",
         new="if False:",
-        tests=("stores/test_spool_locks.py::test_the_lock_of_a_file_that_lost_its_name_claims_nothing",),
+        tests=("infra/spool/test_spool_locks.py::test_the_lock_of_a_file_that_lost_its_name_claims_nothing",),
     ),
     Guard(
         name="write-to-its-end",
@@ -78,7 +78,7 @@ GUARDS: Final = (
         old="while not done.done():",
         new="while False:",
         tests=(
-            "stores/test_spool.py::test_a_batch_that_is_given_up_while_it_is_written_never_writes_into_the_next_ones_file",
+            "infra/spool/test_spool.py::test_a_batch_that_is_given_up_while_it_is_written_never_writes_into_the_next_ones_file",
         ),
     ),
     Guard(
@@ -87,7 +87,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/file_format.py",
         old="if hashlib.sha256(text).digest() != trailer[_LENGTH.size : _LENGTH.size + 32]:",
         new="if False:",
-        tests=("stores/test_spool.py::test_an_index_that_is_not_whole_is_told_from_one_that_is",),
+        tests=("infra/spool/test_spool.py::test_an_index_that_is_not_whole_is_told_from_one_that_is",),
     ),
     Guard(
         name="sweep-of-drafts",
@@ -95,7 +95,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/recover.py",
         old="await asyncio.to_thread(lane.spool.sweep)",
         new="pass",
-        tests=("flows/test_recover.py::test_what_is_no_batch_in_the_spool_keeps_nobody_waiting",),
+        tests=("ingest/test_recover.py::test_what_is_no_batch_in_the_spool_keeps_nobody_waiting",),
     ),
     Guard(
         name="recount",
@@ -103,7 +103,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old="self._usage.recount((self._tmp, self._ready))",
         new="pass",
-        tests=("stores/test_spool.py::test_a_recount_gives_back_what_a_killed_process_had_been_promised",),
+        tests=("infra/spool/test_spool.py::test_a_recount_gives_back_what_a_killed_process_had_been_promised",),
     ),
     Guard(
         name="spool-cap",
@@ -112,8 +112,8 @@ GUARDS: Final = (
         old="if used + size > self._max_bytes:",
         new="if False:",
         tests=(
-            "stores/test_spool.py::test_room_is_promised_before_a_byte_arrives_and_given_back_after",
-            "stores/test_spool.py::test_all_processes_of_a_node_share_one_cap",
+            "infra/spool/test_spool.py::test_room_is_promised_before_a_byte_arrives_and_given_back_after",
+            "infra/spool/test_spool.py::test_all_processes_of_a_node_share_one_cap",
         ),
     ),
     Guard(
@@ -122,7 +122,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/usage.py",
         old="            fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
         new="",
-        tests=("stores/test_spool_locks.py::test_room_that_many_reserve_at_once_is_all_counted",),
+        tests=("infra/spool/test_spool_locks.py::test_room_that_many_reserve_at_once_is_all_counted",),
     ),
     Guard(
         name="room-before-the-body",
@@ -131,7 +131,7 @@ GUARDS: Final = (
         old="(limits.max_batch_bytes if declared_bytes is None else declared_bytes)",
         new="0",
         tests=(
-            "flows/test_accept_refused.py::test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_read",
+            "ingest/test_accept_refused.py::test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_read",
         ),
     ),
     Guard(
@@ -140,7 +140,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old="if not self.has_room(reserve):",
         new="if False:",
-        tests=("stores/test_spool.py::test_a_full_disk_is_refused_before_the_body_is_read",),
+        tests=("infra/spool/test_spool.py::test_a_full_disk_is_refused_before_the_body_is_read",),
     ),
     Guard(
         name="network-file-system",
@@ -148,7 +148,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old='refuse_network_file_system(folder, variable="SPOOL_DIR")',
         new="pass",
-        tests=("stores/test_spool.py::test_a_network_file_system_is_refused_by_name",),
+        tests=("infra/spool/test_spool.py::test_a_network_file_system_is_refused_by_name",),
     ),
     Guard(
         name="refusal-leaves-nothing",
@@ -157,7 +157,7 @@ GUARDS: Final = (
         old="        if self._descriptor >= 0:\n            self._drop()",
         new="        pass",
         tests=(
-            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
+            "ingest/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
         ),
     ),
     Guard(
@@ -167,7 +167,7 @@ GUARDS: Final = (
         old="    except Refusal:\n        received.draft.discard()",
         new="    except Exception:\n        received.draft.discard()",
         tests=(
-            "flows/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",
+            "ingest/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",
         ),
     ),
     Guard(
@@ -177,7 +177,7 @@ GUARDS: Final = (
         old="    if not ready:\n        return 0",
         new="    return 0",
         tests=(
-            "flows/test_recover.py::test_a_ready_file_without_rows_is_ingested_again_and_its_retry_gets_the_first_answer",
+            "ingest/test_recover.py::test_a_ready_file_without_rows_is_ingested_again_and_its_retry_gets_the_first_answer",
         ),
         short=True,
     ),

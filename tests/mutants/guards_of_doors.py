@@ -12,7 +12,7 @@ GUARDS: Final = (
         old="manifest.check_parts(draft.parts)",
         new="pass",
         tests=(
-            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
+            "ingest/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
         ),
         short=True,
     ),
@@ -41,7 +41,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/multipart.py",
         old="if name in self._seen:",
         new="if False:",
-        tests=("flows/test_receive.py::test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_bytes",),
+        tests=("ingest/test_receive.py::test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_bytes",),
     ),
     Guard(
         name="final-boundary",
@@ -50,7 +50,7 @@ GUARDS: Final = (
         old="    parser.finish()\n",
         new="",
         tests=(
-            "flows/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[no end]",
+            "ingest/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[no end]",
         ),
     ),
     Guard(
@@ -59,7 +59,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/receive.py",
         old="if total > limits.max_batch_bytes:",
         new="if False:",
-        tests=("flows/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
+        tests=("ingest/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
     ),
     Guard(
         name="declared-bytes",
@@ -68,7 +68,7 @@ GUARDS: Final = (
         old="if declared_bytes is not None and declared_bytes > limits.max_batch_bytes:",
         new="if False:",
         tests=(
-            "test_http_ingest.py::test_a_client_that_asks_before_it_sends_is_spared_the_trouble_when_it_would_be_refused",
+            "processes/test_http_ingest.py::test_a_client_that_asks_before_it_sends_is_spared_the_trouble_when_it_would_be_refused",
         ),
     ),
     Guard(
@@ -77,7 +77,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/draft.py",
         old="if growing.size + len(chunk) > growing.most:",
         new="if False:",
-        tests=("stores/test_spool.py::test_a_part_past_its_limit_is_named",),
+        tests=("infra/spool/test_spool.py::test_a_part_past_its_limit_is_named",),
     ),
     Guard(
         name="batch-detections",
@@ -93,7 +93,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/transfer_rate.py",
         old="max(self._last, self.began) + SILENCE_SECONDS, ",
         new="",
-        tests=("domain/test_arrival.py::test_a_body_that_came_fast_may_still_not_fall_silent",),
+        tests=("ingest/test_transfer_rate.py::test_a_body_that_came_fast_may_still_not_fall_silent",),
     ),
     Guard(
         name="body-within",
@@ -101,7 +101,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/transfer_rate.py",
         old=", self.began + WITHIN_SECONDS)",
         new=")",
-        tests=("domain/test_arrival.py::test_no_body_takes_longer_than_the_whole_time",),
+        tests=("ingest/test_transfer_rate.py::test_no_body_takes_longer_than_the_whole_time",),
     ),
     Guard(
         name="least-rate",
@@ -109,7 +109,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/transfer_rate.py",
         old="return min(paid_until, ",
         new="return min(",
-        tests=("domain/test_arrival.py::test_a_body_that_brings_nothing_has_its_grace",),
+        tests=("ingest/test_transfer_rate.py::test_a_body_that_brings_nothing_has_its_grace",),
     ),
     Guard(
         name="body-deadline",
@@ -117,7 +117,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/receive.py",
         old="if self._arrival.is_late(now):",
         new="if False:",
-        tests=("flows/test_admission.py::test_a_body_below_the_least_rate_is_cut_and_may_come_again",),
+        tests=("ingest/test_admission.py::test_a_body_below_the_least_rate_is_cut_and_may_come_again",),
     ),
     Guard(
         name="bodies-at-once",
@@ -125,7 +125,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/admission.py",
         old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
         new="if False:",
-        tests=("flows/test_accept_refused.py::test_no_more_bodies_at_once_than_the_process_takes",),
+        tests=("ingest/test_accept_refused.py::test_no_more_bodies_at_once_than_the_process_takes",),
     ),
     Guard(
         name="memory-budget",
@@ -141,7 +141,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/accept.py",
         old="reception.memory.give_back(room.reserve)",
         new="pass",
-        tests=("flows/test_accept.py::test_a_batch_is_kept_whole_and_its_images_reach_the_bucket_under_their_keys",),
+        tests=("ingest/test_accept.py::test_a_batch_is_kept_whole_and_its_images_reach_the_bucket_under_their_keys",),
     ),
     Guard(
         name="head-deadline",
@@ -149,7 +149,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old='self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")',
         new="self._timer = None",
-        tests=("web/test_connections.py::test_a_silent_connection_and_half_a_head_are_closed",),
+        tests=("web/server/test_connections.py::test_a_silent_connection_and_half_a_head_are_closed",),
     ),
     Guard(
         name="head-bytes",
@@ -157,7 +157,9 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:",
         new="if False:",
-        tests=("web/test_connections.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",),
+        tests=(
+            "web/server/test_connections.py::test_a_head_without_end_is_refused_at_its_limit_and_one_below_it_is_taken",
+        ),
     ),
     Guard(
         name="nothing-overtakes",
@@ -165,7 +167,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="is_free = self.cycle is None or self.cycle.response_complete",
         new="is_free = True",
-        tests=("web/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
+        tests=("web/server/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
     ),
     Guard(
         name="body-behind-an-offer",
@@ -173,7 +175,9 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])",
         new="            pass",
-        tests=("web/test_connections.py::test_a_request_that_offers_another_protocol_keeps_its_body_and_its_place",),
+        tests=(
+            "web/server/test_connections.py::test_a_request_that_offers_another_protocol_keeps_its_body_and_its_place",
+        ),
     ),
     Guard(
         name="nothing-behind-the-last-answer",
@@ -182,7 +186,7 @@ GUARDS: Final = (
         old="self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()",
         new="self._ignored = self._refuse_at_the_door()",
         tests=(
-            "web/test_door.py::test_a_connection_that_ends_with_the_refusal_lets_the_client_see_it_and_takes_no_more_requests",
+            "web/server/test_door.py::test_a_connection_that_ends_with_the_refusal_lets_the_client_see_it_and_takes_no_more_requests",
         ),
     ),
     Guard(
@@ -191,7 +195,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/discard.py",
         old="return _BIN[: self._left]",
         new="return _BIN",
-        tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
+        tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
     ),
     Guard(
         name="discard-ends",
@@ -199,7 +203,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="        self.parser = self._new_parser()\n        self.transport.set_protocol(self)",
         new="        self.transport.set_protocol(self)",
-        tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
+        tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
     ),
     Guard(
         name="discard-counts-what-came",
@@ -207,7 +211,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="self._unread = max(0, self._unread - len(body))",
         new="pass",
-        tests=("web/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
+        tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
     ),
     Guard(
         name="discard-tells",
@@ -215,7 +219,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/discard.py",
         old="        self.connection_lost = connection.connection_lost  # type: ignore[method-assign]\n",
         new="",
-        tests=("web/test_door.py::test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten",),
+        tests=("web/server/test_door.py::test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten",),
     ),
     Guard(
         name="discard-reads-on",
@@ -224,7 +228,7 @@ GUARDS: Final = (
         old="        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]\n",
         new="",
         tests=(
-            "web/test_discard.py::test_who_reads_again_while_its_refused_body_is_thrown_away_is_answered_from_then_on",
+            "web/server/test_discard.py::test_who_reads_again_while_its_refused_body_is_thrown_away_is_answered_from_then_on",
         ),
     ),
     Guard(
@@ -233,7 +237,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="        self._unset_keepalive_if_required()  # which uvicorn forgets when the client has reset the connection\n",
         new="",
-        tests=("web/test_discard.py::test_of_a_connection_that_its_client_reset_nothing_stays_in_memory",),
+        tests=("web/server/test_discard.py::test_of_a_connection_that_its_client_reset_nothing_stays_in_memory",),
     ),
     Guard(
         name="rest-has-its-own-time",
@@ -241,7 +245,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="            self._unset_keepalive_if_required()\n            if self._head_bytes is None:",
         new="            if self._head_bytes is None:",
-        tests=("web/test_discard.py::test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection",),
+        tests=("web/server/test_discard.py::test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection",),
     ),
     Guard(
         name="behind-another-request",
@@ -249,7 +253,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="if not is_last:",
         new="if self.pipeline:",
-        tests=("web/test_discard.py::test_a_body_behind_another_request_has_all_of_its_time",),
+        tests=("web/server/test_discard.py::test_a_body_behind_another_request_has_all_of_its_time",),
     ),
     Guard(
         name="closed-in-the-end",
@@ -257,7 +261,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="            self.transport.abort()\n",
         new="            self._await_end()\n",
-        tests=("web/test_discard.py::test_a_client_that_does_not_take_its_last_answers_loses_its_connection",),
+        tests=("web/server/test_discard.py::test_a_client_that_does_not_take_its_last_answers_loses_its_connection",),
     ),
     Guard(
         name="slow-takers-wait",
@@ -265,7 +269,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old="if self.transport.get_write_buffer_size() < unsent:",
         new="if False:",
-        tests=("web/test_discard.py::test_who_takes_its_last_answer_slowly_gets_all_of_it",),
+        tests=("web/server/test_discard.py::test_who_takes_its_last_answer_slowly_gets_all_of_it",),
     ),
     Guard(
         name="refusals-unread",
@@ -273,7 +277,7 @@ GUARDS: Final = (
         file="src/platevault/web/server/connections.py",
         old=" and not self.flow.write_paused",
         new="",
-        tests=("web/test_door.py::test_who_does_not_read_its_refusals_is_not_read_any_further",),
+        tests=("web/server/test_door.py::test_who_does_not_read_its_refusals_is_not_read_any_further",),
     ),
     Guard(
         name="connections-max",
@@ -282,7 +286,7 @@ GUARDS: Final = (
         old="if len(self.connections) > connections_max() and not self._others_make_way():",
         new="if False:",
         tests=(
-            "web/test_connections.py::test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room",
+            "web/server/test_connections.py::test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room",
         ),
     ),
     Guard(
@@ -291,7 +295,7 @@ GUARDS: Final = (
         file="src/platevault/web/middleware.py",
         old="if total > at_most:",
         new="if False:",
-        tests=("web/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
+        tests=("web/api/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
     ),
     Guard(
         name="small-bodies-within",
@@ -299,7 +303,7 @@ GUARDS: Final = (
         file="src/platevault/web/middleware.py",
         old="asyncio.timeout(end - time.monotonic())",
         new="asyncio.timeout(None)",
-        tests=("web/test_small_bodies.py::test_a_small_body_that_never_ends_is_given_up",),
+        tests=("web/server/test_small_bodies.py::test_a_small_body_that_never_ends_is_given_up",),
     ),
     Guard(
         name="token",
@@ -307,7 +311,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/session.py",
         old='hmac.compare_digest(given.encode(errors="replace"), str(token).encode())',
         new="True",
-        tests=("web/test_access.py::test_without_a_token_of_ours_there_is_no_way_in",),
+        tests=("web/auth/test_credentials.py::test_without_a_token_of_ours_there_is_no_way_in",),
         short=True,
     ),
     Guard(
@@ -316,7 +320,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/session.py",
         old="return bool(token) and hmac",
         new="return hmac",
-        tests=("web/test_access.py::test_a_token_that_is_not_set_is_nobodys",),
+        tests=("web/auth/test_credentials.py::test_a_token_that_is_not_set_is_nobodys",),
     ),
     Guard(
         name="cookie-signature",
@@ -325,7 +329,7 @@ GUARDS: Final = (
         old="content, began = _serializer(rules.signing_key).loads(\n            cookie,\n            max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,\n        )",
         new="content, began = _serializer(rules.signing_key).loads_unsafe(cookie)[1], datetime.now()",
         also=(("src/platevault/web/auth/session.py", "import hmac\n", "import hmac\nfrom datetime import datetime\n"),),
-        tests=("web/test_session.py::test_a_cookie_with_another_purpose_than_was_signed_is_nothing",),
+        tests=("web/auth/test_session.py::test_a_cookie_with_another_purpose_than_was_signed_is_nothing",),
     ),
     Guard(
         name="cookie-age",
@@ -333,7 +337,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/session.py",
         old="max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,",
         new="max_age=None,\n            return_timestamp=True,",
-        tests=("web/test_access.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
+        tests=("web/auth/test_credentials.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
     ),
     Guard(
         name="cookie-token",
@@ -341,7 +345,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/session.py",
         old='if not hmac.compare_digest(str(content["token"]), _mark(rules.signing_key, rules.viewer_token)):',
         new="if False:",
-        tests=("web/test_access.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
+        tests=("web/auth/test_credentials.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
     ),
     Guard(
         name="scopes",
@@ -349,7 +353,7 @@ GUARDS: Final = (
         file="src/platevault/access/actor.py",
         old="if scope not in self.scopes:",
         new="if False:",
-        tests=("web/test_access.py::test_a_token_opens_what_it_is_for",),
+        tests=("web/auth/test_credentials.py::test_a_token_opens_what_it_is_for",),
     ),
     Guard(
         name="own-collector-alone",
@@ -357,7 +361,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/accept.py",
         old="if delivery.only_collector not in (None, collector_id):",
         new="if False:",
-        tests=("flows/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
+        tests=("ingest/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
     ),
     Guard(
         name="cross-site",
@@ -365,7 +369,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/credentials.py",
         old="if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=False):",
         new="if False:",
-        tests=("web/test_access.py::test_with_a_cookie_only_our_own_pages_post",),
+        tests=("web/auth/test_credentials.py::test_with_a_cookie_only_our_own_pages_post",),
     ),
     Guard(
         name="loopback-names",
@@ -373,7 +377,7 @@ GUARDS: Final = (
         file="src/platevault/web/auth/credentials.py",
         old="if host not in _LOOPBACK:",
         new="if False:",
-        tests=("web/test_access.py::test_an_embedded_vault_answers_this_machine_only",),
+        tests=("web/auth/test_credentials.py::test_an_embedded_vault_answers_this_machine_only",),
     ),
     Guard(
         name="url-expiry-limit",
@@ -381,7 +385,7 @@ GUARDS: Final = (
         file="src/platevault/web/dependencies.py",
         old="valid_for=min(wanted, vault.links.valid_for_at_most)",
         new="valid_for=wanted",
-        tests=("web/test_image_urls.py::test_a_wish_without_end_is_clamped",),
+        tests=("web/api/test_image_urls.py::test_a_wish_without_end_is_clamped",),
     ),
     Guard(
         name="url-never-longer",
@@ -389,7 +393,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/signing_windows.py",
         old="return Window(moment - moment % max(1, seconds // 3), seconds)",
         new="return Window(moment - moment % max(1, seconds // 3), seconds + seconds // 3)",
-        tests=("stores/test_presign.py::test_a_url_is_valid_for_most_of_what_was_asked_and_never_longer",),
+        tests=("infra/objectstore/test_presign.py::test_a_url_is_valid_for_most_of_what_was_asked_and_never_longer",),
     ),
     Guard(
         name="url-windows",
@@ -397,7 +401,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/signing_windows.py",
         old="moment - moment % max(1, seconds // 3)",
         new="moment",
-        tests=("stores/test_presign.py::test_all_nodes_give_one_url_within_a_window_and_another_one_after",),
+        tests=("infra/objectstore/test_presign.py::test_all_nodes_give_one_url_within_a_window_and_another_one_after",),
     ),
     Guard(
         name="url-validity",
@@ -405,7 +409,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/signing_windows.py",
         old="if not 1 <= seconds <= VALID_FOR_MAX.total_seconds():",
         new="if False:",
-        tests=("stores/test_presign.py::test_a_validity_that_no_server_takes_is_refused",),
+        tests=("infra/objectstore/test_presign.py::test_a_validity_that_no_server_takes_is_refused",),
     ),
     Guard(
         name="access-row",
@@ -413,7 +417,7 @@ GUARDS: Final = (
         file="src/platevault/access/sql/access_log.py",
         old="await record(look, connection, detection_ids=detection_ids, filters=filters)",
         new="pass",
-        tests=("web/test_access_log.py::test_each_look_is_one_row",),
+        tests=("web/api/test_access_log.py::test_each_look_is_one_row",),
         short=True,
     ),
     Guard(
@@ -422,7 +426,7 @@ GUARDS: Final = (
         file="src/platevault/access/sql/access_log.py",
         old="        raise unwritten() from error",
         new="        return",
-        tests=("web/test_access_log.py::test_a_look_that_cannot_be_written_down_shows_nothing",),
+        tests=("web/api/test_access_log.py::test_a_look_that_cannot_be_written_down_shows_nothing",),
     ),
     Guard(
         name="access-row-of-a-page",
@@ -430,7 +434,7 @@ GUARDS: Final = (
         file="src/platevault/catalog/sql/logged_search.py",
         old="        search, writing=access_log.written_with, written=access_log.values_of(look, search.asked)\n",
         new="        search\n",
-        tests=("stores/test_seen_pages.py::test_whatever_is_asked_the_row_names_the_page_and_nothing_more",),
+        tests=("catalog/test_logged_search.py::test_whatever_is_asked_the_row_names_the_page_and_nothing_more",),
     ),
     Guard(
         name="retry-after",
@@ -446,7 +450,7 @@ GUARDS: Final = (
         file="src/platevault/domain/search_query.py",
         old="if name not in _FIELDS:",
         new="if False:",
-        tests=("domain/test_search.py::test_an_unknown_parameter_is_refused_by_name",),
+        tests=("domain/test_search_query.py::test_an_unknown_parameter_is_refused_by_name",),
     ),
     Guard(
         name="secrets-masked",

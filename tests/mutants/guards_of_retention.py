@@ -4,9 +4,9 @@ from typing import Final
 
 from tests.mutants.guard import Guard
 
-SWEEP: Final = "flows/test_sweep.py::"
-HOLDS: Final = "flows/test_holds.py::"
-CHANGE: Final = "flows/test_change_retention.py::"
+SWEEP: Final = "retention/test_sweep.py::"
+HOLDS: Final = "holds/test_place.py::"
+CHANGE: Final = "retention/test_set_class.py::"
 
 GUARDS: Final = (
     Guard(

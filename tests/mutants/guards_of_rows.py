@@ -12,8 +12,8 @@ GUARDS: Final = (
         old="    detection_id text PRIMARY KEY,\n",
         new="    detection_id text NOT NULL,\n",
         tests=(
-            "flows/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",
-            "flows/test_accept.py::test_batches_that_overlap_in_opposite_order_at_once_create_each_detection_once",
+            "ingest/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",
+            "ingest/test_accept.py::test_batches_that_overlap_in_opposite_order_at_once_create_each_detection_once",
         ),
         also=(
             (
@@ -36,7 +36,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/detections.py",
         old="    ON CONFLICT (detection_id) DO NOTHING\n",
         new="",
-        tests=("flows/test_accept.py::test_a_known_detection_in_another_batch_is_a_duplicate_and_says_what_differs",),
+        tests=("ingest/test_accept.py::test_a_known_detection_in_another_batch_is_a_duplicate_and_says_what_differs",),
     ),
     Guard(
         name="unique-batches",
@@ -44,7 +44,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="    PRIMARY KEY (collector_id, batch_id)\n",
         new="    CHECK (true)\n",
-        tests=("flows/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",),
+        tests=("ingest/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",),
         also=(("src/platevault/ingest/sql/batches.py", "    ON CONFLICT (collector_id, batch_id) DO NOTHING\n", ""),),
     ),
     Guard(
@@ -53,7 +53,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/batches.py",
         old="    ON CONFLICT (collector_id, batch_id) DO NOTHING\n",
         new="",
-        tests=("flows/test_accept.py::test_a_retry_gets_the_same_answer_and_changes_nothing",),
+        tests=("ingest/test_accept.py::test_a_retry_gets_the_same_answer_and_changes_nothing",),
     ),
     Guard(
         name="known-in-a-second-statement",
@@ -61,7 +61,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/record_batch.py",
         old="    new = await detections.insert_detections(",
         new="    before = await detections.known(connection, [one.detection.detection_id for one in incoming])\n    new = await detections.insert_detections(",
-        tests=("stores/test_recording.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
+        tests=("ingest/test_record_batch.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
         also=(
             (
                 "src/platevault/ingest/sql/record_batch.py",
@@ -76,7 +76,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/record_batch.py",
         old="    except Taken:\n        return False\n",
         new="    except Taken:\n        return True\n",
-        tests=("stores/test_recording.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
+        tests=("ingest/test_record_batch.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
     ),
     Guard(
         name="lock-of-known-detections",
@@ -84,7 +84,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/detections.py",
         old="ORDER BY d.detection_id FOR UPDATE",
         new="ORDER BY d.detection_id",
-        tests=("stores/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
+        tests=("ingest/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
     ),
     Guard(
         name="lock-of-known-images",
@@ -92,7 +92,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/detections.py",
         old="ORDER BY i.detection_id, i.kind FOR UPDATE OF i",
         new="ORDER BY i.detection_id, i.kind",
-        tests=("stores/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
+        tests=("ingest/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
     ),
     Guard(
         name="revive-what-is-lost-alone",
@@ -100,7 +100,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/verdict.py",
         old="return lost or known.state in (ImageState.MISSING, ImageState.REJECTED)",
         new="return True",
-        tests=("flows/test_recover.py::test_what_was_forgotten_is_never_revived",),
+        tests=("ingest/test_recover.py::test_what_was_forgotten_is_never_revived",),
         also=(("src/platevault/ingest/sql/detections.py", " AND i.state IN ('missing', 'rejected', 'pending')", ""),),
     ),
     Guard(
@@ -109,7 +109,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/verdict.py",
         old="lost = known.state is ImageState.PENDING and known.node_is_lost",
         new="lost = False",
-        tests=("flows/test_recover.py::test_an_image_that_waits_on_a_lost_node_is_taken_from_the_new_batch",),
+        tests=("ingest/test_recover.py::test_an_image_that_waits_on_a_lost_node_is_taken_from_the_new_batch",),
     ),
     Guard(
         name="healed-before-a-replay",
@@ -117,7 +117,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/record_batch.py",
         old="    await _meet(connection, batch.judged.incoming, batch)\n",
         new="",
-        tests=("flows/test_recover.py::test_a_missing_image_is_healed_by_the_same_batch_and_by_another",),
+        tests=("ingest/test_recover.py::test_a_missing_image_is_healed_by_the_same_batch_and_by_another",),
     ),
     Guard(
         name="forgotten-is-final",
@@ -125,7 +125,7 @@ GUARDS: Final = (
         file="alembic/versions/0003_keeping.py",
         old="IF OLD.state IN ('expired', 'deleted') AND NEW.state <> OLD.state",
         new="IF false",
-        tests=("stores/test_guards.py::test_what_was_forgotten_stays_forgotten",),
+        tests=("infra/postgres/test_constraints.py::test_what_was_forgotten_stays_forgotten",),
     ),
     Guard(
         name="detections-write-once",
@@ -133,7 +133,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER detection_is_write_once BEFORE UPDATE ON detections\n    FOR EACH ROW EXECUTE FUNCTION platevault_detection_is_write_once();\n",
         new="",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+        tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
     ),
     Guard(
         name="images-write-once",
@@ -141,7 +141,7 @@ GUARDS: Final = (
         file="alembic/versions/0003_keeping.py",
         old="       OR (OLD.sha256 IS NOT NULL AND NEW.sha256 IS DISTINCT FROM OLD.sha256)\n       OR (OLD.size IS NOT NULL AND NEW.size IS DISTINCT FROM OLD.size)\n",
         new="",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+        tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
     ),
     Guard(
         name="detections-outlive-their-tombstone",
@@ -149,7 +149,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER detection_outlives_its_tombstone BEFORE DELETE ON detections\n    FOR EACH ROW EXECUTE FUNCTION platevault_detection_outlives_its_tombstone();\n",
         new="",
-        tests=("stores/test_guards.py::test_a_detection_without_images_is_not_deleted_either",),
+        tests=("infra/postgres/test_constraints.py::test_a_detection_without_images_is_not_deleted_either",),
     ),
     Guard(
         name="tombstones-stay",
@@ -157,7 +157,7 @@ GUARDS: Final = (
         file="alembic/versions/0003_keeping.py",
         old="IF OLD.erased_at IS NOT NULL AND NEW.erased_at IS DISTINCT FROM OLD.erased_at",
         new="IF false",
-        tests=("stores/test_guards.py::test_a_tombstone_erases_everything_at_once_and_stays",),
+        tests=("infra/postgres/test_constraints.py::test_a_tombstone_erases_everything_at_once_and_stays",),
     ),
     Guard(
         name="rebuilt-opens-once",
@@ -166,7 +166,7 @@ GUARDS: Final = (
         old="NOT (OLD.rebuilt AND NOT NEW.rebuilt AND num_nonnulls(",
         new="NOT (OLD.rebuilt AND num_nonnulls(",
         tests=(
-            "stores/test_guards.py::test_what_a_camera_read_comes_back_into_a_rebuilt_row_once_and_only_as_it_stops_being_one",
+            "infra/postgres/test_constraints.py::test_what_a_camera_read_comes_back_into_a_rebuilt_row_once_and_only_as_it_stops_being_one",
         ),
     ),
     Guard(
@@ -175,7 +175,7 @@ GUARDS: Final = (
         file="alembic/versions/0003_keeping.py",
         old="IF NEW.rebuilt AND NOT OLD.rebuilt",
         new="IF false",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+        tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
     ),
     Guard(
         name="filled-from-a-batch",
@@ -184,7 +184,7 @@ GUARDS: Final = (
         old="fills = known.rebuilt and not known.erased and",
         new="fills = False and",
         tests=(
-            "flows/test_rebuild.py::test_a_batch_that_is_repeated_after_a_rebuild_brings_back_what_the_camera_read_once",
+            "integrity/test_rebuild.py::test_a_batch_that_is_repeated_after_a_rebuild_brings_back_what_the_camera_read_once",
         ),
     ),
     Guard(
@@ -194,7 +194,7 @@ GUARDS: Final = (
         old="fills = known.rebuilt and not known.erased and",
         new="fills = not known.erased and",
         tests=(
-            "stores/test_recording.py::test_of_two_batches_at_once_one_fills_a_rebuilt_row_and_the_other_meets_it_filled",
+            "ingest/test_record_batch.py::test_of_two_batches_at_once_one_fills_a_rebuilt_row_and_the_other_meets_it_filled",
         ),
     ),
     Guard(
@@ -203,7 +203,9 @@ GUARDS: Final = (
         file="src/platevault/ingest/verdict.py",
         old=" and _TOLD_BY_OBJECTS.isdisjoint(differs)",
         new="",
-        tests=("flows/test_rebuild.py::test_a_batch_that_says_something_else_than_the_objects_fills_no_rebuilt_row",),
+        tests=(
+            "integrity/test_rebuild.py::test_a_batch_that_says_something_else_than_the_objects_fills_no_rebuilt_row",
+        ),
     ),
     Guard(
         name="held-is-not-deleted",
@@ -211,7 +213,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER held_image_stays BEFORE DELETE ON images FOR EACH ROW EXECUTE FUNCTION platevault_held_image_stays();\n",
         new="",
-        tests=("stores/test_guards.py::test_who_deletes_a_held_image_by_hand_is_told_that_it_is_held",),
+        tests=("infra/postgres/test_constraints.py::test_who_deletes_a_held_image_by_hand_is_told_that_it_is_held",),
     ),
     Guard(
         name="held-does-not-expire",
@@ -219,7 +221,9 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="    CONSTRAINT images_held_stay CHECK (holds = 0 OR state NOT IN ('expired', 'deleted')),\n",
         new="",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_expire_or_delete_a_held_image_and_can_once_it_is_lifted",),
+        tests=(
+            "infra/postgres/test_constraints.py::test_plain_sql_cannot_expire_or_delete_a_held_image_and_can_once_it_is_lifted",
+        ),
     ),
     Guard(
         name="access-log-write-once",
@@ -227,7 +231,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER access_is_write_once BEFORE UPDATE ON access_log\n    FOR EACH ROW EXECUTE FUNCTION platevault_access_is_write_once();\n",
         new="",
-        tests=("stores/test_guards.py::test_a_line_of_the_access_log_is_never_rewritten",),
+        tests=("infra/postgres/test_constraints.py::test_a_line_of_the_access_log_is_never_rewritten",),
     ),
     Guard(
         name="no-truncate",
@@ -235,7 +239,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="CREATE TRIGGER access_log_no_truncate BEFORE TRUNCATE ON access_log EXECUTE FUNCTION platevault_no_truncate();\n",
         new="",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+        tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
     ),
     Guard(
         name="pending-names-its-file",
@@ -243,7 +247,7 @@ GUARDS: Final = (
         file="alembic/versions/0001_first.py",
         old="        state <> 'pending' OR num_nulls(key, sha256, size, spool_node, spool_file, spool_offset) = 0),",
         new="        true),",
-        tests=("stores/test_guards.py::test_plain_sql_cannot_change_what_is_evidence",),
+        tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
     ),
     Guard(
         name="other-content-409",
@@ -252,7 +256,7 @@ GUARDS: Final = (
         old="if found.content_digest != batch.digest:",
         new="if False:",
         tests=(
-            "flows/test_accept.py::test_the_same_batch_id_with_other_content_is_a_conflict_that_names_both_digests",
+            "ingest/test_accept.py::test_the_same_batch_id_with_other_content_is_a_conflict_that_names_both_digests",
         ),
     ),
     Guard(
@@ -277,7 +281,9 @@ GUARDS: Final = (
         file="src/platevault/ingest/verdict.py",
         old="if known.collector_id != collector_id:",
         new="if False:",
-        tests=("flows/test_accept.py::test_another_collector_cannot_have_its_detection_acknowledged_under_a_known_id",),
+        tests=(
+            "ingest/test_accept.py::test_another_collector_cannot_have_its_detection_acknowledged_under_a_known_id",
+        ),
     ),
     Guard(
         name="other-bytes-conflict",
@@ -285,7 +291,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/verdict.py",
         old="return known.sha256 != image.part.sha256",
         new="return False",
-        tests=("flows/test_accept.py::test_a_known_detection_with_other_bytes_is_a_conflict_and_the_first_stays",),
+        tests=("ingest/test_accept.py::test_a_known_detection_with_other_bytes_is_a_conflict_and_the_first_stays",),
     ),
     Guard(
         name="conflicts-tried-again",
@@ -293,7 +299,7 @@ GUARDS: Final = (
         file="src/platevault/infra/postgres/database.py",
         old="attempts=RETRIES,",
         new="attempts=1,",
-        tests=("stores/test_database.py::test_a_transaction_that_lost_to_another_is_run_again_whole",),
+        tests=("infra/postgres/test_database.py::test_a_transaction_that_lost_to_another_is_run_again_whole",),
     ),
     Guard(
         name="one-migration-at-a-time",
@@ -301,7 +307,7 @@ GUARDS: Final = (
         file="src/platevault/infra/postgres/migrations.py",
         old="        if mine:\n",
         new="        if True:\n",
-        tests=("stores/test_migrations.py::test_replicas_that_migrate_at_the_same_moment_do_it_once",),
+        tests=("infra/postgres/test_migrations.py::test_replicas_that_migrate_at_the_same_moment_do_it_once",),
     ),
     Guard(
         name="refused-while-down",
@@ -310,7 +316,7 @@ GUARDS: Final = (
         old="reception.database.refuse_while_down()",
         new="pass",
         tests=(
-            "flows/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",
+            "ingest/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",
         ),
     ),
 )

@@ -12,7 +12,7 @@ GUARDS: Final = (
         old=" AND dead_at IS NULL\n",
         new="\n",
         tests=(
-            "flows/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+            "delivery/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
         ),
     ),
     Guard(
@@ -22,7 +22,7 @@ GUARDS: Final = (
         old=", refusals = refusals + u.refused",
         new="",
         tests=(
-            "flows/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
+            "delivery/test_dead_letters.py::test_an_image_that_the_store_refuses_while_it_takes_others_is_set_aside_with_its_reason",
         ),
     ),
     Guard(
@@ -31,7 +31,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):\n        return True\n",
         new="    return True\n",
-        tests=("flows/test_dead_letters.py::test_a_store_that_refuses_everything_buries_nothing",),
+        tests=("delivery/test_dead_letters.py::test_a_store_that_refuses_everything_buries_nothing",),
         short=True,
     ),
     Guard(
@@ -40,7 +40,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/dead_letters.py",
         old="if self.used() + size > self.max_bytes:",
         new="if False:",
-        tests=("flows/test_dead_letters.py::test_dead_letters_have_a_cap_of_their_own",),
+        tests=("delivery/test_dead_letters.py::test_dead_letters_have_a_cap_of_their_own",),
     ),
     Guard(
         name="dead-letters-are-read",
@@ -48,7 +48,7 @@ GUARDS: Final = (
         file="src/platevault/infra/spool/spool.py",
         old='(self._folder if file.startswith(f"{FOLDER}/") else self._ready) / file',
         new="self._ready / file",
-        tests=("flows/test_dead_letters.py::test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost",),
+        tests=("delivery/test_dead_letters.py::test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost",),
     ),
     Guard(
         name="less-when-busy",
@@ -56,7 +56,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="            lane.wants_less()\n",
         new="            pass\n",
-        tests=("flows/test_drain.py::test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothing",),
+        tests=("delivery/test_drain.py::test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothing",),
     ),
     Guard(
         name="store-faults-hold-no-image-back",
@@ -65,7 +65,7 @@ GUARDS: Final = (
         old="        after = max(RETRY_BASE, timedelta(seconds=lane.breaker.seconds_left))\n",
         new="        after = RETRY_CAP\n",
         tests=(
-            "flows/test_drain.py::test_what_is_wrong_with_the_store_is_held_against_no_image_and_ends_its_wait_with_the_pause",
+            "delivery/test_drain.py::test_what_is_wrong_with_the_store_is_held_against_no_image_and_ends_its_wait_with_the_pause",
         ),
     ),
     Guard(
@@ -74,7 +74,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/drain.py",
         old="return_when=asyncio.FIRST_COMPLETED",
         new="return_when=asyncio.ALL_COMPLETED",
-        tests=("flows/test_drain.py::test_one_image_without_an_answer_does_not_hold_up_the_others",),
+        tests=("delivery/test_drain.py::test_one_image_without_an_answer_does_not_hold_up_the_others",),
     ),
     Guard(
         name="living-node-is-not-lost",
@@ -82,7 +82,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/lost_images.py",
         old=" AND coalesce(greatest(api_seen_at, worker_seen_at), first_seen_at) < now() - CAST(:silent AS interval)",
         new=" AND now() > now() - CAST(:silent AS interval)",
-        tests=("flows/test_resend.py::test_a_node_that_was_seen_lately_is_not_declared_lost",),
+        tests=("delivery/test_resend.py::test_a_node_that_was_seen_lately_is_not_declared_lost",),
     ),
     Guard(
         name="lost-node-comes-back",
@@ -90,7 +90,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/nodes.py",
         old="api_seen_at = now(), lost_at = NULL",
         new="api_seen_at = now()",
-        tests=("flows/test_resend.py::test_a_lost_node_that_comes_back_brings_its_images_itself",),
+        tests=("delivery/test_resend.py::test_a_lost_node_that_comes_back_brings_its_images_itself",),
     ),
     Guard(
         name="resend-by-collector",
@@ -99,7 +99,7 @@ GUARDS: Final = (
         old=" AND d.collector_id = :collector_id",
         new=" AND (true OR d.collector_id = :collector_id)",
         tests=(
-            "flows/test_resend.py::test_all_images_of_a_lost_node_are_listed_to_their_collector_and_healed_by_a_resend",
+            "delivery/test_resend.py::test_all_images_of_a_lost_node_are_listed_to_their_collector_and_healed_by_a_resend",
         ),
     ),
     Guard(
@@ -109,7 +109,7 @@ GUARDS: Final = (
         old="WHERE spool_node = :node AND spool_file = :file) AS wanted",
         new="WHERE state = 'pending' AND spool_node = :node AND spool_file = :file) AS wanted",
         tests=(
-            "flows/test_resend.py::test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_in_the_store",
+            "delivery/test_resend.py::test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_in_the_store",
         ),
     ),
     Guard(
@@ -118,7 +118,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/lost_images.py",
         old=" AND EXISTS (SELECT FROM nodes WHERE node_id = :node AND lost_at IS NOT NULL)",
         new="",
-        tests=("flows/test_resend.py::test_a_node_that_beats_in_the_middle_is_not_lost_any_further",),
+        tests=("delivery/test_resend.py::test_a_node_that_beats_in_the_middle_is_not_lost_any_further",),
     ),
     Guard(
         name="letters-without-a-row-stay",
@@ -126,6 +126,6 @@ GUARDS: Final = (
         file="src/platevault/delivery/reclaim.py",
         old="if state in DONE_WITH:",
         new="if state is None or state in DONE_WITH:",
-        tests=("flows/test_dead_letters.py::test_a_letter_without_a_row_stays",),
+        tests=("delivery/test_dead_letters.py::test_a_letter_without_a_row_stays",),
     ),
 )

@@ -11,7 +11,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/sql/inventory.py",
         old='        await connection.execute(_RESERVE, {"detection_id": names["detection_id"], "collector": _RESERVER})\n',
         new="",
-        tests=("flows/test_reconcile.py::test_an_ingest_of_the_same_id_waits_while_its_orphan_goes",),
+        tests=("integrity/test_reconcile.py::test_an_ingest_of_the_same_id_waits_while_its_orphan_goes",),
     ),
     Guard(
         name="orphans-are-looked-up-again",
@@ -20,7 +20,7 @@ GUARDS: Final = (
         old="        if (await connection.execute(_IS_KNOWN, names)).scalar_one():\n            raise _Undo(None)\n",
         new="",
         tests=(
-            "flows/test_reconcile.py::test_an_object_that_became_known_between_the_list_and_the_act_is_never_quarantined",
+            "integrity/test_reconcile.py::test_an_object_that_became_known_between_the_list_and_the_act_is_never_quarantined",
         ),
     ),
     Guard(
@@ -30,7 +30,7 @@ GUARDS: Final = (
         old="            await refuse_while_it_lags(self.upkeep)\n",
         new="            pass\n",
         tests=(
-            "flows/test_reconcile.py::test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_operator_confirms",
+            "integrity/test_reconcile.py::test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_operator_confirms",
         ),
         short=True,
     ),
@@ -40,7 +40,9 @@ GUARDS: Final = (
         file="src/platevault/jobs/sql/restore_marker.py",
         old=" WHERE number >= :bucket RETURNING",
         new=" WHERE number >= 0 OR number >= :bucket RETURNING",
-        tests=("stores/test_generation.py::test_a_number_that_a_restore_put_back_after_it_was_read_does_not_count_on",),
+        tests=(
+            "jobs/test_restore_marker.py::test_a_number_that_a_restore_put_back_after_it_was_read_does_not_count_on",
+        ),
     ),
     Guard(
         name="reconcile-caps",
@@ -48,7 +50,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/repair.py",
         old="        if self.notes.counts[what] >= self.most:",
         new="        if False:",
-        tests=("flows/test_reconcile.py::test_the_cap_counts_for_rows_too",),
+        tests=("integrity/test_reconcile.py::test_the_cap_counts_for_rows_too",),
     ),
     Guard(
         name="missing-is-looked-at-again",
@@ -56,7 +58,9 @@ GUARDS: Final = (
         file="src/platevault/integrity/repair.py",
         old="            if await self.upkeep.objects.stat(key) is not None:\n                return None\n            return ImageState.MISSING",
         new="            return ImageState.MISSING",
-        tests=("flows/test_reconcile.py::test_an_object_that_comes_between_the_first_look_and_the_act_is_not_missing",),
+        tests=(
+            "integrity/test_reconcile.py::test_an_object_that_comes_between_the_first_look_and_the_act_is_not_missing",
+        ),
     ),
     Guard(
         name="found-again-is-hashed",
@@ -64,7 +68,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/repair.py",
         old="        if await digest_of(data) != row.sha256:",
         new="        if False:",
-        tests=("flows/test_reconcile.py::test_an_object_that_comes_back_with_its_digest_is_stored_again",),
+        tests=("integrity/test_reconcile.py::test_an_object_that_comes_back_with_its_digest_is_stored_again",),
     ),
     Guard(
         name="holds-stop-reconcile",
@@ -72,7 +76,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/sql/inventory.py",
         old=" AND state = 'stored' AND holds = 0",
         new=" AND state = 'stored'",
-        tests=("flows/test_schedule.py::test_a_held_image_is_not_marked_missing_by_any_decision",),
+        tests=("app/test_schedule.py::test_a_held_image_is_not_marked_missing_by_any_decision",),
     ),
     Guard(
         name="dry-run",
@@ -80,7 +84,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/repair.py",
         old="        if not self.act:\n            return False\n        if self.notes",
         new="        if self.notes",
-        tests=("flows/test_reconcile.py::test_a_dry_run_changes_nothing_and_says_the_same",),
+        tests=("integrity/test_reconcile.py::test_a_dry_run_changes_nothing_and_says_the_same",),
         also=(("src/platevault/integrity/repair.py", "        return self.act\n", "        return True\n"),),
     ),
     Guard(
@@ -89,7 +93,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/sql/rebuild.py",
         old="    WHERE d.erased_at IS NULL AND d.collector_id",
         new="    WHERE d.collector_id",
-        tests=("flows/test_rebuild.py::test_tombstones_and_rows_that_are_there_stay_as_they_are",),
+        tests=("integrity/test_rebuild.py::test_tombstones_and_rows_that_are_there_stay_as_they_are",),
         also=(
             (
                 "src/platevault/integrity/sql/rebuild.py",
@@ -104,7 +108,7 @@ GUARDS: Final = (
         file="src/platevault/jobs/sql/lock.py",
         old="        yield taken\n        if taken:",
         new="        yield True\n        if taken:",
-        tests=("flows/test_reconcile.py::test_while_one_acts_no_other_does_and_reports_are_made",),
+        tests=("integrity/test_reconcile.py::test_while_one_acts_no_other_does_and_reports_are_made",),
     ),
     Guard(
         name="the-only-copy-stays",
@@ -112,7 +116,7 @@ GUARDS: Final = (
         file="src/platevault/integrity/repair.py",
         old="        if now is not None and now.etag == copy.original.etag:",
         new="        if now is None or now.etag == copy.original.etag:",
-        tests=("flows/test_reconcile.py::test_the_copy_of_an_orphan_that_is_gone_meanwhile_stays",),
+        tests=("integrity/test_reconcile.py::test_the_copy_of_an_orphan_that_is_gone_meanwhile_stays",),
     ),
     Guard(
         name="marker-names-the-vault",
@@ -120,7 +124,7 @@ GUARDS: Final = (
         file="src/platevault/jobs/restore_marker.py",
         old="    is_other = in_bucket.vault not in (None, vault)\n",
         new="    is_other = False\n",
-        tests=("flows/test_reconcile.py::test_another_vaults_bucket_stops_everything_until_an_operator_confirms",),
+        tests=("integrity/test_reconcile.py::test_another_vaults_bucket_stops_everything_until_an_operator_confirms",),
     ),
     Guard(
         name="marker-of-another-vault-stands",
@@ -129,7 +133,7 @@ GUARDS: Final = (
         old=" or found.vault != vault",
         new="",
         tests=(
-            "flows/test_reconcile.py::test_a_marker_that_another_vault_writes_at_the_same_moment_is_never_overwritten",
+            "integrity/test_reconcile.py::test_a_marker_that_another_vault_writes_at_the_same_moment_is_never_overwritten",
         ),
     ),
     Guard(
@@ -138,7 +142,7 @@ GUARDS: Final = (
         file="src/platevault/infra/postgres/job_queue.py",
         old="        if schedule.next_run <= schedule.updated:\n",
         new="        if False:\n",
-        tests=("stores/test_jobs.py::test_a_tick_that_passes_while_it_is_reckoned_is_not_done_twice",),
+        tests=("infra/postgres/test_job_queue.py::test_a_tick_that_passes_while_it_is_reckoned_is_not_done_twice",),
     ),
     Guard(
         name="backup-order",
@@ -146,7 +150,7 @@ GUARDS: Final = (
         file="src/platevault/backup/create.py",
         old="        if wanted.database:\n            parts",
         new="        if wanted.spool:\n            first = await asyncio.to_thread(copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room)\n        if wanted.database:\n            parts",
-        tests=("flows/test_backup.py::test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool",),
+        tests=("backup/test_create.py::test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool",),
         also=(
             (
                 "src/platevault/backup/create.py",
@@ -161,7 +165,7 @@ GUARDS: Final = (
         file="src/platevault/backup/create.py",
         old="        if wanted.spool:\n            node, copied",
         new="        if wanted.bucket:\n            early = await _copy_bucket(site, draft, notes=notes, moved=moved)\n        if wanted.spool:\n            node, copied",
-        tests=("flows/test_backup.py::test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it",),
+        tests=("backup/test_create.py::test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it",),
         also=(
             (
                 "src/platevault/backup/create.py",
@@ -176,7 +180,9 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/admin/identities.py",
         old="            kind = _Forgotten if code_of(error) in _NOT_THERE else StoreMisconfigured\n",
         new="            kind = StoreMisconfigured\n",
-        tests=("stores/test_identities.py::test_what_a_starting_server_forgets_it_is_told_again_from_the_beginning",),
+        tests=(
+            "infra/objectstore/test_identities.py::test_what_a_starting_server_forgets_it_is_told_again_from_the_beginning",
+        ),
     ),
     Guard(
         name="a-restore-shows",
@@ -184,7 +190,7 @@ GUARDS: Final = (
         file="src/platevault/backup/restore_database.py",
         old="    await let_restore_show(objects, vault=vault, number=number)\n",
         new="",
-        tests=("flows/test_backup.py::test_a_restore_of_an_earlier_versions_backup_shows_too",),
+        tests=("backup/test_create.py::test_a_restore_of_an_earlier_versions_backup_shows_too",),
     ),
     Guard(
         name="a-restore-shows-from-its-first-moment",
@@ -193,7 +199,7 @@ GUARDS: Final = (
         old="        await let_restore_show(objects, vault=marked[0], number=marked[1])\n",
         new="        pass\n",
         tests=(
-            "flows/test_backup.py::test_a_restored_database_is_behind_the_marker_also_where_the_bucket_was_down_at_the_backup",
+            "backup/test_create.py::test_a_restored_database_is_behind_the_marker_also_where_the_bucket_was_down_at_the_backup",
         ),
     ),
     Guard(
@@ -202,7 +208,7 @@ GUARDS: Final = (
         file="src/platevault/backup/dump_database.py",
         old="        await advance(site.upkeep)\n",
         new="        pass\n",
-        tests=("flows/test_backup.py::test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it",),
+        tests=("backup/test_create.py::test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it",),
     ),
     Guard(
         name="restored-rows-are-in-the-feed",
@@ -210,7 +216,7 @@ GUARDS: Final = (
         file="src/platevault/infra/postgres/feed_positions.py",
         old="    await connection.execute(_LOCK)\n",
         new="",
-        tests=("stores/test_feed_places.py::test_who_writes_meanwhile_is_not_passed_by",),
+        tests=("infra/postgres/test_feed_positions.py::test_who_writes_meanwhile_is_not_passed_by",),
     ),
     Guard(
         name="half-a-backup-has-no-name",
@@ -219,7 +225,7 @@ GUARDS: Final = (
         old="    if not path.is_file() or backup.name.startswith(_UNFINISHED):",
         new='    if not path.is_file():\n        return Manifest(began_at=datetime.min, ended_at=datetime.min, parts={"bucket": {}}, files=())\n    if False:',
         tests=(
-            "flows/test_backup.py::test_a_backup_that_did_not_come_to_its_end_is_none_and_the_next_run_takes_over_its_objects",
+            "backup/test_create.py::test_a_backup_that_did_not_come_to_its_end_is_none_and_the_next_run_takes_over_its_objects",
         ),
     ),
     Guard(
@@ -229,7 +235,7 @@ GUARDS: Final = (
         old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
         new="if len(reception.bodies) >= BODIES_AT_ONCE:",
         tests=(
-            "flows/test_admission.py::test_as_many_dripping_bodies_as_there_are_places_do_not_keep_an_honest_one_out",
+            "ingest/test_admission.py::test_as_many_dripping_bodies_as_there_are_places_do_not_keep_an_honest_one_out",
         ),
     ),
     Guard(
@@ -238,7 +244,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/admission.py",
         old="            async with asyncio.timeout(TURN_WITHIN_SECONDS):\n                await taken",
         new="            async with asyncio.timeout(None):\n                await taken",
-        tests=("flows/test_admission.py::test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays",),
+        tests=("ingest/test_admission.py::test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays",),
     ),
     Guard(
         name="turns-while-behind",
@@ -246,7 +252,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/context.py",
         old="        if not behind:",
         new="        if True:",
-        tests=("flows/test_admission.py::test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes",),
+        tests=("ingest/test_admission.py::test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes",),
     ),
     Guard(
         name="young-table-analyzed",
@@ -254,7 +260,7 @@ GUARDS: Final = (
         file="alembic/versions/0005_search.py",
         old="IF EXISTS (SELECT FROM detections) THEN",
         new="IF true THEN",
-        tests=("stores/test_recording.py::test_no_batch_reads_a_young_table_from_end_to_end",),
+        tests=("ingest/test_record_batch.py::test_no_batch_reads_a_young_table_from_end_to_end",),
     ),
     Guard(
         name="ids-one-by-one",
@@ -262,7 +268,7 @@ GUARDS: Final = (
         file="src/platevault/ingest/sql/record_batch.py",
         old="CROSS JOIN LATERAL (SELECT FROM detections WHERE detection_id = asked.id OFFSET 0) AS known",
         new="JOIN detections ON detection_id = asked.id",
-        tests=("stores/test_recording.py::test_no_batch_reads_a_young_table_from_end_to_end",),
+        tests=("ingest/test_record_batch.py::test_no_batch_reads_a_young_table_from_end_to_end",),
     ),
     Guard(
         name="stored-by-name",
@@ -270,7 +276,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/images.py",
         old="i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key",
         new="i.kind = u.kind AND i.state = 'pending' AND i.key = u.key",
-        tests=("stores/test_images.py::test_after_an_outage_no_file_is_looked_for_among_all_that_waits",),
+        tests=("delivery/test_images.py::test_after_an_outage_no_file_is_looked_for_among_all_that_waits",),
     ),
     Guard(
         name="crowd",
@@ -279,7 +285,7 @@ GUARDS: Final = (
         old="    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:",
         new="    if False:",
         tests=(
-            "flows/test_admission.py::test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_before_its_body_is_read",
+            "ingest/test_admission.py::test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_before_its_body_is_read",
         ),
     ),
 )

@@ -11,7 +11,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/images.py",
         old=" AND lease_until <= now()",
         new="",
-        tests=("flows/test_recover.py::test_another_process_of_the_node_takes_over_when_the_lease_ends",),
+        tests=("ingest/test_recover.py::test_another_process_of_the_node_takes_over_when_the_lease_ends",),
         short=True,
     ),
     Guard(
@@ -20,7 +20,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/images.py",
         old=" FOR UPDATE SKIP LOCKED",
         new="",
-        tests=("flows/test_recover.py::test_two_drains_at_once_never_take_one_image_both",),
+        tests=("ingest/test_recover.py::test_two_drains_at_once_never_take_one_image_both",),
     ),
     Guard(
         name="own-spool-alone",
@@ -28,7 +28,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/images.py",
         old="WHERE state = 'pending' AND spool_node = :node AND lease_until",
         new="WHERE state = 'pending' AND lease_until",
-        tests=("flows/test_recover.py::test_a_node_never_takes_what_waits_on_another",),
+        tests=("ingest/test_recover.py::test_a_node_never_takes_what_waits_on_another",),
     ),
     Guard(
         name="lease-owner",
@@ -36,7 +36,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/sql/images.py",
         old=" AND i.lease_owner = :owner",
         new="",
-        tests=("stores/test_images.py::test_who_lost_a_lease_does_not_end_that_of_the_next",),
+        tests=("delivery/test_images.py::test_who_lost_a_lease_does_not_end_that_of_the_next",),
     ),
     Guard(
         name="dead-owners",
@@ -45,7 +45,7 @@ GUARDS: Final = (
         old="await lane.ledger.release_leases(dead)",
         new="pass",
         tests=(
-            "flows/test_recover.py::test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_one_has_is_not",
+            "ingest/test_recover.py::test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_one_has_is_not",
         ),
     ),
     Guard(
@@ -54,7 +54,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/upload.py",
         old="await lane.objects.settle()",
         new="pass",
-        tests=("flows/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
+        tests=("ingest/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
     ),
     Guard(
         name="stored-only-from-pending",
@@ -63,7 +63,7 @@ GUARDS: Final = (
         old="i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key",
         new="i.kind = u.kind AND i.key = u.key",
         tests=(
-            "flows/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
+            "ingest/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
         ),
     ),
     Guard(
@@ -73,7 +73,7 @@ GUARDS: Final = (
         old="await lane.objects.delete(image.key)",
         new="pass",
         tests=(
-            "flows/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
+            "ingest/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
         ),
     ),
     Guard(
@@ -82,7 +82,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/upload.py",
         old="if claimed is None or await lane.ledger.is_wanted(file):",
         new="if claimed is None:",
-        tests=("flows/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
+        tests=("ingest/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
         short=True,
     ),
     Guard(
@@ -91,7 +91,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/upload.py",
         old=" and claimed is not None and not is_wanted",
         new=" and claimed is not None",
-        tests=("flows/test_upload.py::test_a_file_stays_while_another_image_in_it_is_somebody_elses_to_upload",),
+        tests=("delivery/test_upload.py::test_a_file_stays_while_another_image_in_it_is_somebody_elses_to_upload",),
     ),
     Guard(
         name="unlink-what-is-claimed",
@@ -99,7 +99,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/upload.py",
         old=" and claimed is not None and not is_wanted",
         new=" and not is_wanted",
-        tests=("flows/test_upload.py::test_a_file_that_somebody_else_has_open_is_left_to_him",),
+        tests=("delivery/test_upload.py::test_a_file_that_somebody_else_has_open_is_left_to_him",),
     ),
     Guard(
         name="unlink-no-lost-image",
@@ -107,7 +107,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/upload.py",
         old="may_let_go=len(done) == len(images)",
         new="may_let_go=True",
-        tests=("flows/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
+        tests=("ingest/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
     ),
     Guard(
         name="due-past-the-cap",
@@ -116,7 +116,7 @@ GUARDS: Final = (
         old="lease=FIRST_LEASE if leased else timedelta(0),",
         new="lease=FIRST_LEASE,",
         tests=(
-            "flows/test_drain.py::test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_for_no_lease",
+            "delivery/test_drain.py::test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_for_no_lease",
         ),
     ),
     Guard(
@@ -125,7 +125,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="if digest != image.sha256:",
         new="if False:",
-        tests=("flows/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
+        tests=("ingest/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
     ),
     Guard(
         name="foreign-bytes",
@@ -133,7 +133,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n",
         new="        if True:\n            return\n",
-        tests=("flows/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
+        tests=("ingest/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
     ),
     Guard(
         name="own-bytes",
@@ -141,7 +141,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n",
         new="",
-        tests=("flows/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
+        tests=("ingest/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
     ),
     Guard(
         name="quarantine",
@@ -149,7 +149,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/verified_copy.py",
         old="await objects.copy(key, refuge)",
         new="pass",
-        tests=("flows/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
+        tests=("ingest/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
         also=(
             (
                 "src/platevault/infra/objectstore/verified_copy.py",
@@ -164,7 +164,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/verified_copy.py",
         old="if copied is None or await digest_of(copied) != digest:",
         new="if False:",
-        tests=("flows/test_upload.py::test_foreign_bytes_stay_where_they_are_until_their_copy_can_be_read",),
+        tests=("delivery/test_upload.py::test_foreign_bytes_stay_where_they_are_until_their_copy_can_be_read",),
     ),
     Guard(
         name="if-none-match",
@@ -172,7 +172,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/s3/store.py",
         old="condition=IF_ABSENT",
         new="condition=ALWAYS",
-        tests=("stores/test_objects.py::test_a_key_is_taken_once_and_the_first_bytes_stay[seaweed]",),
+        tests=("infra/objectstore/test_objectstore.py::test_a_key_is_taken_once_and_the_first_bytes_stay[seaweed]",),
     ),
     Guard(
         name="digest-of-a-put",
@@ -180,7 +180,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/s3/put.py",
         old="digest = new.sha256 or await _digest_of(data, size)",
         new="digest = await _digest_of(data, size)",
-        tests=("stores/test_puts.py::test_a_server_takes_no_other_bytes_than_those_of_the_digest",),
+        tests=("infra/objectstore/test_put.py::test_a_server_takes_no_other_bytes_than_those_of_the_digest",),
     ),
     Guard(
         name="library-tries-once",
@@ -188,7 +188,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/s3/store.py",
         old='retry_config={"max_retries": 0}',
         new='retry_config={"max_retries": 2}',
-        tests=("stores/test_s3_store.py::test_each_call_tries_once",),
+        tests=("infra/objectstore/test_s3_store.py::test_each_call_tries_once",),
     ),
     Guard(
         name="sync-shared-in-order",
@@ -196,7 +196,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/group_sync.py",
         old="self._running, self._next = self._next, None",
         new="self._running = self._next",
-        tests=("stores/test_settling.py::test_who_comes_while_a_sync_runs_waits_for_the_next_one",),
+        tests=("infra/objectstore/test_group_sync.py::test_who_comes_while_a_sync_runs_waits_for_the_next_one",),
     ),
     Guard(
         name="failed-sync-of-the-store",
@@ -204,7 +204,7 @@ GUARDS: Final = (
         file="src/platevault/infra/objectstore/group_sync.py",
         old="self._failure = error",
         new='raise StoreUnavailable("") from error',
-        tests=("stores/test_settling.py::test_after_a_failed_sync_nothing_counts_as_durable_any_more",),
+        tests=("infra/objectstore/test_group_sync.py::test_after_a_failed_sync_nothing_counts_as_durable_any_more",),
     ),
     Guard(
         name="breaker",
@@ -222,7 +222,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="return passing and not lane.breaker.is_open",
         new="return passing",
-        tests=("flows/test_upload.py::test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait",),
+        tests=("delivery/test_upload.py::test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait",),
     ),
     Guard(
         name="retries",
@@ -230,7 +230,7 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old="attempts=PUT_ATTEMPTS",
         new="attempts=1",
-        tests=("flows/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
+        tests=("ingest/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
     ),
     Guard(
         name="no-retry-of-a-setting",
@@ -238,6 +238,6 @@ GUARDS: Final = (
         file="src/platevault/delivery/put.py",
         old=" and not isinstance(error, StoreMisconfigured)",
         new="",
-        tests=("flows/test_upload.py::test_a_wrong_setting_is_asked_once",),
+        tests=("delivery/test_upload.py::test_a_wrong_setting_is_asked_once",),
     ),
 )

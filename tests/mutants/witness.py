@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import platevault
-from tests.processes import inherited_environment
+from tests.support.processes import inherited_environment
 
 NOT_THE_COPY = 6  # none of pytest's own exit codes
 _ASK = "import platevault; print(platevault.__file__)"

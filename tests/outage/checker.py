@@ -12,7 +12,7 @@ from platevault.infra.postgres.database import Database
 from tests.outage.scenario import Wrong
 from tests.outage.senders import Sent
 from tests.outage.site import Site
-from tests.servers import S3Server
+from tests.support.servers import S3Server
 
 RECONCILE: Final = ("--yes", "--older-than", "0")
 

@@ -11,8 +11,8 @@ from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import migrate
 from tests.outage.site import Kept, free_port, until_ready
 from tests.outage.watching import resident_bytes
-from tests.processes import environment_for
-from tests.servers import embedded_servers, s3_of, server_folder
+from tests.support.processes import environment_for
+from tests.support.servers import embedded_servers, s3_of, server_folder
 
 
 @dataclass(kw_only=True)

@@ -23,8 +23,8 @@ from platevault.infra.postgres.migrations import migrate
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.outage.site import free_port
 from tests.outage.watching import resident_bytes
-from tests.processes import LOOKING, Service, environment_for, service
-from tests.servers import S3Server, embedded_servers, s3_of, server_folder
+from tests.support.processes import LOOKING, Service, environment_for, service
+from tests.support.servers import S3Server, embedded_servers, s3_of, server_folder
 
 DETECTIONS: Final = 100_000
 SHORT_DETECTIONS: Final = 2_000

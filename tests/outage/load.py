@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import uvloop
 
-from tests.deliveries import CONTENT_TYPE, Batch, a_detection_of, a_jpeg
-from tests.processes import COLLECTOR_TOKEN
+from tests.support.deliveries import CONTENT_TYPE, Batch, a_detection_of, a_jpeg
+from tests.support.processes import COLLECTOR_TOKEN
 
 CONNECTIONS_MAX: Final = 400
 SECONDS_MAX: Final = 3 * 3600

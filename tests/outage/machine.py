@@ -18,7 +18,7 @@ from platevault.embedded.seaweedfs import EmbeddedSeaweed, start_seaweed
 from platevault.infra.disk.private_files import free_ports
 from tests.outage.mounts import Disk, new_disk, power_on, tmpfs
 from tests.outage.site import Site, a_site_on
-from tests.servers import BUCKET, s3_of
+from tests.support.servers import BUCKET, s3_of
 
 STANDSTILL_WITHIN_SECONDS: Final = 20.0
 _STILL: Final = frozenset({"T", "Z"})

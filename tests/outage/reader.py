@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 
 from tests.outage.watching import watching
-from tests.processes import LOOKING
+from tests.support.processes import LOOKING
 
 METRICS_TOKEN: Final = "metrics-token-of-the-tests"
 PAUSE_SECONDS: Final = 0.4

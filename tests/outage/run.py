@@ -8,20 +8,20 @@ import secrets
 import time
 from typing import Final
 
-from tests.outage.ack_latency import ack_latency
-from tests.outage.broken_bodies import broken_bodies
-from tests.outage.destroyed_node import destroyed_node
 from tests.outage.export import export
-from tests.outage.faults import faults
-from tests.outage.hold_storm import hold_storm
-from tests.outage.io_faults import io_faults
-from tests.outage.lost_commit import lost_commit
-from tests.outage.overload import overload
-from tests.outage.power_cut import power_cut
-from tests.outage.restored_dump import restored_dump
+from tests.outage.rows.ack_latency import ack_latency
+from tests.outage.rows.broken_bodies import broken_bodies
+from tests.outage.rows.destroyed_node import destroyed_node
+from tests.outage.rows.faults import faults
+from tests.outage.rows.hold_storm import hold_storm
+from tests.outage.rows.io_faults import io_faults
+from tests.outage.rows.lost_commit import lost_commit
+from tests.outage.rows.overload import overload
+from tests.outage.rows.power_cut import power_cut
+from tests.outage.rows.restored_dump import restored_dump
+from tests.outage.rows.slow_connections import slow_connections
+from tests.outage.rows.store_gone import small_disk, store_gone
 from tests.outage.scenario import Asked, Scenario, run_one, run_to_end, say, table
-from tests.outage.slow_connections import slow_connections
-from tests.outage.store_gone import small_disk, store_gone
 
 SCENARIOS: Final = (
     Scenario("faults", faults, "all zero, whatever dies or breaks under load"),

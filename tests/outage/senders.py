@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import httpx
 
-from tests.deliveries import CONTENT_TYPE, Batch, a_batch
-from tests.processes import SENDING
+from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
+from tests.support.processes import SENDING
 
 TWICE: Final = 0.1
 _AHEAD: Final = 0.03

@@ -18,8 +18,8 @@ import httpx
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import migrate
 from tests.outage.proxy import FaultProxy, fault_proxy
-from tests.processes import environment_for, run_platevault
-from tests.servers import S3Server, embedded_servers, s3_of, server_folder
+from tests.support.processes import environment_for, run_platevault
+from tests.support.servers import S3Server, embedded_servers, s3_of, server_folder
 
 
 @dataclass(kw_only=True)

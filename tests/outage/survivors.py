@@ -12,10 +12,10 @@ from minio import Minio
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
-from tests.deliveries import Batch
 from tests.outage.machine import Survivors
 from tests.outage.scenario import Wrong
-from tests.servers import BUCKET, s3_of
+from tests.support.deliveries import Batch
+from tests.support.servers import BUCKET, s3_of
 
 NEWEST: Final = 60
 SAMPLE: Final = 20

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from platevault.app.vault import Vault
-from tests.web.vaults import a_client, a_vault
+from tests.support.vaults import a_client, a_vault
 
 
 @pytest.fixture

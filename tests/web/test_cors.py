@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.web.vaults import a_client, a_vault
+from tests.support.vaults import a_client, a_vault
 
 ALLOWED = "https://desk.example"
 

@@ -13,7 +13,7 @@ from platevault.app.vault import Vault
 from platevault.web.app import build_app
 from platevault.web.dependencies import DISCARD_BYTES_MAX
 from tests.makers import a_detection, an_image
-from tests.web.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
+from tests.support.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
 
 CANARY = "CANARY7"
 

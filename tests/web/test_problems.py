@@ -11,7 +11,7 @@ from platevault.domain import byte_ranges as ranges
 from platevault.domain import errors
 from platevault.web.app import build_app
 from platevault.web.problems import KINDS, problem_of
-from tests.web.vaults import ORIGIN
+from tests.support.vaults import ORIGIN
 
 
 def tree(kind: type[errors.VaultError] = errors.VaultError) -> Iterator[type[errors.VaultError]]:

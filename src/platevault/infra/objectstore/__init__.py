@@ -1,4 +1,4 @@
-"""Object stores behind one small interface; tests/stores/test_objects.py is the contract of all of them.
+"""Object stores behind one small interface; tests/infra/objectstore/test_objectstore.py is the contract of all of them.
 
 - `group_sync`: One sync for many: callers that wait for a disk at the same time share the work.
 - `key_rules`: Which keys a store takes: none that would leave its folder or that servers read differently.

@@ -1,0 +1,35 @@
+"""`make mutants` breaks what it says it breaks: its list is kept with the code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.guard import Guard, GuardNotFound, MutantBroken
+from tests.mutants.guards import GUARDS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_each_guard_stands_where_the_list_says_and_has_a_test(guard: Guard) -> None:
+    guard.without(ROOT)
+    for test in guard.tests:
+        file, _, name = test.partition("::")
+        tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+        assert name.partition("[")[0] in {getattr(node, "name", None) for node in tree.body}
+
+
+def test_names_of_guards_are_unique() -> None:
+    assert len({guard.name for guard in GUARDS}) == len(GUARDS)
+
+
+@pytest.mark.parametrize(("old", "new"), [("x = 1", "x = 2"), ("z", "y"), ("y = 1", "y = (")])
+def test_a_guard_that_is_not_there_once_and_a_mutant_that_is_no_python_are_errors(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / "module.py").write_text("x = 1\nx = 1\ny = 1\n", encoding="utf-8")
+    guard = Guard(name="one", protects="nothing", file="module.py", old=old, new=new, tests=("none",))
+    with pytest.raises((GuardNotFound, MutantBroken)):
+        guard.remove(tmp_path)
+    assert (tmp_path / "module.py").read_text(encoding="utf-8") == "x = 1\nx = 1\ny = 1\n"

@@ -1,0 +1,78 @@
+"""What tests of backups share: a site around a node, and what stands where in a backup."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from platevault.backup.context import Site
+from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.s3.store import S3Store
+from platevault.infra.postgres.database import Database
+from platevault.jobs.run import Upkeep
+from tests.support.receptions import Node
+from tests.support.servers import S3Server
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+def ticking(start: datetime = NOON) -> Callable[[], datetime]:
+    """A clock that is a second further at each look: each backup has a name of its own."""
+    seconds = iter(range(10_000))
+    return lambda: start + timedelta(seconds=next(seconds))
+
+
+def a_site(node: Node, url: str, *, objects: ObjectStore | None = None) -> Site:
+    upkeep = Upkeep(database=node.database, objects=objects or node.objects, now=ticking())
+    return Site(upkeep=upkeep, database_url=url, spool_dir=node.folder)
+
+
+@contextmanager
+def a_bucket(s3: S3Server) -> Iterator[S3Store]:
+    """A new, empty bucket of this server as its administrator sees it; it is gone afterwards."""
+    admin, name = s3.client("admin"), f"backup-{uuid.uuid4().hex[:12]}"
+    admin.make_bucket(name)
+    try:
+        yield S3Store.open(
+            endpoint=s3.endpoint,
+            secure=False,
+            region=s3.region,
+            bucket=name,
+            access_key=s3.admin_access_key,
+            secret_key=s3.admin_secret_key,
+        )
+    finally:
+        for found in admin.list_objects(name, recursive=True):
+            admin.remove_object(name, found.object_name or "")
+        admin.remove_bucket(name)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database.open(url, pool_size=4)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+def flip(path: Path, at: int = -1) -> None:
+    """One bit of the file is another one."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.unlink()  # it may be linked from another backup
+    path.write_bytes(data)
+
+
+def a_program(folder: Path, name: str, script: str) -> Path:
+    """An executable of this name in the folder."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path

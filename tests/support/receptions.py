@@ -1,0 +1,183 @@
+"""A reception on a real database and a real spool, with an object store of the test's choice."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from anyio import CapacityLimiter
+from sqlalchemy import text
+
+from platevault.delivery.drain import drain_once
+from platevault.delivery.sql.images import ImageLedger
+from platevault.delivery.sql.nodes import beat
+from platevault.delivery.uploader import UploadLane
+from platevault.domain.batch import Limits
+from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.retention_policy import Retention
+from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.infra.concurrency.byte_budget import ByteBudget
+from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
+from platevault.infra.spool.spool import Spool
+from platevault.ingest.accept import accept
+from platevault.ingest.context import Delivery, Reception
+from platevault.ingest.receipt import Receipt
+from platevault.ingest.record import Rules
+from platevault.ingest.recover import recover
+from tests.support.deliveries import CONTENT_TYPE, Batch, in_chunks
+
+MEBI = 1024 * 1024
+
+
+class DeadStore(MemoryStore):
+    """Refuses every put while `dead`."""
+
+    def __init__(self, *, dead: bool = True) -> None:
+        super().__init__()
+        self.dead = dead
+        self.puts = 0
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        self.puts += 1
+        if self.dead:
+            raise StoreUnavailable(f"could not put {key}")
+        return await super().create(key, new)
+
+
+class MisconfiguredStore(MemoryStore):
+    async def create(self, key: str, new: NewObject) -> bool:
+        raise StoreMisconfigured("403")
+
+
+class ForgetfulStore(MemoryStore):
+    """Takes a put and loses its answer, once for each key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[str] = set()
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        created = await super().create(key, new)
+        if key not in self.lost:
+            self.lost.add(key)
+            raise StoreUnavailable(f"no answer to the put of {key}")
+        return created
+
+
+class UnsettledStore(MemoryStore):
+    """Never durable."""
+
+    async def settle(self) -> None:
+        raise StoreUnavailable("could not sync")
+
+
+@dataclass(kw_only=True)
+class Node:
+    """One process of one node."""
+
+    reception: Reception
+    objects: MemoryStore
+    folder: Path
+
+    @property
+    def database(self) -> Database:
+        return self.reception.database
+
+    @property
+    def lane(self) -> UploadLane:
+        return self.reception.lane
+
+    async def send(self, batch: Batch, *, stored: bool = False, **delivery: object) -> Receipt:
+        body = batch.body()
+        known = Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body), wait_until_stored=stored)
+        return await accept(in_chunks(body), replace(known, **delivery), reception=self.reception)  # type: ignore[arg-type]
+
+    async def uploaded(self) -> None:
+        """All uploads that were begun have ended, well or not."""
+        while self.reception.uploads:
+            await asyncio.gather(*self.reception.uploads)
+            await asyncio.sleep(0)
+
+    async def drain(self) -> int:
+        return await drain_once(lane=self.lane)
+
+    async def recover(self) -> int:
+        return await recover(lane=self.lane, rules=self.reception.rules, database=self.database)
+
+    def spool_files(self) -> list[str]:
+        return sorted(
+            path.relative_to(self.folder).as_posix()
+            for part in ("tmp", "ready", "dead")
+            for path in (self.folder / part).iterdir()
+        )
+
+    async def keys(self) -> list[str]:
+        return [key async for key, _, _ in self.objects.list("")]
+
+    async def rows(self, query: str, **parameters: object) -> list[dict[str, object]]:
+        async with self.database.reading() as connection:
+            return [dict(row) for row in (await connection.execute(text(query), parameters)).mappings()]
+
+    async def run(self, statement: str, **parameters: object) -> None:
+        await self.database.transaction(lambda connection: connection.execute(text(statement), parameters))
+
+    async def leases_end(self) -> None:
+        await self.run("UPDATE images SET lease_until = now() WHERE state = 'pending'")
+
+    async def states(self) -> dict[str, str]:
+        """`{detection id}_{kind}` → state."""
+        rows = await self.rows("SELECT detection_id || '_' || kind AS name, state FROM images")
+        return {str(row["name"]): str(row["state"]) for row in rows}
+
+
+async def a_node(
+    database: Database,
+    folder: Path,
+    *,
+    objects: MemoryStore | None = None,
+    limits: Limits | None = None,
+    retention: Retention | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    spool_bytes: int = 256 * MEBI,
+    announced: bool = True,
+) -> Node:
+    """A process on the node whose spool lies in `folder`; another call with the same folder is another process of it."""
+    spool = Spool.open(folder, max_bytes=spool_bytes, new_node_id=uuid.uuid4())
+    process_id = uuid.uuid4()
+    objects = objects or MemoryStore()
+    lane = UploadLane(
+        spool=spool,
+        objects=objects,
+        ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
+        breaker=Breaker(clock=time.monotonic, jitter=lambda: 0.01),
+        pace=Pace(most=8, clock=time.monotonic),
+        slots=CapacityLimiter(8),
+    )
+    rules = Rules(
+        limits=limits or Limits(),
+        retention=retention or Retention(keep_for=timedelta(days=365)),
+        node_id=spool.node_id,
+        process_id=process_id,
+    )
+    if announced:
+        await beat(database, node_id=spool.node_id, host="test", as_worker=False)
+    reception = Reception(
+        database=database,
+        lane=lane,
+        rules=rules,
+        memory=ByteBudget(64 * MEBI),
+        now=now,
+        new_file_name=lambda: f"{uuid.uuid4()}.batch",
+    )
+    return Node(reception=reception, objects=objects, folder=folder)
+
+
+def statuses(receipt: Receipt) -> list[str]:
+    """Of its detections, in the order of the answer."""
+    return [entry["status"] for entry in receipt.body["detections"]]
