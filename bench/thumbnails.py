@@ -24,7 +24,7 @@ from PIL import Image
 
 from platevault.collector.photo import draw_scene
 from platevault.domain.rendition_recipe import Recipe
-from platevault.infra.imaging.decoder_pool import Renderer, RenderLimits
+from platevault.infra.imaging.decoder_pool import DecoderLimits, DecoderPool
 from platevault.infra.imaging.transform import render
 
 WIDE = 320
@@ -83,7 +83,7 @@ def awaited(work: Callable[[bytes], bytes]) -> Candidate:
 
 
 async def compared(originals: list[bytes], *, rounds: int, times: int) -> dict[str, Any]:
-    async with Renderer(accepted=frozenset({"image/jpeg"}), limits=RenderLimits(children=1)) as renderer:
+    async with DecoderPool(accepted=frozenset({"image/jpeg"}), limits=DecoderLimits(children=1)) as renderer:
 
         async def in_a_child(original: bytes) -> bytes:
             return (await renderer.render(original, RECIPE)).data

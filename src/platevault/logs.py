@@ -74,7 +74,7 @@ def log_to_standard_error() -> None:
     stamina.instrumentation.set_on_retry_hooks([])
 
 
-class Lines(io.TextIOBase):
+class LogWriter(io.TextIOBase):
     """A text stream that never blocks: a thread writes what was printed, and what it cannot write in time is dropped.
 
     How many lines were dropped is logged as soon as lines are read again.
@@ -146,7 +146,7 @@ def _stream() -> TextIO:
 
 
 @functools.cache
-def _lines_to(descriptor: int) -> Lines:
-    lines = Lines(os.dup(descriptor))
+def _lines_to(descriptor: int) -> LogWriter:
+    lines = LogWriter(os.dup(descriptor))
     atexit.register(lines.wait, END_WITHIN_SECONDS)
     return lines

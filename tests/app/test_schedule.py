@@ -29,7 +29,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 
 async def marker_check(node: Node) -> Any:
-    found = await readiness(database=node.database, lane=node.lane, reserve_bytes=1)
+    found = await readiness(database=node.database, uploader=node.uploader, reserve_bytes=1)
     return found.checks["restore_marker"]
 
 
@@ -38,9 +38,9 @@ async def test_nothing_that_runs_by_the_clock_destroys(node: Node) -> None:
     await node.objects.delete(key_of(batch))
     await node.run("UPDATE images SET state = 'deleted' WHERE key = :key", key=key_of(batch, "crop"))
     await an_object(node)
-    upkeep = dataclasses.replace(upkeep_of(node), now=lambda: upkeep_of(node).now() + timedelta(days=2))
+    context = dataclasses.replace(upkeep_of(node), now=lambda: upkeep_of(node).now() + timedelta(days=2))
     rows, objects = await node.rows("SELECT * FROM images ORDER BY key"), await bytes_of(node)
-    for job in scheduled_jobs(upkeep):
+    for job in scheduled_jobs(context):
         await job.work()
     assert await node.rows("SELECT * FROM images ORDER BY key") == rows
     assert await bytes_of(node) == objects
@@ -84,7 +84,7 @@ async def test_readyz_tells_of_a_restored_dump_and_of_a_marker_that_is_not_known
     await advance(upkeep_of(node))
     assert await marker_check(node) == {"status": "ok", "database": 1, "bucket": 1}
     await node.run("UPDATE generation SET number = 0")
-    found = await readiness(database=node.database, lane=node.lane, reserve_bytes=1)
+    found = await readiness(database=node.database, uploader=node.uploader, reserve_bytes=1)
     assert found.can_acknowledge
     assert found.status == "degraded"
     assert found.checks["restore_marker"]["status"] == "lags"

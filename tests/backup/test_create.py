@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.backup import folder as backup_folder
 from platevault.backup import spool_files as spool_copies
-from platevault.backup.context import Parts, Site
+from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
 from platevault.backup.manifest import FileEntry, Manifest
 from platevault.backup.restore import restore
@@ -34,7 +34,7 @@ from platevault.infra.postgres.database import Database
 from platevault.infra.spool.spool import Spool
 from platevault.jobs.report import LAGS
 from platevault.jobs.restore_marker import advance, confirm_restore, marker
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from tests.support.backups import NOON, a_program, a_site, files_of, flip, opened, ticking
 from tests.support.deliveries import a_batch
 from tests.support.keeping import Rotten, Unreliable, an_object, key_of, stored
@@ -50,12 +50,12 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 
 @pytest.fixture
-def site(node: Node, migrated_url: str) -> Site:
+def site(node: Node, migrated_url: str) -> BackupContext:
     return a_site(node, migrated_url)
 
 
 async def test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it(
-    node: Node, site: Site, tmp_path: Path
+    node: Node, site: BackupContext, tmp_path: Path
 ) -> None:
     batch = await stored(node, 2)
     for key in ("derived/thumb/x", "temp/upload/x", "holds/" + key_of(batch), "quarantine/orphans/x"):
@@ -66,7 +66,7 @@ async def test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_i
     assert {f"bucket/{key_of(batch, kind, number)}" for kind in ("full", "crop") for number in (0, 1)} <= names
     assert {"bucket/holds/" + key_of(batch), "bucket/quarantine/orphans/x"} <= names
     assert not [name for name in names if name.startswith(("bucket/derived", "bucket/temp"))]
-    assert made.manifest.parts["spool"]["node_id"] == str(node.lane.spool.node_id)
+    assert made.manifest.parts["spool"]["node_id"] == str(node.uploader.spool.node_id)
     for path in (tmp_path / "backups", made.folder, *made.folder.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     assert (await verify_backup(made.folder)).faults == ()
@@ -99,7 +99,7 @@ async def test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it(
     objects.node = node
     made = await backup(a_site(node, migrated_url), out=tmp_path / "backups")
     assert node.spool_files() == [], "it went to the bucket while the backup was made"
-    copied = Spool.open(made.folder / "spool", max_bytes=2**30, new_node_id=node.lane.spool.node_id)
+    copied = Spool.open(made.folder / "spool", max_bytes=2**30, new_node_id=node.uploader.spool.node_id)
     assert len(copied.ready_files()) == 1
 
 
@@ -123,8 +123,8 @@ async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
 ) -> None:
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     told = Told(migrated)
-    site = Site(
-        upkeep=Upkeep(database=told, objects=MemoryStore(), now=ticking()),
+    site = BackupContext(
+        job_context=JobContext(database=told, objects=MemoryStore(), now=ticking()),
         database_url=migrated_url,
         spool_dir=node.folder,
     )
@@ -134,8 +134,8 @@ async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
     await node.uploaded()
     assert (await verify_backup(made.folder)).images == {"bytes": 2, "in other spools": 0, "without bytes": 0}
     async with opened(empty_database_url) as database:
-        again = Site(
-            upkeep=Upkeep(database=database, objects=MemoryStore(), now=ticking()),
+        again = BackupContext(
+            job_context=JobContext(database=database, objects=MemoryStore(), now=ticking()),
             database_url=empty_database_url,
             spool_dir=tmp_path / "spool again",
         )
@@ -144,14 +144,16 @@ async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
         rows = await restored.rows("SELECT spool_file, spool_offset, size FROM images WHERE state = 'pending'")
         assert len(rows) == 2
         for row in rows:
-            assert await restored.lane.spool.read(str(row["spool_file"]), offset=row["spool_offset"], size=row["size"])  # type: ignore[arg-type]
+            assert await restored.uploader.spool.read(
+                str(row["spool_file"]), offset=row["spool_offset"], size=row["size"]
+            )  # type: ignore[arg-type]
         await restored.leases_end()
         await restored.drain()
         assert set((await restored.states()).values()) == {"stored"}
 
 
 async def test_a_second_backup_links_what_the_first_has_and_is_whole_without_it(
-    node: Node, site: Site, tmp_path: Path
+    node: Node, site: BackupContext, tmp_path: Path
 ) -> None:
     out = tmp_path / "backups"
     batch = await stored(node, 3)
@@ -200,15 +202,15 @@ async def test_a_backup_that_did_not_come_to_its_end_is_none_and_the_next_run_ta
 
 @pytest.mark.parametrize("what", ["database.dump", "spool/node-id", "objects.jsonl"])
 async def test_a_changed_bit_is_found_and_nothing_of_such_a_backup_is_restored(
-    node: Node, site: Site, tmp_path: Path, what: str, empty_database_url: str
+    node: Node, site: BackupContext, tmp_path: Path, what: str, empty_database_url: str
 ) -> None:
     await stored(node)
     made = await backup(site, out=tmp_path / "backups")
     flip(made.folder / what, at=len((made.folder / what).read_bytes()) // 2)
     assert [fault for fault in (await verify_backup(made.folder)).faults if what in fault]
     async with opened(empty_database_url) as database:
-        empty = Site(
-            upkeep=Upkeep(database=database, objects=MemoryStore(), now=ticking()),
+        empty = BackupContext(
+            job_context=JobContext(database=database, objects=MemoryStore(), now=ticking()),
             database_url=empty_database_url,
             spool_dir=tmp_path / "new spool",
         )
@@ -220,10 +222,10 @@ async def test_a_changed_bit_is_found_and_nothing_of_such_a_backup_is_restored(
     assert not (tmp_path / "new spool" / "node-id").exists()
 
 
-def elsewhere(database: Database, url: str, *, folder: Path, objects: MemoryStore | None = None) -> Site:
+def elsewhere(database: Database, url: str, *, folder: Path, objects: MemoryStore | None = None) -> BackupContext:
     """An empty site, or one with this bucket."""
-    upkeep = Upkeep(database=database, objects=objects or MemoryStore(), now=ticking())
-    return Site(upkeep=upkeep, database_url=url, spool_dir=folder / "new spool")
+    context = JobContext(database=database, objects=objects or MemoryStore(), now=ticking())
+    return BackupContext(job_context=context, database_url=url, spool_dir=folder / "new spool")
 
 
 class Full(Unreliable):
@@ -249,7 +251,7 @@ async def test_a_restored_database_is_behind_the_marker_also_where_the_bucket_wa
     node = await a_node(migrated, tmp_path / "spool", objects=objects)
     site = a_site(node, migrated_url)
     for _ in range(3):
-        await advance(site.upkeep)
+        await advance(site.job_context)
     objects.silent = True
     made = await backup(site, out=tmp_path / "backups", wanted=Parts(bucket=False))
     objects.silent = False
@@ -262,12 +264,12 @@ async def test_a_restored_database_is_behind_the_marker_also_where_the_bucket_wa
         objects.full = False
         await restore(again, made.folder, wanted=Parts(bucket=False, spool=False))
         assert (await marker(database=database, objects=objects)).reason == LAGS
-        await confirm_restore(again.upkeep)
+        await confirm_restore(again.job_context)
         assert not (await marker(database=database, objects=objects)).lags
 
 
 async def test_a_restore_of_an_earlier_versions_backup_shows_too(
-    node: Node, site: Site, tmp_path: Path, empty_database_url: str
+    node: Node, site: BackupContext, tmp_path: Path, empty_database_url: str
 ) -> None:
     made = await backup(site, out=tmp_path / "backups")
     told = json.loads((made.folder / "manifest.json").read_bytes())
@@ -276,7 +278,7 @@ async def test_a_restore_of_an_earlier_versions_backup_shows_too(
     async with opened(empty_database_url) as database:
         again = elsewhere(database, empty_database_url, folder=tmp_path)
         await restore(again, made.folder, wanted=Parts(bucket=False, spool=False))
-        assert (await marker(database=database, objects=again.upkeep.objects)).lags
+        assert (await marker(database=database, objects=again.job_context.objects)).lags
 
 
 WRONG_MANIFESTS: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -310,21 +312,21 @@ def test_a_manifest_that_is_not_ours_is_corrupted_and_nothing_else(wrong: Callab
         Manifest.parse(json.dumps(told).encode())
 
 
-def a_bucket_alone(folder: Path, objects: MemoryStore | None = None) -> Site:
+def a_bucket_alone(folder: Path, objects: MemoryStore | None = None) -> BackupContext:
     """A site whose database is not asked."""
-    upkeep = Upkeep(
+    context = JobContext(
         database=Database.open("postgresql+asyncpg://nobody@127.0.0.1:1/none", pool_size=1),
         objects=objects or MemoryStore(),
         now=ticking(),
     )
-    return Site(upkeep=upkeep, database_url="", spool_dir=folder / "spool")
+    return BackupContext(job_context=context, database_url="", spool_dir=folder / "spool")
 
 
-async def having(site: Site, *keys: str) -> Site:
+async def having(site: BackupContext, *keys: str) -> BackupContext:
     for key in keys:
         data = f"the bytes of {key}".encode()
         metadata = {"sha256": hashlib.sha256(data).hexdigest()}
-        await site.upkeep.objects.create(key, NewObject(data=data, content_type="image/jpeg", metadata=metadata))
+        await site.job_context.objects.create(key, NewObject(data=data, content_type="image/jpeg", metadata=metadata))
     return site
 
 
@@ -338,7 +340,7 @@ async def test_objects_that_are_damaged_in_the_backup_are_named_and_the_others_a
     restored = await restore(empty, made.folder, wanted=ONLY_BUCKET)
     assert sorted(restored.odd["damaged"]) == ["full/b.jpg", "full/c.jpg"]
     assert (restored.counts["put back"], restored.is_whole) == (2, False)
-    assert [key async for key, _, _ in empty.upkeep.objects.list("")] == ["full/a.jpg", "holds/full/b.jpg"]
+    assert [key async for key, _, _ in empty.job_context.objects.list("")] == ["full/a.jpg", "holds/full/b.jpg"]
 
 
 async def test_a_backup_is_not_restored_into_another_vaults_bucket(tmp_path: Path) -> None:
@@ -379,7 +381,7 @@ async def test_what_a_draft_has_beside_objects_goes_when_the_next_run_begins(tmp
     for name in ("spool/node-id", "database.dump.copying", "database.dump"):
         (left / name).write_bytes(b"PGDMP")
     (empty / "database.dump").write_bytes(b"PGDMP")
-    with backup_folder.begin_backup(out, began_at=site.upkeep.now()) as draft:
+    with backup_folder.begin_backup(out, began_at=site.job_context.now()) as draft:
         assert draft.earlier == [left]
     assert sorted(path.name for path in left.iterdir()) == ["bucket", "manifest.json", "objects.jsonl"]
     assert not empty.exists()
@@ -415,7 +417,7 @@ async def test_a_disk_that_fails_in_the_middle_ends_a_backup_and_a_restore_and_b
     assert [path.name for path in (again.spool_dir / "ready").iterdir()] == ["one.batch"]
 
 
-async def test_a_dump_that_was_cut_is_refused_whoever_made_it(node: Node, site: Site, tmp_path: Path) -> None:
+async def test_a_dump_that_was_cut_is_refused_whoever_made_it(node: Node, site: BackupContext, tmp_path: Path) -> None:
     await stored(node, 40)
     made = await backup(site, out=tmp_path / "backups")
     given = tmp_path / "given.dump"
@@ -432,7 +434,7 @@ async def test_a_dump_that_was_cut_is_refused_whoever_made_it(node: Node, site: 
 
 
 async def test_a_disk_without_room_ends_a_backup_and_keeps_what_others_need(
-    node: Node, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: Node, site: BackupContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stored(node)
     slow = a_program(
@@ -448,9 +450,9 @@ async def test_a_disk_without_room_ends_a_backup_and_keeps_what_others_need(
     assert backup_folder.whole_backups(tmp_path / "backups") == []
 
 
-async def test_one_backup_at_a_time_into_one_folder(node: Node, site: Site, tmp_path: Path) -> None:
+async def test_one_backup_at_a_time_into_one_folder(node: Node, site: BackupContext, tmp_path: Path) -> None:
     with (
-        backup_folder.begin_backup(tmp_path / "backups", began_at=site.upkeep.now()),
+        backup_folder.begin_backup(tmp_path / "backups", began_at=site.job_context.now()),
         pytest.raises(Stopped, match="another backup"),
     ):
         await backup(site, out=tmp_path / "backups", wanted=ONLY_SPOOL)
@@ -458,7 +460,7 @@ async def test_one_backup_at_a_time_into_one_folder(node: Node, site: Site, tmp_
 
 
 async def test_the_password_is_in_no_argument_and_an_older_pg_dump_is_passed_over(
-    node: Node, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_url: str
+    node: Node, site: BackupContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_url: str
 ) -> None:
     old = a_program(tmp_path / "old", "pg_dump", 'echo "pg_dump (PostgreSQL) 9.6"; [ "$1" = --version ]')
     monkeypatch.setenv("PATH", f"{old.parent}:{os.environ['PATH']}")
@@ -490,7 +492,7 @@ async def test_an_object_that_cannot_be_read_is_named_and_the_others_are_backed_
 
 
 async def test_without_a_pg_restore_nothing_is_put_back_at_all(
-    node: Node, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: Node, site: BackupContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = (await backup(site, out=tmp_path / "backups")).folder
     monkeypatch.setenv(
@@ -506,14 +508,14 @@ async def test_without_a_pg_restore_nothing_is_put_back_at_all(
 
 
 async def test_nothing_that_stands_is_replaced_by_a_restore(
-    node: Node, site: Site, tmp_path: Path, migrated_url: str
+    node: Node, site: BackupContext, tmp_path: Path, migrated_url: str
 ) -> None:
     batch = await stored(node)
     made = await backup(site, out=tmp_path / "backups")
     with pytest.raises(Stopped, match="empty one"):
         await restore(site, made.folder)
     other = Spool.open(tmp_path / "other", max_bytes=2**30, new_node_id=uuid.uuid4())
-    stranger = Site(upkeep=site.upkeep, database_url=migrated_url, spool_dir=tmp_path / "other")
+    stranger = BackupContext(job_context=site.job_context, database_url=migrated_url, spool_dir=tmp_path / "other")
     with pytest.raises(Stopped, match=str(other.node_id)):
         await restore(stranger, made.folder, wanted=ONLY_SPOOL)
     assert (await restore(site, made.folder, wanted=ONLY_SPOOL)).counts["spool files"] == 0

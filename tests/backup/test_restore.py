@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from platevault.access.actor import ADMIN_SCOPES, Actor, Look
-from platevault.backup.context import Parts, Site
+from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
 from platevault.backup.restore import restore
 from platevault.backup.verify import verify_backup
@@ -26,7 +26,7 @@ from platevault.infra.postgres.database import Database
 from platevault.integrity.rebuild import rebuild
 from platevault.integrity.reconcile import reconcile
 from platevault.jobs.restore_marker import advance, confirm_restore
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.deletions.request import delete_detection
 from platevault.retention.sweep import sweep
 from tests.support.backups import a_bucket, a_site, opened
@@ -119,27 +119,29 @@ async def test_after_everything_was_destroyed_a_backup_brings_it_back_and_nothin
     url = await other_databases.create_database("vault")
     with a_bucket(other_s3) as bucket:
         async with opened(url) as database:
-            upkeep = Upkeep(database=database, objects=bucket, now=lambda: datetime.now(UTC))
-            await restore(Site(upkeep=upkeep, database_url=url, spool_dir=tmp_path / "spool"), sent.backup)
+            context = JobContext(database=database, objects=bucket, now=lambda: datetime.now(UTC))
+            await restore(
+                BackupContext(job_context=context, database_url=url, spool_dir=tmp_path / "spool"), sent.backup
+            )
             node = await a_node(database, tmp_path / "spool", objects=bucket)  # type: ignore[arg-type]
             assert await node.rows(ROWS) == sent.dumped, "rows are the dump's"
             read_again, _ = await feed_of(database)
             assert set(read_again) == {name for batch in sent.with_rows for name in batch.ids}, "the feed has them too"
             objects_before = await objects_of(bucket)
-            await _nothing_is_destroyed(upkeep, sent.with_rows[0].ids[0])
+            await _nothing_is_destroyed(context, sent.with_rows[0].ids[0])
             assert await objects_of(bucket) == objects_before
 
             await node.leases_end()
             await node.drain()
             await node.recover()
             await node.uploaded()
-            assert (await rebuild(upkeep, act=True)).counts["detections rebuilt"] == len(sent.in_bucket) * 2
-            await confirm_restore(upkeep)
+            assert (await rebuild(context, act=True)).counts["detections rebuilt"] == len(sent.in_bucket) * 2
+            await confirm_restore(context)
             await _all_is_there(node, sent)
             since, _ = await feed_of(database, sent.read_to)
             assert set(since) == {name for batch in [*sent.in_spool, *sent.in_bucket] for name in batch.ids}
             assert objects_before.items() <= (await objects_of(bucket)).items(), "no object was deleted"
-            await _goes_on(upkeep, sent.with_rows[0].ids[0])
+            await _goes_on(context, sent.with_rows[0].ids[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ async def _backed_up(database: Database, url: str, *, bucket: S3Store, folder: P
     objects = Unwilling(bucket)
     node = await a_node(database, folder / "spool", objects=objects)  # type: ignore[arg-type]
     site = a_site(node, url)
-    await advance(site.upkeep)
+    await advance(site.job_context)
     await node.run("CREATE UNLOGGED TABLE burnt (id int)")
     await node.run(BURN)  # ids that the new server will not have come to
     with_rows = await send(node, 3, stored=True)
@@ -197,19 +199,19 @@ async def _all_is_there(node: Node, sent: Sent) -> None:
         assert rows[one["detection_id"], "full"]["plate"] == one["plate"]
 
 
-async def _goes_on(upkeep: Upkeep, detection_id: str) -> None:
+async def _goes_on(context: JobContext, detection_id: str) -> None:
     """What marks, moves and deletes does so again, and finds nothing amiss."""
-    ended = await reconcile(upkeep, act=True, older_than=AT_ONCE)
+    ended = await reconcile(context, act=True, older_than=AT_ONCE)
     assert (ended.outcome, ended.counts.get("orphans", 0), ended.counts.get("missing", 0)) == ("done", 0, 0)
-    await delete_detection(detection_id, look=ADMINISTRATOR, upkeep=upkeep, deletion_id=uuid4())
-    later = replace(upkeep, now=lambda: datetime.now(UTC) + LATER)
+    await delete_detection(detection_id, look=ADMINISTRATOR, context=context, deletion_id=uuid4())
+    later = replace(context, now=lambda: datetime.now(UTC) + LATER)
     swept = await sweep(later, default=A_YEAR, act=True)
     assert (swept.outcome, swept.counts["erased"]) == ("done", 13)
 
 
-async def _nothing_is_destroyed(upkeep: Upkeep, detection_id: str) -> None:
+async def _nothing_is_destroyed(context: JobContext, detection_id: str) -> None:
     """Whatever marks, moves or deletes refuses to, a year later too."""
-    later = replace(upkeep, now=lambda: datetime.now(UTC) + LATER)
+    later = replace(context, now=lambda: datetime.now(UTC) + LATER)
     for run in (
         await reconcile(later, act=True, older_than=AT_ONCE),
         await sweep(later, default=A_YEAR, act=True),
@@ -217,5 +219,5 @@ async def _nothing_is_destroyed(upkeep: Upkeep, detection_id: str) -> None:
         assert run.outcome == "stopped", run
         assert "restored" in run.findings["reason"]
     with pytest.raises(Stopped, match="restored"):
-        await delete_detection(detection_id, look=ADMINISTRATOR, upkeep=upkeep, deletion_id=uuid4())
-    assert (await advance(upkeep)).lags, "the clock does not confirm by itself"
+        await delete_detection(detection_id, look=ADMINISTRATOR, context=context, deletion_id=uuid4())
+    assert (await advance(context)).lags, "the clock does not confirm by itself"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from platevault.backup.spool_files import copy_spool, put_back_spool
+from platevault.backup.spool_files import copy_spool, restore_spool
 from platevault.domain.errors import SettingsInvalid, Stopped
 from platevault.infra.spool.spool import Spool
 
@@ -50,14 +50,14 @@ def test_a_copy_goes_back_into_an_empty_folder_or_is_begun_again_and_never_over_
     again = tmp_path / "again"
     (again / "ready").mkdir(parents=True)
     (again / "ready" / "a.batch").write_bytes(b"by")  # a restore that was cut off: the folder is nobody's yet
-    assert put_back_spool(copy, again, names=["ready/a.batch"]) == 1
+    assert restore_spool(copy, again, names=["ready/a.batch"]) == 1
     opened = Spool.open(again, max_bytes=1 << 20, new_node_id=uuid.uuid4())
     assert (opened.node_id, (again / "ready" / "a.batch").read_bytes()) == (spool.node_id, b"bytes")
     (again / "ready" / "a.batch").unlink()
-    assert put_back_spool(copy, again, names=["ready/a.batch"]) == 0
+    assert restore_spool(copy, again, names=["ready/a.batch"]) == 0
     assert opened.ready_files() == []
     Spool.open(tmp_path / "other", max_bytes=1 << 20, new_node_id=uuid.uuid4())
     with pytest.raises(Stopped, match="spool of node"):
-        put_back_spool(copy, tmp_path / "other", names=["ready/a.batch"])
+        restore_spool(copy, tmp_path / "other", names=["ready/a.batch"])
     with pytest.raises(SettingsInvalid, match="no spool"):
         copy_spool(tmp_path / "nothing", tmp_path / "x", keep_room=lambda _: None)

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from platevault.access.actor import VIEWER_SCOPES, Actor, Look
 from platevault.catalog.sql import search as rows
-from platevault.catalog.sql.logged_search import see
+from platevault.catalog.sql.logged_search import find_and_log
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.domain.plates import skeleton
 from platevault.domain.search_query import Cursor, parse_fields
@@ -69,7 +69,7 @@ QUESTIONS: tuple[tuple[dict[str, Any], list[str]], ...] = (
 async def test_whatever_is_asked_the_row_names_the_page_and_nothing_more(kept: Database) -> None:
     """Searches of a kind share a text: each must be asked with its own values."""
     for fields, ids in QUESTIONS:
-        page, more = await see(parse_fields(fields), look=A_LOOK, database=kept)
+        page, more = await find_and_log(parse_fields(fields), look=A_LOOK, database=kept)
         assert [one.detection_id for one in page] == ids, fields
         assert more is ("limit" in fields), fields
         row = (await looks(kept))[-1]
@@ -97,12 +97,12 @@ async def test_a_look_whose_commit_fails_shows_nothing(kept: Database) -> None:
             await connection.execute(text(statement))
         await connection.commit()
     with pytest.raises(DatabaseUnavailable, match="nothing is shown"):
-        await see(parse_fields({}), look=A_LOOK, database=kept)
+        await find_and_log(parse_fields({}), look=A_LOOK, database=kept)
     assert await looks(kept) == []
 
 
 async def test_a_page_tells_what_one_detection_tells(kept: Database) -> None:
-    page, _ = await see(parse_fields({}), look=A_LOOK, database=kept)
+    page, _ = await find_and_log(parse_fields({}), look=A_LOOK, database=kept)
     async with kept.reading() as connection:
         for one in page:
             assert await rows.find_one(one.detection_id, connection) == one
@@ -123,7 +123,7 @@ async def test_texts_that_are_kept_tell_nothing_of_who_asked_first(
         {"data": [{"path": "lane91", "op": op, "value": "value-91"} for op in ("eq", "gt", "contains", "text")]},
         {"cursor": str(Cursor(captured_at=NOON, detection_id="evt-91"))},
     ):
-        await see(parse_fields(fields), look=A_LOOK, database=kept)
+        await find_and_log(parse_fields(fields), look=A_LOOK, database=kept)
     told = repr(rows.TEXTS)
     assert len(rows.TEXTS) == 4
     values = ("QQ71XZ", "cam-91", "gate-91", "0.4321", "(1987", "lane91", "value-91", "evt-91", f"({NOON.year}")
@@ -136,6 +136,6 @@ async def test_texts_that_are_kept_tell_nothing_of_who_asked_first(
 async def test_texts_that_are_kept_are_bounded(kept: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "TEXTS_MAX", 2)
     for limit in range(1, 6):
-        page, _ = await see(parse_fields({"limit": limit}), look=A_LOOK, database=kept)
+        page, _ = await find_and_log(parse_fields({"limit": limit}), look=A_LOOK, database=kept)
         assert len(page) == min(limit, 4)
     assert len(rows.TEXTS) <= 2

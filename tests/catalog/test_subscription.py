@@ -2,25 +2,25 @@
 
 import pytest
 
-from platevault.catalog.feed.subscription import AT_ONCE, following_of, following_search
+from platevault.catalog.feed.subscription import AT_ONCE, subscription_of, subscription_of_search
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.search_query import Cursor, Order, Position, parse_fields
 from tests.makers import NOON
 
 
 def test_without_a_place_a_stream_begins_now_and_0_is_the_first_there_is() -> None:
-    assert following_of([]).after is None
-    assert following_of([("after", "0")]).after == Position()
-    assert following_of([("after", "7-9")]).after == Position(xid=7, seq=9)
+    assert subscription_of([]).after is None
+    assert subscription_of([("after", "0")]).after == Position()
+    assert subscription_of([("after", "7-9")]).after == Position(xid=7, seq=9)
 
 
 def test_the_last_event_wins_over_the_place_in_the_url_which_stays_there() -> None:
-    assert following_of([("after", "7-9")], last_event_id="8-1").after == Position(xid=8, seq=1)
-    assert following_of([("after", "7-9")], last_event_id="").after == Position(xid=7, seq=9)
+    assert subscription_of([("after", "7-9")], last_event_id="8-1").after == Position(xid=8, seq=1)
+    assert subscription_of([("after", "7-9")], last_event_id="").after == Position(xid=7, seq=9)
 
 
 def test_the_filters_are_those_of_the_list_in_the_asker_s_words() -> None:
-    following = following_of([("camera_id", "north"), ("data.a.b", "x"), ("after", "1-2")])
+    following = subscription_of([("camera_id", "north"), ("data.a.b", "x"), ("after", "1-2")])
     assert following.search.filters.camera_id == "north"
     assert (following.search.order, following.search.limit) == (Order.SEQ, AT_ONCE)
     assert following.search.asked == {
@@ -36,17 +36,17 @@ def test_the_filters_are_those_of_the_list_in_the_asker_s_words() -> None:
 )
 def test_what_a_stream_does_not_know_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest, match=name):
-        following_of([(name, value)])
+        subscription_of([(name, value)])
 
 
 def test_an_id_of_another_stream_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID"):
-        following_of([], last_event_id="42")
+        subscription_of([], last_event_id="42")
 
 
 def test_a_search_is_followed_by_its_filters_whatever_page_it_was() -> None:
     page = parse_fields({"camera_id": "north", "limit": 200, "cursor": str(Cursor(captured_at=NOON, detection_id="d"))})
-    following = following_search(page, last_event_id="8-1")
+    following = subscription_of_search(page, last_event_id="8-1")
     assert following.page.filters.camera_id == "north"
     assert (following.page.order, following.page.limit, following.page.cursor) == (Order.SEQ, AT_ONCE, None)
     assert following.page.after == Position(xid=8, seq=1)

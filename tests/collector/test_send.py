@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from platevault.collector.api_client import VaultApi
-from platevault.collector.batch import Photo, Tally, outgoing, parcel
+from platevault.collector.batch import Photo, SendTotals, encode_batch, outgoing_detection
 from platevault.collector.demo_feed import CAMERAS, feed
 from platevault.collector.photo import Box
-from platevault.collector.send import Destination, Manner, Watch, journal_for, send
+from platevault.collector.send import Destination, SendOptions, SendProgress, journal_for, send
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
 from tests.support.breaking_vault import LOSES_THE_ANSWER, RESET_MID_BODY, BreakingVault, Does, breaking_vault
 
@@ -90,18 +90,18 @@ async def run(
     journal: Path | None = None,
     collector_id: str = "gate-1",
     **manner: Any,
-) -> Tally:
+) -> SendTotals:
     """Send it, a hundred times as impatient as usual."""
     seen = seen or Seen()
     how: dict[str, Any] = {"batch_size": 3, "parallel": 1, "give_up_after": 20.0, "again": False}
     clock = asyncio.get_running_loop().time
-    tally = Tally()
+    tally = SendTotals()
     await send(
         source,
         to=Destination(url=vault.url, token="secret", collector_id=collector_id, camera_id="lane-1"),
-        manner=Manner(**how | manner, now=lambda: NOW, clock=clock, jitter=lambda: 0.01),
+        manner=SendOptions(**how | manner, now=lambda: NOW, clock=clock, jitter=lambda: 0.01),
         journal=journal or journal_for(source, state_folder=source / "state"),
-        watch=Watch(begun=seen.begun, moved=seen.moved, waiting=seen.waiting),
+        watch=SendProgress(begun=seen.begun, moved=seen.moved, waiting=seen.waiting),
         tally=tally,
     )
     return tally
@@ -357,7 +357,9 @@ def test_a_folder_that_is_meant_to_stay_as_it_is_gets_no_journal(folder: Path, t
 
 
 def made(photo: Photo, data: bytes, *, written_at: datetime = NOON, collector_id: str = "gate-1") -> Any:
-    return outgoing(photo, data, collector_id=collector_id, camera_id="lane-1", written_at=written_at, now=NOW)
+    return outgoing_detection(
+        photo, data, collector_id=collector_id, camera_id="lane-1", written_at=written_at, now=NOW
+    )
 
 
 def test_the_same_photo_gives_the_same_id_and_the_same_crop_whenever_it_was_written() -> None:
@@ -378,10 +380,10 @@ def test_the_same_photo_gives_the_same_id_and_the_same_crop_whenever_it_was_writ
 
 def test_a_batch_is_named_by_its_content_and_not_by_its_time() -> None:
     one, two = made(Photo(file="a.jpg"), a_photo(1)), made(Photo(file="b.jpg"), a_photo(2))
-    first = parcel([one, two], collector_id="gate-1", sent_at=NOON)
-    assert parcel([one, two], collector_id="gate-1", sent_at=NOW).batch_id == first.batch_id
-    assert parcel([one], collector_id="gate-1", sent_at=NOON).batch_id != first.batch_id
-    assert parcel([one, two], collector_id="gate-2", sent_at=NOON).batch_id != first.batch_id
+    first = encode_batch([one, two], collector_id="gate-1", sent_at=NOON)
+    assert encode_batch([one, two], collector_id="gate-1", sent_at=NOW).batch_id == first.batch_id
+    assert encode_batch([one], collector_id="gate-1", sent_at=NOON).batch_id != first.batch_id
+    assert encode_batch([one, two], collector_id="gate-2", sent_at=NOON).batch_id != first.batch_id
 
 
 @pytest.mark.parametrize("box", [Box(500, 500, 5, 5), Box(1, 1, 5, 5)])

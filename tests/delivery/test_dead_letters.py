@@ -12,8 +12,8 @@ from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.infra.spool.spool import Spool
-from platevault.operations.declare_node_lost import lose_node
-from platevault.operations.spool_status import look_into_spool, try_again
+from platevault.operations.declare_node_lost import declare_node_lost
+from platevault.operations.spool_status import retry_dead_letters, spool_status
 from tests.support.deliveries import a_batch
 from tests.support.receptions import DeadStore, Node, a_node
 
@@ -59,7 +59,7 @@ async def test_an_image_that_the_store_refuses_while_it_takes_others_is_set_asid
     name = f"{batch.ids[0]}_crop"
     assert node.spool_files() == [f"dead/{name}.image"], "the batch's file went: nothing in it waits any more"
     assert (node.folder / "dead" / f"{name}.image").read_bytes() == batch.parts[name]
-    report = await look_into_spool(node.reception)
+    report = await spool_status(node.ingest_context)
     assert (report.waiting, report.dead) == (0, 1)
     [letter] = report.dead_letters
     assert (letter.detection_id, letter.kind, letter.refusals) == (batch.ids[0], "crop", REFUSALS_MAX)
@@ -67,7 +67,7 @@ async def test_an_image_that_the_store_refuses_while_it_takes_others_is_set_asid
     assert await node.drain() == 0, "nobody tries it again by himself"
 
     store.refused = "nothing"
-    assert await try_again([batch.ids[0]], lane=node.lane) == 1
+    assert await retry_dead_letters([batch.ids[0]], uploader=node.uploader) == 1
     await node.drain()
     assert set((await node.states()).values()) == {"stored"}
     assert node.spool_files() == []
@@ -80,7 +80,7 @@ async def test_a_store_that_refuses_everything_buries_nothing(migrated: Database
     await node.send(a_batch(3))
     await node.uploaded()
     for _ in range(REFUSALS_MAX + 5):
-        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await asyncio.sleep(node.uploader.breaker.seconds_left)
         await node.leases_end()
         await node.drain()
     assert {row["refusals"] for row in await node.rows("SELECT refusals FROM images")} == {0}
@@ -105,13 +105,13 @@ async def test_a_dead_letter_is_still_shown_and_heals_once_its_node_is_lost(migr
     await drain_until_set_aside(node)
     [row] = await node.rows("SELECT * FROM images WHERE dead_at IS NOT NULL")
     assert row["state"] == "pending"
-    data = await node.lane.spool.read(str(row["spool_file"]), offset=0, size=int(str(row["size"])))
+    data = await node.uploader.spool.read(str(row["spool_file"]), offset=0, size=int(str(row["size"])))
     assert data == batch.parts[f"{batch.ids[0]}_crop"]
 
-    node_id = node.lane.spool.node_id
+    node_id = node.uploader.spool.node_id
     await node.run("UPDATE nodes SET api_seen_at = now() - interval '1 h' WHERE node_id = :node", node=node_id)
     other = await a_node(migrated, tmp_path / "other")
-    assert await lose_node(other.reception, node_id=node_id, really=True) == 1
+    assert await declare_node_lost(other.ingest_context, node_id=node_id, really=True) == 1
     await other.send(batch.renamed())
     await other.uploaded()
     await other.drain()
@@ -130,13 +130,13 @@ async def test_a_letter_that_rotted_is_never_stored(migrated: Database, tmp_path
     [letter] = (node.folder / "dead").iterdir()
     letter.write_bytes(b"\x00" + letter.read_bytes()[1:])
     store.refused = "nothing"
-    await try_again(None, lane=node.lane)
+    await retry_dead_letters(None, uploader=node.uploader)
     await node.drain()
     assert (await node.states())[f"{batch.ids[0]}_crop"] == "missing"
     await node.recover()
-    [rotten] = (await look_into_spool(node.reception)).set_aside
+    [rotten] = (await spool_status(node.ingest_context)).set_aside
     assert "digest" in rotten.reason
-    assert node.lane.spool.used() == 0
+    assert node.uploader.spool.used() == 0
 
 
 async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrated: Database, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrate
     await node.send(batch)
     await node.uploaded()
     name = f"{batch.ids[0]}_crop"
-    with node.lane.spool.dead.keep(name, batch.parts[name]):
+    with node.uploader.spool.dead.keep(name, batch.parts[name]):
         await node.recover()
         assert len(node.spool_files()) == 2, "nobody takes it away while its row is being written"
     # and here it died
@@ -159,14 +159,14 @@ async def test_a_crash_between_the_letter_and_its_row_repeats_the_burial(migrate
 
 async def test_where_dead_has_no_room_the_image_stays_where_it_is(migrated: Database, tmp_path: Path) -> None:
     node = await a_node(migrated, tmp_path / "spool", objects=PickyStore())
-    node.lane.spool.dead.max_bytes = 10
+    node.uploader.spool.dead.max_bytes = 10
     await node.send(a_batch())
     await node.uploaded()
     for _ in range(REFUSALS_MAX + 3):
         await node.leases_end()
         await node.drain()
     assert [name.split("/")[0] for name in node.spool_files()] == ["ready"]
-    assert (await look_into_spool(node.reception)).waiting == 1
+    assert (await spool_status(node.ingest_context)).waiting == 1
 
 
 async def test_a_file_that_was_set_aside_is_ingested_when_it_is_asked_for_again(node: Node) -> None:
@@ -176,14 +176,14 @@ async def test_a_file_that_was_set_aside_is_ingested_when_it_is_asked_for_again(
     await other.send(batch)
     await other.uploaded()
     [name] = [file.removeprefix("ready/") for file in node.spool_files()]
-    with node.lane.spool.claimed(name):
-        node.lane.spool.set_aside(name, "for a look")
-    [aside] = (await look_into_spool(node.reception)).set_aside
+    with node.uploader.spool.claimed(name):
+        node.uploader.spool.set_aside(name, "for a look")
+    [aside] = (await spool_status(node.ingest_context)).set_aside
     assert (aside.file, aside.reason) == (name, "for a look")
-    used = node.lane.spool.used()
-    assert await try_again([name], lane=node.lane) == 1
+    used = node.uploader.spool.used()
+    assert await retry_dead_letters([name], uploader=node.uploader) == 1
     assert node.spool_files() == [f"ready/{name}"]
-    assert node.lane.spool.used() == used + aside.size
+    assert node.uploader.spool.used() == used + aside.size
     await node.leases_end()
     await node.drain()
     assert set((await node.states()).values()) == {"stored"}
@@ -191,8 +191,8 @@ async def test_a_file_that_was_set_aside_is_ingested_when_it_is_asked_for_again(
 
 async def test_a_name_that_is_not_in_dead_is_an_error(node: Node) -> None:
     with pytest.raises(Missing, match="nobody"):
-        await try_again(["nobody"], lane=node.lane)
-    assert await try_again(None, lane=node.lane) == 0
+        await retry_dead_letters(["nobody"], uploader=node.uploader)
+    assert await retry_dead_letters(None, uploader=node.uploader) == 0
 
 
 def test_dead_letters_have_a_cap_of_their_own(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ async def test_a_row_that_a_restored_dump_made_forget_its_dead_letter_finds_it(
 
 
 async def test_a_letter_without_a_row_stays(node: Node) -> None:
-    with node.lane.spool.dead.keep("evt-nobody_full", b"the only copy"):
+    with node.uploader.spool.dead.keep("evt-nobody_full", b"the only copy"):
         pass
     await node.recover()
     assert node.spool_files() == ["dead/evt-nobody_full.image"]

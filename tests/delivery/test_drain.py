@@ -13,7 +13,7 @@ from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.ingest import background_upload as upload_behind
-from platevault.operations.drain_spool import empty_spool
+from platevault.operations.drain_spool import drain_spool
 from tests.support.deliveries import a_batch
 from tests.support.receptions import DeadStore, Node, a_node
 
@@ -62,14 +62,14 @@ async def test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothin
 ) -> None:
     store = BusyStore(bears=2)
     node = await a_node(migrated, tmp_path / "spool", objects=store)
-    assert node.lane.slots.total_tokens == 8
+    assert node.uploader.slots.total_tokens == 8
     await node.send(a_batch(10))
     await node.uploaded()
-    assert node.lane.slots.total_tokens < 8
+    assert node.uploader.slots.total_tokens < 8
     for _ in range(100):
         if set((await node.states()).values()) == {"stored"}:
             break
-        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await asyncio.sleep(node.uploader.breaker.seconds_left)
         await node.leases_end()
         await node.drain()
     assert set((await node.states()).values()) == {"stored"}
@@ -90,7 +90,7 @@ async def test_one_image_without_an_answer_does_not_hold_up_the_others(migrated:
     store.stuck = first.ids[0]
     node = await a_node(migrated, tmp_path / "spool", objects=store)
     await node.leases_end()
-    draining = asyncio.create_task(drain(lane=node.lane, jitter=lambda: 0.02))
+    draining = asyncio.create_task(drain(uploader=node.uploader, jitter=lambda: 0.02))
     try:
         for _ in range(1200):
             states = [state for name, state in (await node.states()).items() if first.ids[0] not in name]
@@ -122,14 +122,14 @@ async def test_what_is_wrong_with_the_store_is_held_against_no_image_and_ends_it
     await node.uploaded()
     for _ in range(7):
         await node.run("UPDATE images SET attempts = attempts + 1")
-        await asyncio.sleep(node.lane.breaker.seconds_left)
+        await asyncio.sleep(node.uploader.breaker.seconds_left)
         await node.leases_end()
         await node.drain()
     longest = await node.rows("SELECT max(lease_until - now()) AS wait, max(refusals) AS refusals FROM images")
     assert longest[0]["refusals"] == 0
     assert longest[0]["wait"].total_seconds() < 2, "as long as the breaker is open, not as often as it was tried"  # type: ignore[attr-defined]
     store.wrong = False
-    await asyncio.sleep(node.lane.breaker.seconds_left)
+    await asyncio.sleep(node.uploader.breaker.seconds_left)
     await node.leases_end()
     await node.drain()
     assert set((await node.states()).values()) == {"stored"}
@@ -141,10 +141,10 @@ async def test_a_spool_is_emptied_before_its_node_is_retired(migrated: Database,
     await node.send(a_batch(3))
     await node.uploaded()
     shown: list[int] = []
-    assert await empty_spool(node.reception, wait=False, show=shown.append) == 6
+    assert await drain_spool(node.ingest_context, wait=False, show=shown.append) == 6
     store.dead = False
-    node.lane.breaker.succeeded()
-    assert await empty_spool(node.reception, wait=True, show=shown.append) == 0
+    node.uploader.breaker.succeeded()
+    assert await drain_spool(node.ingest_context, wait=True, show=shown.append) == 0
     assert shown[-1] == 0
     assert node.spool_files() == []
     assert set((await node.states()).values()) == {"stored"}
@@ -213,7 +213,7 @@ async def test_an_object_that_cannot_be_read_under_the_key_of_one_image_is_no_tr
     for _ in range(3):
         await node.leases_end()
         await node.drain()
-        assert not node.lane.breaker.is_open
+        assert not node.uploader.breaker.is_open
     assert sorted((await node.states()).values()) == ["pending"] + ["stored"] * 5
     [row] = await node.rows("SELECT refusals, last_error FROM images WHERE state = 'pending'")
     assert row["refusals"] == 3
@@ -226,8 +226,8 @@ async def test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_fo
     monkeypatch.setattr(upload_behind, "UPLOADS_AT_ONCE", 0)
     batch = a_batch(2)
     assert (await node.send(batch)).status_code == 201
-    assert not node.reception.uploads
-    assert node.reception.memory.taken == 0
+    assert not node.ingest_context.uploads
+    assert node.ingest_context.memory.taken == 0
     assert await node.drain() == 4
     assert set((await node.states()).values()) == {"stored"}
     assert node.spool_files() == []

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from platevault.delivery.pending_image import PutBack
 from platevault.delivery.sql import images
-from platevault.delivery.sql.images import ImageLedger
+from platevault.delivery.sql.images import PendingImages
 from platevault.infra.postgres.database import Database
 from tests.support.deliveries import a_batch
 from tests.support.receptions import DeadStore, a_node
@@ -27,7 +27,7 @@ async def test_who_lost_a_lease_does_not_end_that_of_the_next(migrated: Database
     await node.send(a_batch())
     await node.uploaded()
     stopped, next_one = (
-        ImageLedger(migrated, node_id=node.lane.spool.node_id, process_id=uuid.uuid4()) for _ in range(2)
+        PendingImages(migrated, node_id=node.uploader.spool.node_id, process_id=uuid.uuid4()) for _ in range(2)
     )
     await node.leases_end()
     images = await stopped.lease(most=2, lease=LEASE)
@@ -52,7 +52,7 @@ async def test_after_an_outage_no_file_is_looked_for_among_all_that_waits(migrat
         await node.send(a_batch(40))
         await node.uploaded()
     store.dead = False
-    await asyncio.sleep(node.lane.breaker.seconds_left + 0.05)
+    await asyncio.sleep(node.uploader.breaker.seconds_left + 0.05)
     await node.leases_end()
     before, drained = await _rows_read(database), 0
     for _ in range(12):

@@ -15,7 +15,7 @@ from platevault.domain.errors import InvalidRequest, Missing
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.operations.declare_node_lost import lose_node
+from platevault.operations.declare_node_lost import declare_node_lost
 from tests.support.deliveries import Batch, a_batch
 from tests.support.receptions import DeadStore, Node, a_node
 
@@ -33,7 +33,7 @@ async def taken_away(gone: Node, batches: list[Batch]) -> None:
         await gone.send(batch)
     await gone.uploaded()
     shutil.rmtree(gone.folder)
-    await gone.run(SILENT, node=gone.lane.spool.node_id)
+    await gone.run(SILENT, node=gone.uploader.spool.node_id)
 
 
 async def all_of(database: Database, collector_id: str, *, limit: int = 3) -> list[tuple[str, str]]:
@@ -52,10 +52,10 @@ async def test_all_images_of_a_lost_node_are_listed_to_their_collector_and_heale
     mine, others = [a_batch(3, collector_id="gate-1") for _ in range(2)], a_batch(2, collector_id="gate-2")
     await taken_away(gone, [*mine, others])
     other = await a_node(migrated, tmp_path / "other")
-    node_id = gone.lane.spool.node_id
-    assert await lose_node(other.reception, node_id=node_id, really=False) == 16
+    node_id = gone.uploader.spool.node_id
+    assert await declare_node_lost(other.ingest_context, node_id=node_id, really=False) == 16
     assert set((await other.states()).values()) == {"pending"}, "counted, not done"
-    assert await lose_node(other.reception, node_id=node_id, really=True) == 16
+    assert await declare_node_lost(other.ingest_context, node_id=node_id, really=True) == 16
     listed = await all_of(migrated, "gate-1")
     assert listed == sorted((name.rpartition("_")[0], name.rpartition("_")[2]) for b in mine for name in b.parts)
     assert len(await all_of(migrated, "gate-2")) == 4
@@ -78,26 +78,26 @@ async def test_all_images_of_a_lost_node_are_listed_to_their_collector_and_heale
 async def test_a_node_that_was_seen_lately_is_not_declared_lost(gone: Node, migrated: Database, tmp_path: Path) -> None:
     await gone.send(a_batch())
     await gone.uploaded()
-    node_id = gone.lane.spool.node_id
+    node_id = gone.uploader.spool.node_id
     with pytest.raises(InvalidRequest, match="seen"):
-        await lose_node(gone.reception, node_id=node_id, really=True)
+        await declare_node_lost(gone.ingest_context, node_id=node_id, really=True)
     assert set((await gone.states()).values()) == {"pending"}
     await gone.run(SILENT, node=node_id)
-    assert await lose_node(gone.reception, node_id=node_id, really=True) == 2
+    assert await declare_node_lost(gone.ingest_context, node_id=node_id, really=True) == 2
 
 
 async def test_a_node_that_nobody_knows_is_an_error(gone: Node) -> None:
     for really in (True, False):
         with pytest.raises(Missing):
-            await lose_node(gone.reception, node_id=uuid.uuid4(), really=really)
+            await declare_node_lost(gone.ingest_context, node_id=uuid.uuid4(), really=really)
 
 
 async def test_a_lost_node_that_comes_back_brings_its_images_itself(gone: Node, migrated: Database) -> None:
     await gone.send(a_batch(2))
     await gone.uploaded()
-    node_id = gone.lane.spool.node_id
+    node_id = gone.uploader.spool.node_id
     await gone.run(SILENT, node=node_id)
-    await lose_node(gone.reception, node_id=node_id, really=True)
+    await declare_node_lost(gone.ingest_context, node_id=node_id, really=True)
     assert set((await gone.states()).values()) == {"missing"}
 
     await beat(migrated, node_id=node_id, host="back", as_worker=False)
@@ -107,7 +107,7 @@ async def test_a_lost_node_that_comes_back_brings_its_images_itself(gone: Node, 
     assert set((await gone.states()).values()) == {"pending"}
     assert isinstance(gone.objects, DeadStore)
     gone.objects.dead = False
-    gone.lane.breaker.succeeded()
+    gone.uploader.breaker.succeeded()
     await gone.leases_end()
     await gone.drain()
     assert set((await gone.states()).values()) == {"stored"}
@@ -118,8 +118,8 @@ async def test_dead_letters_of_a_lost_node_are_lost_too(gone: Node, migrated: Da
     await gone.send(a_batch())
     await gone.uploaded()
     await gone.run("UPDATE images SET dead_at = now() WHERE kind = 'crop'")
-    await gone.run(SILENT, node=gone.lane.spool.node_id)
-    assert await lose_node(gone.reception, node_id=gone.lane.spool.node_id, really=True) == 2
+    await gone.run(SILENT, node=gone.uploader.spool.node_id)
+    assert await declare_node_lost(gone.ingest_context, node_id=gone.uploader.spool.node_id, really=True) == 2
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "~full", "../x~full", "a~B"])
@@ -139,8 +139,10 @@ async def test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_i
         async def create(self, key: str, new: NewObject) -> bool:
             if not self.declared:
                 self.declared = 1
-                await node.run(SILENT, node=node.lane.spool.node_id)
-                self.declared = await lose_node(node.reception, node_id=node.lane.spool.node_id, really=True)
+                await node.run(SILENT, node=node.uploader.spool.node_id)
+                self.declared = await declare_node_lost(
+                    node.ingest_context, node_id=node.uploader.spool.node_id, really=True
+                )
             return await super().create(key, new)
 
     before = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
@@ -150,11 +152,11 @@ async def test_a_node_that_is_declared_lost_while_it_uploads_keeps_what_is_not_i
     await before.leases_end()
     store = LosingStore()
     node = await a_node(migrated, tmp_path / "spool", objects=store)
-    await node.run(SILENT, node=node.lane.spool.node_id)
+    await node.run(SILENT, node=node.uploader.spool.node_id)
     assert await node.drain() == 64, "and 36 others wait in the same file"
     assert store.declared == 100
     assert len(node.spool_files()) == 1
-    await beat(migrated, node_id=node.lane.spool.node_id, host="back", as_worker=False)
+    await beat(migrated, node_id=node.uploader.spool.node_id, host="back", as_worker=False)
     await node.recover()
     while await node.drain():
         pass
@@ -168,7 +170,7 @@ async def test_a_node_that_beats_in_the_middle_is_not_lost_any_further(
     monkeypatch.setattr(losses, "AT_ONCE", 4)
     await gone.send(a_batch(5))
     await gone.uploaded()
-    node_id = gone.lane.spool.node_id
+    node_id = gone.uploader.spool.node_id
     await gone.run(SILENT, node=node_id)
     lose = losses._lose
 
@@ -178,7 +180,7 @@ async def test_a_node_that_beats_in_the_middle_is_not_lost_any_further(
         return lost
 
     monkeypatch.setattr(losses, "_lose", lose_and_beat)
-    assert await lose_node(gone.reception, node_id=node_id, really=True) == 4
+    assert await declare_node_lost(gone.ingest_context, node_id=node_id, really=True) == 4
     assert sorted((await gone.states()).values()) == ["missing"] * 4 + ["pending"] * 6
     await gone.recover()
     assert set((await gone.states()).values()) == {"pending"}

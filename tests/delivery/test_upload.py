@@ -12,7 +12,7 @@ import pytest
 
 from platevault.delivery.upload import release, upload
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
@@ -53,10 +53,10 @@ async def test_a_file_stays_while_another_image_in_it_is_somebody_elses_to_uploa
     await dead.uploaded()
     node, other = [await a_node(migrated, tmp_path / "spool") for _ in range(2)]
     await node.leases_end()
-    his = await other.lane.ledger.lease(most=1, lease=timedelta(minutes=1))
+    his = await other.uploader.ledger.lease(most=1, lease=timedelta(minutes=1))
     assert await node.drain() == len(his) == 1
     (file,) = node.spool_files()
-    assert await upload(his[0].spool_file, his, kept={}, lane=other.lane)
+    assert await upload(his[0].spool_file, his, kept={}, uploader=other.uploader)
     assert (file, node.spool_files()) == (f"ready/{his[0].spool_file}", [])
 
 
@@ -67,12 +67,12 @@ async def test_a_file_that_somebody_else_has_open_is_left_to_him(migrated: Datab
     node = await a_node(migrated, tmp_path / "spool")
     await node.leases_end()
     (file,) = node.spool_files()
-    with dead.lane.spool.claimed(Path(file).name) as claimed:
+    with dead.uploader.spool.claimed(Path(file).name) as claimed:
         assert claimed is not None
         await node.drain()
         assert set((await node.states()).values()) == {"stored"}
         assert node.spool_files() == [file]
-    assert await release(Path(file).name, lane=node.lane)
+    assert await release(Path(file).name, uploader=node.uploader)
     assert node.spool_files() == []
 
 
@@ -94,7 +94,7 @@ async def test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait(migrat
     asked: Counter[str] = Counter()
     opened = asyncio.Event()
 
-    class Watched(Breaker):
+    class Watched(CircuitBreaker):
         def failed(self, reason: str) -> None:
             super().failed(reason)
             opened.set()
@@ -109,8 +109,8 @@ async def test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait(migrat
             raise StoreUnavailable(f"could not put {key}")
 
     node = await a_node(migrated, tmp_path / "spool", objects=Refusing())
-    lane = replace(node.lane, breaker=Watched(clock=time.monotonic, jitter=lambda: 1.0))
-    await replace(node, reception=replace(node.reception, lane=lane)).send(a_batch())
+    uploader = replace(node.uploader, breaker=Watched(clock=time.monotonic, jitter=lambda: 1.0))
+    await replace(node, ingest_context=replace(node.ingest_context, uploader=uploader)).send(a_batch())
     await node.uploaded()
     assert asked["full"] > 1
     assert asked["crop"] == 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from platevault.domain.plates import pattern, searchable
 from platevault.domain.retention_policy import Retention
 from platevault.infra.concurrency.byte_budget import ByteBudget
-from platevault.infra.concurrency.circuit_breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Breaker
+from platevault.infra.concurrency.circuit_breaker import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, CircuitBreaker
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def test_retention_counts_from_the_capture_and_from_receipt_where_the_clock_is_d
 
 def test_the_breaker_waits_longer_each_time_and_forgets_with_the_first_success() -> None:
     now = 0.0
-    breaker = Breaker(clock=lambda: now, jitter=lambda: 1.0)
+    breaker = CircuitBreaker(clock=lambda: now, jitter=lambda: 1.0)
     pauses = []
     for _ in range(8):
         breaker.failed("refused")

@@ -21,7 +21,7 @@ from platevault.domain.errors import (
     StoreUnavailable,
 )
 from platevault.domain.object_metadata import decode_metadata
-from platevault.holds.copy_images import copy_held
+from platevault.holds.copy_images import copy_images
 from platevault.holds.sql import holds as hold_rows
 from platevault.holds.sql.copies import lease_copies
 from platevault.infra.objectstore import NewObject
@@ -144,7 +144,7 @@ async def test_a_copy_whose_bytes_are_others_is_never_held_and_is_made_good(node
     assert row["last_error"] == "its copy, read back, is not what was copied"
     faulty(node).rots = False
     await due_now(node)
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert set((await under(node, found.hold.hold_id)).values()) == {"held"}
     assert await node.objects.get(f"quarantine/holds/holds/{key_of(batch)}") is not None, "what stood there is kept"
     assert await readable(node, batch) == digests(batch)
@@ -163,9 +163,9 @@ async def test_a_crash_between_row_and_copy_or_copy_and_row_leaves_work_for_the_
     assert set((await under(node, hold_id)).values()) == {"copying"}
     assert (await erase(node, *batch.ids)).held == 1, "held from the first row on"
     faulty(node).dies = faulty(node).dies_after = None
-    assert await copy_held(upkeep_of(node)) == 0, "leased to the one that died"
+    assert await copy_images(upkeep_of(node)) == 0, "leased to the one that died"
     await due_now(node)
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     again = await placed(node, over(*batch.ids), hold_id=hold_id)
     assert (again.status, again.images.held) == ("held", 2)
     assert await readable(node, batch) == digests(batch)
@@ -186,10 +186,10 @@ async def test_an_original_that_vanishes_meanwhile_stays_copying_says_so_and_hol
     assert (await erase(node, batch.ids[0])).held == 1
     await node.run("UPDATE images SET state = 'missing' WHERE key = :key", key=key_of(batch))
     await node.send(batch.renamed())
-    assert await copy_held(upkeep_of(node)) == 0, "it sends the healed image to holds/"
+    assert await copy_images(upkeep_of(node)) == 0, "it sends the healed image to holds/"
     await node.drain()
     await due_now(node)
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert set((await under(node, found.hold.hold_id)).values()) == {"held"}
     assert await readable(node, batch) == digests(batch)
 
@@ -249,7 +249,7 @@ async def test_an_upload_that_a_hold_overtakes_is_not_counted_under_the_key_that
     assert "pending" in {row["state"] for row in rows}
     while await node.drain():
         pass
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert await readable(node, batch) == digests(batch)
     assert all(key.startswith("holds/") for key in (await kept(node)).values())
 
@@ -261,7 +261,7 @@ async def test_two_workers_at_once_hold_each_image_once(migrated: Database, tmp_
     batch = await stored(first, 40)
     found = await placed(first, over(*batch.ids), seconds=0.0)
     assert found.status == "copying"
-    await asyncio.gather(copy_held(upkeep_of(first)), copy_held(upkeep_of(second)))
+    await asyncio.gather(copy_images(upkeep_of(first)), copy_images(upkeep_of(second)))
     assert set((await under(first, found.hold.hold_id)).values()) == {"held"}
     assert len(store.puts) == len(set(store.puts)) == 80
     rows = await first.rows("SELECT DISTINCT holds FROM images")
@@ -296,7 +296,7 @@ async def test_what_a_hold_and_a_sweep_meet_over_is_either_held_and_whole_or_gon
     for row in rows:
         here = states[f"{row['detection_id']}_{row['kind']}"]
         assert (here, row["state"], row["holds"]) in {("held", "stored", 1), ("gone", "expired", 0)}
-    assert await copy_held(upkeep_of(node)) == 0
+    assert await copy_images(upkeep_of(node)) == 0
     await sweep(batch.ids)
     after = await node.rows("SELECT detection_id, kind, state, holds FROM images")
     assert sorted(map(str, rows)) == sorted(map(str, after))
@@ -357,7 +357,7 @@ async def test_a_filter_is_evaluated_once_at_placement(node: Node) -> None:
     await stored(node, 2, camera_id="north")
     found = await placed(node, over(filter={"camera_id": "south"}))
     await stored(node, 2, camera_id="south")
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     rows = await node.rows("SELECT detection_id FROM hold_detections WHERE hold_id = :id", id=found.hold.hold_id)
     assert sorted(str(row["detection_id"]) for row in rows) == sorted(batch.ids)
 
@@ -372,7 +372,7 @@ async def test_a_large_hold_is_taken_up_in_parts_and_a_crash_between_them_is_mad
         found = await placed(node, asked, seconds=0.0)
         assert (found.hold.is_placed, found.is_held, found.detections.active) == (False, False, 4)
         late = await stored(node, 1, camera_id="south", captured_at=(datetime.now(UTC) - timedelta(days=3)).isoformat())
-        await copy_held(upkeep_of(node))
+        await copy_images(upkeep_of(node))
         assert late.ids[0] not in {one.partition("_")[0] for one in await under(node, found.hold.hold_id)}
         again = await placed(node, asked, hold_id=found.hold.hold_id)
         assert (again.hold.is_placed, again.is_held, again.images.held) == (True, True, 20)
@@ -406,7 +406,7 @@ async def test_a_hold_waits_for_whoever_erases_and_tells_what_was_gone_when_it_c
     go_on.set()
     assert (await erasing).ids == (last,)
     assert (await placing).status == "placing"
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     found = await placed(node, over(*batch.ids), hold_id=hold_id)
     assert (found.status, found.detections.active, found.detections.gone) == ("held", 9, 1)
     assert (found.images.held, found.images.gone) == (18, 2)
@@ -440,7 +440,7 @@ async def test_whoever_erases_waits_for_a_hold_that_is_written_down_and_is_refus
         await erasing
     with pytest.raises(HoldsBeingPlaced):
         await erase(node, other)
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert (await erase(node, last)).held == 1
     assert (await erase(node, other)).ids == (other,)
     assert len(await under(node, hold_id)) == 20
@@ -476,7 +476,7 @@ async def test_many_who_place_and_many_who_erase_leave_each_detection_held_or_go
         sweep(batch.ids[6:]),
     )
     assert refused, "else nothing was tried"
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     rows = await node.rows("SELECT detection_id, holds, erased_at IS NULL AS is_here FROM detections")
     assert len(rows) == 24
     assert all(row["holds"] == (3 if row["is_here"] else 0) for row in rows)
@@ -518,7 +518,7 @@ async def test_a_lift_that_is_cut_off_is_finished_by_the_worker(node: Node, monk
     monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 4)
     await lifted(node, found.hold.hold_id, seconds=0.0)
     assert (await node.rows("SELECT count(*) AS n FROM detections WHERE holds > 0"))[0]["n"] == 6
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert await node.rows("SELECT detection_id FROM detections WHERE holds > 0") == []
     assert await node.rows("SELECT kind FROM images WHERE holds > 0") == []
     assert all(key.startswith("holds/") for key in (await kept(node)).values()), "until our own sweep deletes them"
@@ -541,7 +541,7 @@ async def test_a_store_that_is_down_leaves_the_hold_standing_and_its_copies_to_t
     assert (await erase(node, *batch.ids)).held == 1
     faulty(node).dies = None
     await due_now(node)
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert set((await under(node, found.hold.hold_id)).values()) == {"held"}
 
 
@@ -557,7 +557,7 @@ async def test_what_was_lifted_and_swept_while_it_was_copied_leaves_no_copy_that
         return await original(key, new)
 
     node.objects.create = create  # type: ignore[method-assign]
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     rows = await node.rows("SELECT state, bytes_gone_at FROM images")
     assert rows == [{"state": "expired", "bytes_gone_at": None}] * 2, "the sweep looks for their bytes again"
 

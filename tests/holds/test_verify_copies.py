@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from platevault.holds.copy_images import copy_held
-from platevault.holds.verify_copies import guard_holds
+from platevault.holds.copy_images import copy_images
+from platevault.holds.verify_copies import verify_copies
 from platevault.infra.postgres.database import Database
 from platevault.jobs.report import JobRun
 from platevault.operations.readiness import readiness
@@ -21,7 +21,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 
 async def guarded(node: Node, **options: Any) -> JobRun:
-    return await guard_holds(upkeep_of(node), **options)
+    return await verify_copies(upkeep_of(node), **options)
 
 
 async def all_read(node: Node, **options: Any) -> JobRun:
@@ -31,7 +31,7 @@ async def all_read(node: Node, **options: Any) -> JobRun:
 
 
 async def check(node: Node) -> Any:
-    found = await readiness(database=node.database, lane=node.lane, reserve_bytes=1)
+    found = await readiness(database=node.database, uploader=node.uploader, reserve_bytes=1)
     return found.checks.get("holds")
 
 
@@ -89,7 +89,7 @@ async def test_a_copy_that_cannot_be_made_again_degrades_until_it_is_and_stays_h
     assert (await check(node))["status"] == "broken"
     await an_object(node, key_of(batch), original)
     await node.run("UPDATE hold_images SET lease_until = NULL WHERE state = 'copying'")
-    await copy_held(upkeep_of(node))
+    await copy_images(upkeep_of(node))
     assert await node.objects.get(key) == original
     assert (await guarded(node)).counts["without_copy"] == 0
     assert (await check(node))["status"] == "ok"

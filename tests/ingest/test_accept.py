@@ -60,8 +60,8 @@ async def test_a_batch_is_kept_whole_and_its_images_reach_the_bucket_under_their
             assert stat.metadata["detection-id"] == entry["detection_id"]
             assert stat.metadata["sha256"] == image["sha256"]
     assert node.spool_files() == []
-    assert node.lane.spool.used() == 0
-    assert node.reception.memory.taken == 0
+    assert node.uploader.spool.used() == 0
+    assert node.ingest_context.memory.taken == 0
 
 
 async def test_with_durability_stored_the_answer_waits_for_the_bucket(node: Node) -> None:
@@ -178,7 +178,9 @@ async def test_a_body_arrives_in_whatever_pieces_the_network_makes(node: Node) -
         batch = batch.renamed()
         body = batch.body()
         receipt = await accept(
-            in_chunks(body, size), Delivery(content_type=CONTENT_TYPE, declared_bytes=None), reception=node.reception
+            in_chunks(body, size),
+            Delivery(content_type=CONTENT_TYPE, declared_bytes=None),
+            ingest_context=node.ingest_context,
         )
         assert set(statuses(receipt)) <= {"created", "duplicate"}
     await node.uploaded()
@@ -197,7 +199,7 @@ async def test_while_the_bucket_refuses_batches_are_acknowledged_from_the_spool_
     (row,) = await node.rows("SELECT count(last_error) AS n FROM images")
     assert row["n"] == 4
     store.dead = False
-    node.lane.breaker.succeeded()
+    node.uploader.breaker.succeeded()
     await node.leases_end()
     assert await node.drain() == 4
     assert set((await node.states()).values()) == {"stored"}
@@ -293,10 +295,10 @@ async def test_who_waits_for_the_store_holds_no_place(migrated: Database, tmp_pa
     node = await a_node(migrated, tmp_path / "spool", objects=SlowStore())
     waiting = [asyncio.create_task(node.send(a_batch(), stored=True)) for _ in range(3)]
     for _ in range(3000):
-        if len(node.reception.uploads) == 3 and not node.reception.bodies:
+        if len(node.ingest_context.uploads) == 3 and not node.ingest_context.bodies:
             break
         await asyncio.sleep(0.02)
-    assert not node.reception.bodies, "others may send meanwhile"
+    assert not node.ingest_context.bodies, "others may send meanwhile"
     assert not any(task.done() for task in waiting)
     go_on.set()
     assert {receipt.body["durability"] for receipt in await asyncio.gather(*waiting)} == {"stored"}

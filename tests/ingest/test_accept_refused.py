@@ -72,11 +72,11 @@ async def test_a_batch_cut_at_any_byte_is_never_acknowledged(node: Node) -> None
             await accept(
                 in_chunks(body[:cut]),
                 Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body)),
-                reception=node.reception,
+                ingest_context=node.ingest_context,
             )
     assert await node.rows("SELECT * FROM batches") == []
     assert node.spool_files() == []
-    assert node.lane.spool.used() == 0
+    assert node.uploader.spool.used() == 0
 
 
 async def test_no_flipped_bit_is_ever_acknowledged_as_something_that_was_not_sent(node: Node) -> None:
@@ -91,7 +91,7 @@ async def test_no_flipped_bit_is_ever_acknowledged_as_something_that_was_not_sen
             receipt = await accept(
                 in_chunks(bytes(body)),
                 Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body)),
-                reception=node.reception,
+                ingest_context=node.ingest_context,
             )
         except (BatchRefused, TooLarge, IdentifierReused):
             pass
@@ -128,7 +128,9 @@ async def test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_th
         content_type, part = "application/json", ""
     with pytest.raises(BatchRefused) as refused:
         await accept(
-            in_chunks(body), Delivery(content_type=content_type, declared_bytes=len(body)), reception=node.reception
+            in_chunks(body),
+            Delivery(content_type=content_type, declared_bytes=len(body)),
+            ingest_context=node.ingest_context,
         )
     assert (refused.value.part or "") == part
     assert node.spool_files() == []
@@ -146,7 +148,7 @@ async def test_each_limit_is_taken_at_its_edge_and_refused_past_it(migrated: Dat
             with pytest.raises(TooLarge):
                 await node.send(batch.renamed(), declared_bytes=declared)
         assert node.spool_files() == []
-        assert node.reception.memory.taken == 0
+        assert node.ingest_context.memory.taken == 0
 
 
 async def test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_read(
@@ -161,9 +163,11 @@ async def test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_r
         yield b""
 
     with pytest.raises(SpoolFull):
-        await accept(body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=2 * MEBI), reception=node.reception)
+        await accept(
+            body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=2 * MEBI), ingest_context=node.ingest_context
+        )
     assert not read
-    assert node.reception.memory.taken == 0
+    assert node.ingest_context.memory.taken == 0
     assert (await node.send(a_batch())).status_code == 201
 
 
@@ -178,7 +182,7 @@ async def test_no_more_bodies_at_once_than_the_process_takes(node: Node, monkeyp
         yield batch.body()
 
     delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=len(batch.body()))
-    first = asyncio.create_task(accept(slow(), delivery, reception=node.reception))
+    first = asyncio.create_task(accept(slow(), delivery, ingest_context=node.ingest_context))
     await arrived.wait()
     with pytest.raises(Busy):
         await node.send(a_batch())

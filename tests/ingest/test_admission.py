@@ -10,7 +10,7 @@ import pytest
 from platevault.domain.errors import Busy, SpoolFull
 from platevault.infra.postgres.database import Database
 from platevault.ingest import admission
-from platevault.ingest import context as reception
+from platevault.ingest import context as ingest_context
 from platevault.ingest.accept import accept
 from platevault.ingest.context import Delivery
 from tests.support.deliveries import CONTENT_TYPE, a_batch
@@ -25,15 +25,15 @@ async def dripping(*, bytes_a_drip: int = 1) -> AsyncIterator[bytes]:
 
 def drip(node: Node, *, declared: int = MEBI) -> asyncio.Task[object]:
     delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=declared)
-    return asyncio.create_task(accept(dripping(), delivery, reception=node.reception))
+    return asyncio.create_task(accept(dripping(), delivery, ingest_context=node.ingest_context))
 
 
 @asynccontextmanager
 async def all_turns(node: Node) -> AsyncIterator[None]:
     """Nobody else gets one for the length of the block."""
     async with AsyncExitStack() as taken:
-        for _ in range(reception.TURNS_AT_ONCE):
-            await taken.enter_async_context(node.reception.turns.turn())
+        for _ in range(ingest_context.TURNS_AT_ONCE):
+            await taken.enter_async_context(node.ingest_context.turns.turn())
         yield
 
 
@@ -57,8 +57,8 @@ async def test_as_many_dripping_bodies_as_there_are_places_do_not_keep_an_honest
     assert any(isinstance(one, Busy) for one in ended), "who gave way may come again, and is told so"
     await node.uploaded()
     assert node.spool_files() == []
-    assert node.lane.spool.used() == 0
-    assert node.reception.memory.taken == 0
+    assert node.uploader.spool.used() == 0
+    assert node.ingest_context.memory.taken == 0
 
 
 async def test_dripping_bodies_do_not_hold_the_spool_against_an_honest_one_for_long(
@@ -85,7 +85,7 @@ async def test_a_body_below_the_least_rate_is_cut_and_may_come_again(
         async with asyncio.timeout(30):
             await drip(node)
     assert node.spool_files() == []
-    assert node.lane.spool.used() == 0
+    assert node.uploader.spool.used() == 0
 
 
 async def test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays(
@@ -117,7 +117,9 @@ async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_b
         waiting = [asyncio.create_task(node.send(a_batch())) for _ in range(2)]
         await asyncio.sleep(0.3)
         with pytest.raises(Busy):
-            await accept(body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), reception=node.reception)
+            await accept(
+                body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), ingest_context=node.ingest_context
+            )
     assert not read
     assert {(await one).status_code for one in waiting} == {201}
     assert (await node.send(a_batch())).status_code == 201
@@ -135,7 +137,7 @@ async def test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes(
         let_go, had = asyncio.Event(), []
 
         async def one() -> None:
-            async with admission.turn(node.reception):
+            async with admission.turn(node.ingest_context):
                 had.append(1)
                 await let_go.wait()
 
@@ -146,20 +148,22 @@ async def test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes(
         await asyncio.gather(*tasks)
         return at_once
 
-    monkeypatch.setattr(reception, "TOOK_WITHIN_SECONDS", 60.0)
-    on_their_way = [asyncio.create_task(asyncio.sleep(60, result=True)) for _ in range(reception.UPLOADS_BEHIND + 1)]
-    assert await recorded_at_once() == reception.TURNS_AT_ONCE
-    node.reception.uploads.update(on_their_way)
-    node.lane.breaker.succeeded()
+    monkeypatch.setattr(ingest_context, "TOOK_WITHIN_SECONDS", 60.0)
+    on_their_way = [
+        asyncio.create_task(asyncio.sleep(60, result=True)) for _ in range(ingest_context.UPLOADS_BEHIND + 1)
+    ]
+    assert await recorded_at_once() == ingest_context.TURNS_AT_ONCE
+    node.ingest_context.uploads.update(on_their_way)
+    node.uploader.breaker.succeeded()
     assert await recorded_at_once() == 3
-    filling = [node.lane.spool.begin("filling-1.batch", reserve=2 * MEBI, keep=False)]
+    filling = [node.uploader.spool.begin("filling-1.batch", reserve=2 * MEBI, keep=False)]
     assert await recorded_at_once() == 2, "with a quarter of the spool in use"
-    filling.append(node.lane.spool.begin("filling-2.batch", reserve=2 * MEBI, keep=False))
+    filling.append(node.uploader.spool.begin("filling-2.batch", reserve=2 * MEBI, keep=False))
     assert await recorded_at_once() == 1, "with half of it"
-    monkeypatch.setattr(reception, "TOOK_WITHIN_SECONDS", -1.0)
-    assert await recorded_at_once() == reception.TURNS_AT_ONCE, "a store that is away is what the spool is for"
+    monkeypatch.setattr(ingest_context, "TOOK_WITHIN_SECONDS", -1.0)
+    assert await recorded_at_once() == ingest_context.TURNS_AT_ONCE, "a store that is away is what the spool is for"
     for draft in filling:
         draft.discard()
-    node.reception.uploads.difference_update(on_their_way)
+    node.ingest_context.uploads.difference_update(on_their_way)
     for task in on_their_way:
         task.cancel()

@@ -21,6 +21,6 @@ async def test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_byte
     first = multipart_body({name: batch.parts[name]}).removesuffix(f"--{BOUNDARY}--\r\n".encode())
     delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=None)
     with pytest.raises(BatchRefused, match="twice") as refused:
-        await accept(in_chunks(first + batch.body()), delivery, reception=node.reception)
+        await accept(in_chunks(first + batch.body()), delivery, ingest_context=node.ingest_context)
     assert refused.value.part == name
     assert node.spool_files() == []

@@ -167,7 +167,7 @@ async def test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_t
     rotten = batch.parts[f"{batch.ids[0]}_full"]
     file.write_bytes(whole.replace(rotten, b"\x00" + rotten[1:]))
     store.dead = False
-    node.lane.breaker.succeeded()
+    node.uploader.breaker.succeeded()
     await node.leases_end()
     await node.drain()
     states = await node.states()
@@ -210,7 +210,7 @@ async def test_an_image_that_waits_on_a_lost_node_is_taken_from_the_new_batch(
     await node.send(batch.renamed())
     await node.uploaded()
     assert set((await node.states()).values()) == {"pending"}, "the other node may still have it"
-    await node.run("UPDATE nodes SET lost_at = now() WHERE node_id = :node", node=gone.lane.spool.node_id)
+    await node.run("UPDATE nodes SET lost_at = now() WHERE node_id = :node", node=gone.uploader.spool.node_id)
     await node.send(batch.renamed())
     await node.uploaded()
     await node.drain()
@@ -288,7 +288,7 @@ async def test_a_ready_file_that_cannot_be_read_is_set_aside_with_its_reason(nod
 
 
 async def test_where_dead_has_no_room_a_bad_file_stays_and_keeps_no_other_waiting(node: Node) -> None:
-    node.lane.spool.dead.max_bytes = 0
+    node.uploader.spool.dead.max_bytes = 0
     bad = node.folder / "ready" / "0-bad.batch"
     bad.write_bytes(a_jpeg())
     os.utime(bad, (0, 0))
@@ -341,8 +341,8 @@ async def test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_o
     other = await a_node(migrated, tmp_path / "spool")
     descriptors = {}
     for node in (dead, alive):
-        owner = node.reception.rules.process_id
-        descriptors[owner] = node.lane.spool.announce(owner)
+        owner = node.ingest_context.rules.process_id
+        descriptors[owner] = node.uploader.spool.announce(owner)
         batch = a_batch()
         await node.send(batch)
         await node.uploaded()
@@ -353,9 +353,9 @@ async def test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_o
         )
     await other.recover()
     assert await other.drain() == 0, "both live"
-    os.close(descriptors[dead.reception.rules.process_id])
+    os.close(descriptors[dead.ingest_context.rules.process_id])
     await other.recover()
     assert await other.drain() == 2
     (left,) = await other.rows("SELECT DISTINCT lease_owner FROM images WHERE state = 'pending'")
-    assert left["lease_owner"] == alive.reception.rules.process_id
-    os.close(descriptors[alive.reception.rules.process_id])
+    assert left["lease_owner"] == alive.ingest_context.rules.process_id
+    os.close(descriptors[alive.ingest_context.rules.process_id])

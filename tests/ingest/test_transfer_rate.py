@@ -9,15 +9,15 @@ from platevault.ingest.transfer_rate import (
     GRACE_SECONDS,
     SILENCE_SECONDS,
     WITHIN_SECONDS,
-    Arrival,
+    TransferRate,
     slowest,
 )
 
 MEBI = 1024 * 1024
 
 
-def an_arrival(*, began: float = 0.0, **fields: int) -> Arrival:
-    return Arrival(began=began, **fields)
+def an_arrival(*, began: float = 0.0, **fields: int) -> TransferRate:
+    return TransferRate(began=began, **fields)
 
 
 def test_a_body_that_brings_nothing_has_its_grace() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from platevault.domain.object_metadata import HoldMark, decode_metadata, encode_metadata
-from platevault.holds.copy_images import copy_held
+from platevault.holds.copy_images import copy_images
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.objectstore.s3.store import S3Store
@@ -227,7 +227,7 @@ async def test_hold_copies_hold_again_with_or_without_their_original(
     assert {row["review_on"] for row in held} == {date(2031, 5, 1)}
     assert held[0]["query"] == {"rebuilt": True}
     assert "rebuilt" in str(held[0]["reason"])
-    await copy_held(upkeep_of(other))
+    await copy_images(upkeep_of(other))
     assert {row["state"] for row in await other.rows(HELD)} == {"held"}
     assert (await other.rows("SELECT count(*) AS n FROM detections WHERE holds = 1")) == [{"n": 2}]
     assert dict((await rebuild(upkeep_of(other), act=True)).counts) == {"objects": 7}

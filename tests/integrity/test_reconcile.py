@@ -16,8 +16,8 @@ from platevault.integrity.reconcile import reconcile
 from platevault.integrity.scrub import scrub
 from platevault.jobs.report import UNMARKED_MOST, JobRun
 from platevault.jobs.restore_marker import KEY, advance, confirm_restore, marker
-from platevault.jobs.run import Upkeep
-from platevault.jobs.sql.lock import acting_alone
+from platevault.jobs.run import JobContext
+from platevault.jobs.sql.lock import maintenance_lock
 from platevault.jobs.sql.runs import latest_run
 from tests.support.deliveries import a_batch, a_jpeg
 from tests.support.holding import rows_hold
@@ -387,46 +387,46 @@ async def test_a_hundred_are_named_and_all_are_counted(node: Node) -> None:
 
 
 async def test_the_marker_advances_in_the_database_and_in_the_bucket(node: Node) -> None:
-    upkeep = upkeep_of(node)
+    context = upkeep_of(node)
     assert not (await marker(database=node.database, objects=node.objects)).lags
     for number in (1, 2, 3):
-        found = await advance(upkeep)
+        found = await advance(context)
         assert (found.database, found.bucket) == (number, number)
     assert (await marker(database=node.database, objects=node.objects)).bucket == 3
 
 
 async def test_a_new_bucket_gets_the_marker(node: Node) -> None:
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
+    context = upkeep_of(node)
+    await advance(context)
     await node.objects.delete(KEY)
     assert (await acted(node)).outcome == "done"
-    assert (await advance(upkeep)).bucket == 2
+    assert (await advance(context)).bucket == 2
 
 
 async def test_a_bucket_restored_from_an_old_copy_is_no_restored_database(node: Node) -> None:
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
+    context = upkeep_of(node)
+    await advance(context)
     old = await node.objects.get(KEY)
     assert old is not None
-    await advance(upkeep)
+    await advance(context)
     await node.objects.delete(KEY)
     await an_object(node, KEY, old)
     assert not (await marker(database=node.database, objects=node.objects)).lags
-    assert (await advance(upkeep)).bucket == 3
+    assert (await advance(context)).bucket == 3
 
 
 async def test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_operator_confirms(node: Node) -> None:
-    upkeep = upkeep_of(node)
+    context = upkeep_of(node)
     batch = await stored(node, 3)
     for _ in range(3):
-        await advance(upkeep)
+        await advance(context)
     await node.run("UPDATE generation SET number = 1")
     await node.objects.delete(key_of(batch))
     await node.run("UPDATE images SET state = 'deleted' WHERE key = :key", key=key_of(batch, "crop", 1))
     await an_object(node)
     before = await bytes_of(node)
     for _ in range(3):
-        found = await advance(upkeep)
+        found = await advance(context)
         assert (found.database, found.bucket, found.lags) == (1, 3, True)
         run = await acted(node)
         assert run.outcome == "stopped"
@@ -434,16 +434,16 @@ async def test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_
         assert (run.counts["orphans"], run.counts["absent"], run.counts["left behind"]) == (1, 1, 1)
         assert not {"quarantined", "marked missing", "deleted"} & set(run.counts)
     assert await bytes_of(node) == before
-    assert (await confirm_restore(upkeep)).bucket == 4
+    assert (await confirm_restore(context)).bucket == 4
     run = await acted(node)
     assert (run.counts["quarantined"], run.counts["marked missing"], run.counts["deleted"]) == (1, 1, 1)
 
 
 async def test_a_restore_in_the_middle_of_a_run_stops_it(node: Node) -> None:
     """The marker is asked before each act, not once a run."""
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
-    await advance(upkeep)
+    context = upkeep_of(node)
+    await advance(context)
+    await advance(context)
     keys = [await an_object(node, ORPHAN.replace("nobody", f"nobody{number}")) for number in range(3)]
 
     async def restore(_key: str) -> None:
@@ -479,23 +479,23 @@ async def test_a_marker_that_cannot_be_read_stops_everything_too(node: Node) -> 
         *(b'{"number": 1, "vault": 7}', b'{"number": 1, "vault": "x"}', b'{"number": 1}' + b" " * 1024),
         *(b"[" * 1000, b"[" * 100_000),
     )
-    upkeep = upkeep_of(node)
+    context = upkeep_of(node)
     for times, content in enumerate(contents, start=1):
         await node.objects.delete(KEY)
         await an_object(node, KEY, content)
         await an_object(node, data=content + b"orphan")
         assert (await acted(node)).outcome == "failed"
         with pytest.raises(StoreUnavailable, match="confirm-restore"):
-            await advance(upkeep)
+            await advance(context)
         assert await node.objects.get(KEY) == content
-        assert (await confirm_restore(upkeep)).database == times
+        assert (await confirm_restore(context)).database == times
         assert (await acted(node)).counts["quarantined"] == 1
 
 
 async def test_two_that_advance_at_once_leave_the_higher_number(node: Node) -> None:
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
-    await asyncio.gather(*(advance(upkeep) for _ in range(5)))
+    context = upkeep_of(node)
+    await advance(context)
+    await asyncio.gather(*(advance(context) for _ in range(5)))
     found = await marker(database=node.database, objects=node.objects)
     assert (found.database, found.bucket) == (6, 6)
 
@@ -510,23 +510,23 @@ async def test_an_unlikely_number_is_not_gone_past(node: Node) -> None:
 
 async def test_another_vaults_bucket_stops_everything_until_an_operator_confirms(node: Node) -> None:
     """Although its number is the lower one."""
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
+    context = upkeep_of(node)
+    await advance(context)
     await node.run("UPDATE generation SET vault_id = gen_random_uuid(), number = 7")
     await an_object(node)
     before = await node.objects.get(KEY)
     for _ in range(2):
-        found = await advance(upkeep)
+        found = await advance(context)
         assert (found.database, found.bucket, found.is_of_another_vault) == (7, 1, True)
         run = await acted(node)
         assert run.outcome == "stopped"
         assert "another vault's" in run.findings["reason"]
-        assert (await scrub(upkeep, act=True)).outcome == "stopped"
+        assert (await scrub(context, act=True)).outcome == "stopped"
     assert await node.objects.get(KEY) == before
     assert set(await bytes_of(node)) == {ORPHAN}
-    assert (await confirm_restore(upkeep)).bucket == 8
+    assert (await confirm_restore(context)).bucket == 8
     assert (await acted(node)).counts["quarantined"] == 1
-    assert (await advance(upkeep)).bucket == 9
+    assert (await advance(context)).bucket == 9
 
 
 async def test_a_marker_that_another_vault_writes_at_the_same_moment_is_never_overwritten(node: Node) -> None:
@@ -548,23 +548,23 @@ async def test_a_marker_that_another_vault_writes_at_the_same_moment_is_never_ov
             return await store.create(key, new)
 
     looks: list[str] = []
-    upkeep = Upkeep(database=node.database, objects=Late(), now=lambda: datetime.now(UTC))
-    assert (await advance(upkeep)).is_of_another_vault
+    context = JobContext(database=node.database, objects=Late(), now=lambda: datetime.now(UTC))
+    assert (await advance(context)).is_of_another_vault
     assert await store.get(KEY) == other
 
 
 async def test_a_bucket_without_marker_stops_a_database_that_has_counted(node: Node) -> None:
-    upkeep = upkeep_of(node)
+    context = upkeep_of(node)
     for _ in range(UNMARKED_MOST + 1):
-        await advance(upkeep)
+        await advance(context)
     await node.objects.delete(KEY)
     await an_object(node)
-    assert (await advance(upkeep)).lags
+    assert (await advance(context)).lags
     assert await node.objects.get(KEY) is None
     run = await acted(node)
     assert run.outcome == "stopped"
     assert "no restore marker" in run.findings["reason"]
-    assert (await confirm_restore(upkeep)).bucket == UNMARKED_MOST + 2
+    assert (await confirm_restore(context)).bucket == UNMARKED_MOST + 2
     assert (await acted(node)).counts["quarantined"] == 1
 
 
@@ -575,7 +575,7 @@ async def test_a_bucket_that_took_no_marker_is_no_strangers_when_it_takes_one_ag
 
     for _ in range(UNMARKED_MOST + 3):
         with pytest.raises(StoreUnavailable):
-            await advance(Upkeep(database=node.database, objects=Full(), now=lambda: datetime.now(UTC)))
+            await advance(JobContext(database=node.database, objects=Full(), now=lambda: datetime.now(UTC)))
     found = await advance(upkeep_of(node))
     assert (found.database, found.bucket) == (UNMARKED_MOST, UNMARKED_MOST)
     assert (await advance(upkeep_of(node))).bucket == UNMARKED_MOST + 1
@@ -609,14 +609,14 @@ async def test_of_two_that_act_at_once_one_stops_and_nothing_is_lost(migrated: D
 
 
 async def test_while_one_acts_no_other_does_and_reports_are_made(node: Node) -> None:
-    async with acting_alone(node.database):
+    async with maintenance_lock(node.database):
         for job in (reconcile, scrub, rebuild):
             run = await job(upkeep_of(node), act=True)
             assert run.outcome == "stopped"
             assert "runs at this moment" in run.findings["reason"]
             assert (await job(upkeep_of(node))).outcome == "done"
     with pytest.raises(ZeroDivisionError):
-        async with acting_alone(node.database):
+        async with maintenance_lock(node.database):
             raise ZeroDivisionError
     assert (await acted(node)).outcome == "done"
 

@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="file-fsync",
         protects="the bytes of an acknowledged batch survive a power cut",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="os.fsync(self._descriptor)",
         new="pass",
         tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
@@ -17,7 +17,7 @@ GUARDS: Final = (
     Guard(
         name="folder-fsync",
         protects="the name of an acknowledged batch survives a power cut",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="sync_folder(self._ready)",
         new="pass",
         tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
@@ -26,7 +26,7 @@ GUARDS: Final = (
     Guard(
         name="sync-before-rename",
         protects="no file stands in ready/ whose bytes are not on the disk",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="            os.fsync(self._descriptor)\n            self._path.rename(target)\n",
         new="            self._path.rename(target)\n            os.fsync(self._descriptor)\n",
         tests=("infra/spool/test_spool.py::test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after",),
@@ -34,7 +34,7 @@ GUARDS: Final = (
     Guard(
         name="failed-sync",
         protects="a file whose sync failed is dropped, for its pages may be gone",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old='            self._drop()\n            raise SpoolFull(f"the spool did not take the batch durably',
         new='            raise SpoolFull(f"the spool did not take the batch durably',
         tests=("infra/spool/test_spool.py::test_when_a_sync_fails_the_batch_is_refused_and_its_file_is_gone",),
@@ -42,7 +42,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-a-draft",
         protects="a batch that is being received is not swept away",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         new="",
         tests=("infra/spool/test_spool.py::test_a_draft_that_somebody_holds_is_not_swept",),
@@ -50,15 +50,15 @@ GUARDS: Final = (
     Guard(
         name="lock-to-the-commit",
         protects="a file whose batch is being recorded is not ingested by anybody else",
-        file="src/platevault/ingest/accept.py",
-        old="    try:\n        return await ingest(",
-        new="    received.draft.close()\n    try:\n        return await ingest(",
+        module="platevault.ingest.accept",
+        old="    try:\n        return await record_file(",
+        new="    received.draft.close()\n    try:\n        return await record_file(",
         tests=("ingest/test_record.py::test_while_a_batch_is_recorded_nobody_else_takes_its_file",),
     ),
     Guard(
         name="lock-of-a-ready-file",
         protects="a ready file is taken by one at a time",
-        file="src/platevault/infra/spool/spool.py",
+        module="platevault.infra.spool.spool",
         old="        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        mine",
         new="        mine",
         tests=("infra/spool/test_spool.py::test_a_ready_file_is_claimed_by_one_at_a_time",),
@@ -66,7 +66,7 @@ GUARDS: Final = (
     Guard(
         name="inode-of-a-lock",
         protects="the lock of a file that lost its name is not taken for that of the file that has it",
-        file="src/platevault/infra/spool/spool.py",
+        module="platevault.infra.spool.spool",
         old="if mine.st_ino != named.st_ino:",
         new="if False:",
         tests=("infra/spool/test_spool_locks.py::test_the_lock_of_a_file_that_lost_its_name_claims_nothing",),
@@ -74,7 +74,7 @@ GUARDS: Final = (
     Guard(
         name="write-to-its-end",
         protects="a batch that is given up never writes into the file of the next",
-        file="src/platevault/infra/concurrency/thread_pool.py",
+        module="platevault.infra.concurrency.thread_pool",
         old="while not done.done():",
         new="while False:",
         tests=(
@@ -84,7 +84,7 @@ GUARDS: Final = (
     Guard(
         name="digest-of-the-index",
         protects="a spool file is not read by an index that rotted",
-        file="src/platevault/infra/spool/file_format.py",
+        module="platevault.infra.spool.file_format",
         old="if hashlib.sha256(text).digest() != trailer[_LENGTH.size : _LENGTH.size + 32]:",
         new="if False:",
         tests=("infra/spool/test_spool.py::test_an_index_that_is_not_whole_is_told_from_one_that_is",),
@@ -92,15 +92,15 @@ GUARDS: Final = (
     Guard(
         name="sweep-of-drafts",
         protects="what a crash left in tmp/ goes",
-        file="src/platevault/ingest/recover.py",
-        old="await asyncio.to_thread(lane.spool.sweep)",
+        module="platevault.ingest.recover",
+        old="await asyncio.to_thread(uploader.spool.sweep)",
         new="pass",
         tests=("ingest/test_recover.py::test_what_is_no_batch_in_the_spool_keeps_nobody_waiting",),
     ),
     Guard(
         name="recount",
         protects="room that was promised to a killed process comes back",
-        file="src/platevault/infra/spool/spool.py",
+        module="platevault.infra.spool.spool",
         old="self._usage.recount((self._tmp, self._ready))",
         new="pass",
         tests=("infra/spool/test_spool.py::test_a_recount_gives_back_what_a_killed_process_had_been_promised",),
@@ -108,7 +108,7 @@ GUARDS: Final = (
     Guard(
         name="spool-cap",
         protects="the spool stays below SPOOL_MAX_BYTES",
-        file="src/platevault/infra/spool/usage.py",
+        module="platevault.infra.spool.usage",
         old="if used + size > self._max_bytes:",
         new="if False:",
         tests=(
@@ -119,7 +119,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-the-usage",
         protects="bytes reserved at one moment by several processes are all counted",
-        file="src/platevault/infra/spool/usage.py",
+        module="platevault.infra.spool.usage",
         old="            fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
         new="",
         tests=("infra/spool/test_spool_locks.py::test_room_that_many_reserve_at_once_is_all_counted",),
@@ -127,7 +127,7 @@ GUARDS: Final = (
     Guard(
         name="room-before-the-body",
         protects="room in the spool is taken before a body is read",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="(limits.max_batch_bytes if declared_bytes is None else declared_bytes)",
         new="0",
         tests=(
@@ -137,7 +137,7 @@ GUARDS: Final = (
     Guard(
         name="free-disk",
         protects="a full disk refuses a batch before its body is read",
-        file="src/platevault/infra/spool/spool.py",
+        module="platevault.infra.spool.spool",
         old="if not self.has_room(reserve):",
         new="if False:",
         tests=("infra/spool/test_spool.py::test_a_full_disk_is_refused_before_the_body_is_read",),
@@ -145,7 +145,7 @@ GUARDS: Final = (
     Guard(
         name="network-file-system",
         protects="no spool lies where locks and syncs cannot be trusted",
-        file="src/platevault/infra/spool/spool.py",
+        module="platevault.infra.spool.spool",
         old='refuse_network_file_system(folder, variable="SPOOL_DIR")',
         new="pass",
         tests=("infra/spool/test_spool.py::test_a_network_file_system_is_refused_by_name",),
@@ -153,7 +153,7 @@ GUARDS: Final = (
     Guard(
         name="refusal-leaves-nothing",
         protects="a batch that is refused while it arrives leaves no file and holds no room",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="        if self._descriptor >= 0:\n            self._drop()",
         new="        pass",
         tests=(
@@ -163,7 +163,7 @@ GUARDS: Final = (
     Guard(
         name="unknown-outcome-keeps-the-file",
         protects="a batch whose commit is in doubt stays in ready/",
-        file="src/platevault/ingest/accept.py",
+        module="platevault.ingest.accept",
         old="    except Refusal:\n        received.draft.discard()",
         new="    except Exception:\n        received.draft.discard()",
         tests=(
@@ -173,7 +173,7 @@ GUARDS: Final = (
     Guard(
         name="ready-ingested-again",
         protects="a ready file without rows is ingested after a crash",
-        file="src/platevault/ingest/recover.py",
+        module="platevault.ingest.recover",
         old="    if not ready:\n        return 0",
         new="    return 0",
         tests=(

@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="manifest-check",
         protects="a batch is taken only when exactly its declared parts came",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="manifest.check_parts(draft.parts)",
         new="pass",
         tests=(
@@ -19,7 +19,7 @@ GUARDS: Final = (
     Guard(
         name="digest-check",
         protects="a part with another digest than declared refuses the batch",
-        file="src/platevault/domain/batch.py",
+        module="platevault.domain.batch",
         old="if isinstance(digest, str) and digest.lower() != part.sha256.hex():",
         new="if False:",
         tests=(
@@ -30,7 +30,7 @@ GUARDS: Final = (
     Guard(
         name="size-check",
         protects="a part with another size than declared refuses the batch",
-        file="src/platevault/domain/batch.py",
+        module="platevault.domain.batch",
         old="if isinstance(size, int) and size != part.size:",
         new="if False:",
         tests=("domain/test_batch.py::test_a_part_of_another_size_is_refused_where_no_digest_was_declared",),
@@ -38,7 +38,7 @@ GUARDS: Final = (
     Guard(
         name="part-twice",
         protects="a part that comes twice refuses the batch",
-        file="src/platevault/ingest/multipart.py",
+        module="platevault.ingest.multipart",
         old="if name in self._seen:",
         new="if False:",
         tests=("ingest/test_receive.py::test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_bytes",),
@@ -46,7 +46,7 @@ GUARDS: Final = (
     Guard(
         name="final-boundary",
         protects="a body that was cut is never acknowledged",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="    parser.finish()\n",
         new="",
         tests=(
@@ -56,7 +56,7 @@ GUARDS: Final = (
     Guard(
         name="batch-bytes",
         protects="a batch is at most MAX_BATCH_BYTES long, whatever it declares",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="if total > limits.max_batch_bytes:",
         new="if False:",
         tests=("ingest/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
@@ -64,7 +64,7 @@ GUARDS: Final = (
     Guard(
         name="declared-bytes",
         protects="a batch that declares too much is refused unread",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="if declared_bytes is not None and declared_bytes > limits.max_batch_bytes:",
         new="if False:",
         tests=(
@@ -74,7 +74,7 @@ GUARDS: Final = (
     Guard(
         name="image-bytes",
         protects="an image is at most MAX_IMAGE_BYTES long",
-        file="src/platevault/infra/spool/draft.py",
+        module="platevault.infra.spool.draft",
         old="if growing.size + len(chunk) > growing.most:",
         new="if False:",
         tests=("infra/spool/test_spool.py::test_a_part_past_its_limit_is_named",),
@@ -82,7 +82,7 @@ GUARDS: Final = (
     Guard(
         name="batch-detections",
         protects="a batch has at most MAX_BATCH_DETECTIONS",
-        file="src/platevault/domain/batch.py",
+        module="platevault.domain.batch",
         old="if len(detections) > limits.max_batch_detections:",
         new="if False:",
         tests=("domain/test_batch.py::test_as_many_detections_as_the_limit_are_taken_and_one_more_is_not",),
@@ -90,7 +90,7 @@ GUARDS: Final = (
     Guard(
         name="silence",
         protects="a sender that falls silent does not keep its room",
-        file="src/platevault/ingest/transfer_rate.py",
+        module="platevault.ingest.transfer_rate",
         old="max(self._last, self.began) + SILENCE_SECONDS, ",
         new="",
         tests=("ingest/test_transfer_rate.py::test_a_body_that_came_fast_may_still_not_fall_silent",),
@@ -98,7 +98,7 @@ GUARDS: Final = (
     Guard(
         name="body-within",
         protects="no body takes longer than the whole time",
-        file="src/platevault/ingest/transfer_rate.py",
+        module="platevault.ingest.transfer_rate",
         old=", self.began + WITHIN_SECONDS)",
         new=")",
         tests=("ingest/test_transfer_rate.py::test_no_body_takes_longer_than_the_whole_time",),
@@ -106,7 +106,7 @@ GUARDS: Final = (
     Guard(
         name="least-rate",
         protects="a sender that drips does not keep its room",
-        file="src/platevault/ingest/transfer_rate.py",
+        module="platevault.ingest.transfer_rate",
         old="return min(paid_until, ",
         new="return min(",
         tests=("ingest/test_transfer_rate.py::test_a_body_that_brings_nothing_has_its_grace",),
@@ -114,7 +114,7 @@ GUARDS: Final = (
     Guard(
         name="body-deadline",
         protects="a body that comes too slowly is cut",
-        file="src/platevault/ingest/receive.py",
+        module="platevault.ingest.receive",
         old="if self._arrival.is_late(now):",
         new="if False:",
         tests=("ingest/test_admission.py::test_a_body_below_the_least_rate_is_cut_and_may_come_again",),
@@ -122,15 +122,15 @@ GUARDS: Final = (
     Guard(
         name="bodies-at-once",
         protects="a process receives so many bodies at once and no more",
-        file="src/platevault/ingest/admission.py",
-        old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
+        module="platevault.ingest.admission",
+        old="if len(ingest_context.bodies) >= BODIES_AT_ONCE and not make_way(ingest_context):",
         new="if False:",
         tests=("ingest/test_accept_refused.py::test_no_more_bodies_at_once_than_the_process_takes",),
     ),
     Guard(
         name="memory-budget",
         protects="bodies kept in memory stay below UPLOAD_MEMORY_BYTES",
-        file="src/platevault/infra/concurrency/byte_budget.py",
+        module="platevault.infra.concurrency.byte_budget",
         old="if self._taken + size > self._most:",
         new="if False:",
         tests=("domain/test_small_decisions.py::test_a_budget_never_gives_more_than_it_has",),
@@ -138,15 +138,15 @@ GUARDS: Final = (
     Guard(
         name="memory-given-back",
         protects="memory that a batch took comes back",
-        file="src/platevault/ingest/accept.py",
-        old="reception.memory.give_back(room.reserve)",
+        module="platevault.ingest.accept",
+        old="ingest_context.memory.give_back(room.reserve)",
         new="pass",
         tests=("ingest/test_accept.py::test_a_batch_is_kept_whole_and_its_images_reach_the_bucket_under_their_keys",),
     ),
     Guard(
         name="head-deadline",
         protects="a connection that makes no request is closed",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old='self._timer = self.loop.call_later(HEAD_WITHIN_SECONDS, self._refuse, b"408 Request Timeout")',
         new="self._timer = None",
         tests=("web/server/test_connections.py::test_a_silent_connection_and_half_a_head_are_closed",),
@@ -154,7 +154,7 @@ GUARDS: Final = (
     Guard(
         name="head-bytes",
         protects="a head without end is refused",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:",
         new="if False:",
         tests=(
@@ -164,7 +164,7 @@ GUARDS: Final = (
     Guard(
         name="nothing-overtakes",
         protects="a refusal does not overtake the answer to an earlier request",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="is_free = self.cycle is None or self.cycle.response_complete",
         new="is_free = True",
         tests=("web/server/test_door.py::test_while_an_earlier_request_is_being_answered_nothing_overtakes_it",),
@@ -172,7 +172,7 @@ GUARDS: Final = (
     Guard(
         name="body-behind-an-offer",
         protects="the body of a request that offers another protocol is neither lost nor taken for a request",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="            self._parse_without_upgrade(memoryview(data)[upgrade.args[0] :])",
         new="            pass",
         tests=(
@@ -182,7 +182,7 @@ GUARDS: Final = (
     Guard(
         name="nothing-behind-the-last-answer",
         protects="a connection that ends with a refusal takes no more requests",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()",
         new="self._ignored = self._refuse_at_the_door()",
         tests=(
@@ -192,7 +192,7 @@ GUARDS: Final = (
     Guard(
         name="discard-no-more",
         protects="no byte behind a refused body is thrown away with it",
-        file="src/platevault/web/server/discard.py",
+        module="platevault.web.server.discard",
         old="return _BIN[: self._left]",
         new="return _BIN",
         tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -200,7 +200,7 @@ GUARDS: Final = (
     Guard(
         name="discard-ends",
         protects="what comes behind a refused body is not taken for more of it",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="        self.parser = self._new_parser()\n        self.transport.set_protocol(self)",
         new="        self.transport.set_protocol(self)",
         tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -208,7 +208,7 @@ GUARDS: Final = (
     Guard(
         name="discard-counts-what-came",
         protects="what of a refused body came with its head is not thrown away twice",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="self._unread = max(0, self._unread - len(body))",
         new="pass",
         tests=("web/server/test_door.py::test_the_next_request_begins_where_a_large_refused_body_ends",),
@@ -216,7 +216,7 @@ GUARDS: Final = (
     Guard(
         name="discard-tells",
         protects="a client that goes away in the middle of a refused body leaves no connection behind",
-        file="src/platevault/web/server/discard.py",
+        module="platevault.web.server.discard",
         old="        self.connection_lost = connection.connection_lost  # type: ignore[method-assign]\n",
         new="",
         tests=("web/server/test_door.py::test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten",),
@@ -224,7 +224,7 @@ GUARDS: Final = (
     Guard(
         name="discard-reads-on",
         protects="a client that reads again in the middle of a refused body is answered from then on",
-        file="src/platevault/web/server/discard.py",
+        module="platevault.web.server.discard",
         old="        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]\n",
         new="",
         tests=(
@@ -234,7 +234,7 @@ GUARDS: Final = (
     Guard(
         name="reset-forgotten",
         protects="a connection that its client reset does not stay in memory for as long as an idle one may",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="        self._unset_keepalive_if_required()  # which uvicorn forgets when the client has reset the connection\n",
         new="",
         tests=("web/server/test_discard.py::test_of_a_connection_that_its_client_reset_nothing_stays_in_memory",),
@@ -242,7 +242,7 @@ GUARDS: Final = (
     Guard(
         name="rest-has-its-own-time",
         protects="a refused body that still comes is not cut as an idle connection",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="            self._unset_keepalive_if_required()\n            if self._head_bytes is None:",
         new="            if self._head_bytes is None:",
         tests=("web/server/test_discard.py::test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection",),
@@ -250,7 +250,7 @@ GUARDS: Final = (
     Guard(
         name="behind-another-request",
         protects="a body behind another request has the time that any other has",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="if not is_last:",
         new="if self.pipeline:",
         tests=("web/server/test_discard.py::test_a_body_behind_another_request_has_all_of_its_time",),
@@ -258,7 +258,7 @@ GUARDS: Final = (
     Guard(
         name="closed-in-the-end",
         protects="a closed connection whose client takes nothing does not stay and count for ever",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="            self.transport.abort()\n",
         new="            self._await_end()\n",
         tests=("web/server/test_discard.py::test_a_client_that_does_not_take_its_last_answers_loses_its_connection",),
@@ -266,7 +266,7 @@ GUARDS: Final = (
     Guard(
         name="slow-takers-wait",
         protects="who takes a last answer slowly gets all of it",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="if self.transport.get_write_buffer_size() < unsent:",
         new="if False:",
         tests=("web/server/test_discard.py::test_who_takes_its_last_answer_slowly_gets_all_of_it",),
@@ -274,7 +274,7 @@ GUARDS: Final = (
     Guard(
         name="refusals-unread",
         protects="a client that does not read its refusals fills no memory with them",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old=" and not self.flow.write_paused",
         new="",
         tests=("web/server/test_door.py::test_who_does_not_read_its_refusals_is_not_read_any_further",),
@@ -282,7 +282,7 @@ GUARDS: Final = (
     Guard(
         name="connections-max",
         protects="connections stay below their cap",
-        file="src/platevault/web/server/connections.py",
+        module="platevault.web.server.connections",
         old="if len(self.connections) > connections_max() and not self._others_make_way():",
         new="if False:",
         tests=(
@@ -292,7 +292,7 @@ GUARDS: Final = (
     Guard(
         name="small-bodies",
         protects="a body that is read into memory is small, whatever it declares",
-        file="src/platevault/web/middleware.py",
+        module="platevault.web.middleware",
         old="if total > at_most:",
         new="if False:",
         tests=("web/api/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
@@ -300,7 +300,7 @@ GUARDS: Final = (
     Guard(
         name="small-bodies-within",
         protects="a small body that drips is given up",
-        file="src/platevault/web/middleware.py",
+        module="platevault.web.middleware",
         old="asyncio.timeout(end - time.monotonic())",
         new="asyncio.timeout(None)",
         tests=("web/server/test_small_bodies.py::test_a_small_body_that_never_ends_is_given_up",),
@@ -308,7 +308,7 @@ GUARDS: Final = (
     Guard(
         name="token",
         protects="only the right token opens the vault",
-        file="src/platevault/web/auth/session.py",
+        module="platevault.web.auth.session",
         old='hmac.compare_digest(given.encode(errors="replace"), str(token).encode())',
         new="True",
         tests=("web/auth/test_credentials.py::test_without_a_token_of_ours_there_is_no_way_in",),
@@ -317,7 +317,7 @@ GUARDS: Final = (
     Guard(
         name="unset-token",
         protects="a token that is not set is nobody's",
-        file="src/platevault/web/auth/session.py",
+        module="platevault.web.auth.session",
         old="return bool(token) and hmac",
         new="return hmac",
         tests=("web/auth/test_credentials.py::test_a_token_that_is_not_set_is_nobodys",),
@@ -325,16 +325,16 @@ GUARDS: Final = (
     Guard(
         name="cookie-signature",
         protects="only a cookie that was made here is a session",
-        file="src/platevault/web/auth/session.py",
+        module="platevault.web.auth.session",
         old="content, began = _serializer(rules.signing_key).loads(\n            cookie,\n            max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,\n        )",
         new="content, began = _serializer(rules.signing_key).loads_unsafe(cookie)[1], datetime.now()",
-        also=(("src/platevault/web/auth/session.py", "import hmac\n", "import hmac\nfrom datetime import datetime\n"),),
+        also=(("platevault.web.auth.session", "import hmac\n", "import hmac\nfrom datetime import datetime\n"),),
         tests=("web/auth/test_session.py::test_a_cookie_with_another_purpose_than_was_signed_is_nothing",),
     ),
     Guard(
         name="cookie-age",
         protects="a cookie ends with its time",
-        file="src/platevault/web/auth/session.py",
+        module="platevault.web.auth.session",
         old="max_age=round(rules.cookie_valid_for.total_seconds()),\n            return_timestamp=True,",
         new="max_age=None,\n            return_timestamp=True,",
         tests=("web/auth/test_credentials.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
@@ -342,7 +342,7 @@ GUARDS: Final = (
     Guard(
         name="cookie-token",
         protects="a cookie ends with the token that it was traded for",
-        file="src/platevault/web/auth/session.py",
+        module="platevault.web.auth.session",
         old='if not hmac.compare_digest(str(content["token"]), _mark(rules.signing_key, rules.viewer_token)):',
         new="if False:",
         tests=("web/auth/test_credentials.py::test_a_cookie_ends_with_its_token_its_key_and_its_time",),
@@ -350,7 +350,7 @@ GUARDS: Final = (
     Guard(
         name="scopes",
         protects="a credential opens what it is for and nothing else",
-        file="src/platevault/access/actor.py",
+        module="platevault.access.actor",
         old="if scope not in self.scopes:",
         new="if False:",
         tests=("web/auth/test_credentials.py::test_a_token_opens_what_it_is_for",),
@@ -358,7 +358,7 @@ GUARDS: Final = (
     Guard(
         name="own-collector-alone",
         protects="a credential of one collector writes for no other",
-        file="src/platevault/ingest/accept.py",
+        module="platevault.ingest.accept",
         old="if delivery.only_collector not in (None, collector_id):",
         new="if False:",
         tests=("ingest/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
@@ -366,7 +366,7 @@ GUARDS: Final = (
     Guard(
         name="cross-site",
         protects="a page of another site changes nothing with a viewer's cookie",
-        file="src/platevault/web/auth/credentials.py",
+        module="platevault.web.auth.credentials",
         old="if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=False):",
         new="if False:",
         tests=("web/auth/test_credentials.py::test_with_a_cookie_only_our_own_pages_post",),
@@ -374,7 +374,7 @@ GUARDS: Final = (
     Guard(
         name="loopback-names",
         protects="an embedded vault answers no other host name",
-        file="src/platevault/web/auth/credentials.py",
+        module="platevault.web.auth.credentials",
         old="if host not in _LOOPBACK:",
         new="if False:",
         tests=("web/auth/test_credentials.py::test_an_embedded_vault_answers_this_machine_only",),
@@ -382,7 +382,7 @@ GUARDS: Final = (
     Guard(
         name="url-expiry-limit",
         protects="a URL is valid no longer than the vault allows",
-        file="src/platevault/web/dependencies.py",
+        module="platevault.web.dependencies",
         old="valid_for=min(wanted, vault.links.valid_for_at_most)",
         new="valid_for=wanted",
         tests=("web/api/test_image_urls.py::test_a_wish_without_end_is_clamped",),
@@ -390,7 +390,7 @@ GUARDS: Final = (
     Guard(
         name="url-never-longer",
         protects="a URL is valid no longer than asked",
-        file="src/platevault/infra/objectstore/signing_windows.py",
+        module="platevault.infra.objectstore.signing_windows",
         old="return Window(moment - moment % max(1, seconds // 3), seconds)",
         new="return Window(moment - moment % max(1, seconds // 3), seconds + seconds // 3)",
         tests=("infra/objectstore/test_presign.py::test_a_url_is_valid_for_most_of_what_was_asked_and_never_longer",),
@@ -398,7 +398,7 @@ GUARDS: Final = (
     Guard(
         name="url-windows",
         protects="every node gives one URL within a window",
-        file="src/platevault/infra/objectstore/signing_windows.py",
+        module="platevault.infra.objectstore.signing_windows",
         old="moment - moment % max(1, seconds // 3)",
         new="moment",
         tests=("infra/objectstore/test_presign.py::test_all_nodes_give_one_url_within_a_window_and_another_one_after",),
@@ -406,7 +406,7 @@ GUARDS: Final = (
     Guard(
         name="url-validity",
         protects="no URL is signed that a server would not take",
-        file="src/platevault/infra/objectstore/signing_windows.py",
+        module="platevault.infra.objectstore.signing_windows",
         old="if not 1 <= seconds <= VALID_FOR_MAX.total_seconds():",
         new="if False:",
         tests=("infra/objectstore/test_presign.py::test_a_validity_that_no_server_takes_is_refused",),
@@ -414,7 +414,7 @@ GUARDS: Final = (
     Guard(
         name="access-row",
         protects="nobody sees a detection without a row that says so",
-        file="src/platevault/access/sql/access_log.py",
+        module="platevault.access.sql.access_log",
         old="await record(look, connection, detection_ids=detection_ids, filters=filters)",
         new="pass",
         tests=("web/api/test_access_log.py::test_each_look_is_one_row",),
@@ -423,7 +423,7 @@ GUARDS: Final = (
     Guard(
         name="access-row-or-nothing",
         protects="a look that cannot be written down shows nothing",
-        file="src/platevault/access/sql/access_log.py",
+        module="platevault.access.sql.access_log",
         old="        raise unwritten() from error",
         new="        return",
         tests=("web/api/test_access_log.py::test_a_look_that_cannot_be_written_down_shows_nothing",),
@@ -431,7 +431,7 @@ GUARDS: Final = (
     Guard(
         name="access-row-of-a-page",
         protects="a page of a search is written down before it is shown",
-        file="src/platevault/catalog/sql/logged_search.py",
+        module="platevault.catalog.sql.logged_search",
         old="        search, writing=access_log.written_with, written=access_log.values_of(look, search.asked)\n",
         new="        search\n",
         tests=("catalog/test_logged_search.py::test_whatever_is_asked_the_row_names_the_page_and_nothing_more",),
@@ -439,7 +439,7 @@ GUARDS: Final = (
     Guard(
         name="retry-after",
         protects="each 503 and 429 says when to come back",
-        file="src/platevault/web/problems.py",
+        module="platevault.web.problems",
         old="if kind.status in {429, 503}:",
         new="if False:",
         tests=("web/test_problems.py::test_every_error_has_a_status",),
@@ -447,7 +447,7 @@ GUARDS: Final = (
     Guard(
         name="unknown-parameter",
         protects="a parameter that is not known is refused, never ignored",
-        file="src/platevault/domain/search_query.py",
+        module="platevault.domain.search_query",
         old="if name not in _FIELDS:",
         new="if False:",
         tests=("domain/test_search_query.py::test_an_unknown_parameter_is_refused_by_name",),
@@ -455,7 +455,7 @@ GUARDS: Final = (
     Guard(
         name="secrets-masked",
         protects="no secret is shown with the settings",
-        file="src/platevault/settings.py",
+        module="platevault.settings",
         old="return _SECRET",
         new="return value.get_secret_value()",
         tests=("test_settings.py::test_secrets_are_masked_wherever_settings_are_shown",),

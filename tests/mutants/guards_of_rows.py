@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="unique-detections",
         protects="an acknowledged detection is in the database once",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="    detection_id text PRIMARY KEY,\n",
         new="    detection_id text NOT NULL,\n",
         tests=(
@@ -17,23 +17,23 @@ GUARDS: Final = (
         ),
         also=(
             (
-                "alembic/versions/0001_first.py",
+                "0001_first",
                 "detection_id text NOT NULL REFERENCES detections,",
                 "detection_id text NOT NULL,",
             ),
             (
-                "alembic/versions/0003_keeping.py",
+                "0003_keeping",
                 "detection_id text NOT NULL REFERENCES detections,",
                 "detection_id text NOT NULL,",
             ),
-            ("src/platevault/ingest/sql/detections.py", "    ON CONFLICT (detection_id) DO NOTHING\n", ""),
+            ("platevault.ingest.sql.detections", "    ON CONFLICT (detection_id) DO NOTHING\n", ""),
         ),
         short=True,
     ),
     Guard(
         name="detections-met-again",
         protects="a known detection is met, and no failure",
-        file="src/platevault/ingest/sql/detections.py",
+        module="platevault.ingest.sql.detections",
         old="    ON CONFLICT (detection_id) DO NOTHING\n",
         new="",
         tests=("ingest/test_accept.py::test_a_known_detection_in_another_batch_is_a_duplicate_and_says_what_differs",),
@@ -41,16 +41,16 @@ GUARDS: Final = (
     Guard(
         name="unique-batches",
         protects="a batch sent several times at once gets one answer",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="    PRIMARY KEY (collector_id, batch_id)\n",
         new="    CHECK (true)\n",
         tests=("ingest/test_accept.py::test_the_same_batch_sent_many_times_at_once_is_recorded_once",),
-        also=(("src/platevault/ingest/sql/batches.py", "    ON CONFLICT (collector_id, batch_id) DO NOTHING\n", ""),),
+        also=(("platevault.ingest.sql.batches", "    ON CONFLICT (collector_id, batch_id) DO NOTHING\n", ""),),
     ),
     Guard(
         name="batches-met-again",
         protects="a batch that was taken gets its first answer, and no failure",
-        file="src/platevault/ingest/sql/batches.py",
+        module="platevault.ingest.sql.batches",
         old="    ON CONFLICT (collector_id, batch_id) DO NOTHING\n",
         new="",
         tests=("ingest/test_accept.py::test_a_retry_gets_the_same_answer_and_changes_nothing",),
@@ -58,13 +58,13 @@ GUARDS: Final = (
     Guard(
         name="known-in-a-second-statement",
         protects="a detection that another batch committed meanwhile is seen",
-        file="src/platevault/ingest/sql/record_batch.py",
+        module="platevault.ingest.sql.record_batch",
         old="    new = await detections.insert_detections(",
         new="    before = await detections.known(connection, [one.detection.detection_id for one in incoming])\n    new = await detections.insert_detections(",
         tests=("ingest/test_record_batch.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
         also=(
             (
-                "src/platevault/ingest/sql/record_batch.py",
+                "platevault.ingest.sql.record_batch",
                 "[one for one in incoming if one.detection.detection_id not in new]",
                 "[one for one in incoming if one.detection.detection_id in before]",
             ),
@@ -73,7 +73,7 @@ GUARDS: Final = (
     Guard(
         name="new-only-when-all-is",
         protects="a batch of which something was written meanwhile is not answered as new",
-        file="src/platevault/ingest/sql/record_batch.py",
+        module="platevault.ingest.sql.record_batch",
         old="    except Taken:\n        return False\n",
         new="    except Taken:\n        return True\n",
         tests=("ingest/test_record_batch.py::test_a_detection_that_another_batch_commits_meanwhile_is_met",),
@@ -81,7 +81,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-known-detections",
         protects="what a batch meets does not change before it is recorded",
-        file="src/platevault/ingest/sql/detections.py",
+        module="platevault.ingest.sql.detections",
         old="ORDER BY d.detection_id FOR UPDATE",
         new="ORDER BY d.detection_id",
         tests=("ingest/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
@@ -89,7 +89,7 @@ GUARDS: Final = (
     Guard(
         name="lock-of-known-images",
         protects="images that a batch may heal do not change before it is recorded",
-        file="src/platevault/ingest/sql/detections.py",
+        module="platevault.ingest.sql.detections",
         old="ORDER BY i.detection_id, i.kind FOR UPDATE OF i",
         new="ORDER BY i.detection_id, i.kind",
         tests=("ingest/test_detections.py::test_what_a_batch_meets_is_locked_until_it_is_recorded",),
@@ -97,16 +97,16 @@ GUARDS: Final = (
     Guard(
         name="revive-what-is-lost-alone",
         protects="what was forgotten is never revived",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="return lost or known.state in (ImageState.MISSING, ImageState.REJECTED)",
         new="return True",
         tests=("ingest/test_recover.py::test_what_was_forgotten_is_never_revived",),
-        also=(("src/platevault/ingest/sql/detections.py", " AND i.state IN ('missing', 'rejected', 'pending')", ""),),
+        also=(("platevault.ingest.sql.detections", " AND i.state IN ('missing', 'rejected', 'pending')", ""),),
     ),
     Guard(
         name="bytes-of-a-lost-node",
         protects="an image that waits on a node that is gone is taken from a later batch",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="lost = known.state is ImageState.PENDING and known.node_is_lost",
         new="lost = False",
         tests=("ingest/test_recover.py::test_an_image_that_waits_on_a_lost_node_is_taken_from_the_new_batch",),
@@ -114,7 +114,7 @@ GUARDS: Final = (
     Guard(
         name="healed-before-a-replay",
         protects="the same batch again heals what was lost since",
-        file="src/platevault/ingest/sql/record_batch.py",
+        module="platevault.ingest.sql.record_batch",
         old="    await _meet(connection, batch.judged.incoming, batch)\n",
         new="",
         tests=("ingest/test_recover.py::test_a_missing_image_is_healed_by_the_same_batch_and_by_another",),
@@ -122,7 +122,7 @@ GUARDS: Final = (
     Guard(
         name="forgotten-is-final",
         protects="no statement brings an expired or deleted image back",
-        file="alembic/versions/0003_keeping.py",
+        module="0003_keeping",
         old="IF OLD.state IN ('expired', 'deleted') AND NEW.state <> OLD.state",
         new="IF false",
         tests=("infra/postgres/test_constraints.py::test_what_was_forgotten_stays_forgotten",),
@@ -130,7 +130,7 @@ GUARDS: Final = (
     Guard(
         name="detections-write-once",
         protects="no statement changes what a camera read",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="CREATE TRIGGER detection_is_write_once BEFORE UPDATE ON detections\n    FOR EACH ROW EXECUTE FUNCTION platevault_detection_is_write_once();\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -138,7 +138,7 @@ GUARDS: Final = (
     Guard(
         name="images-write-once",
         protects="no statement changes a digest or a size",
-        file="alembic/versions/0003_keeping.py",
+        module="0003_keeping",
         old="       OR (OLD.sha256 IS NOT NULL AND NEW.sha256 IS DISTINCT FROM OLD.sha256)\n       OR (OLD.size IS NOT NULL AND NEW.size IS DISTINCT FROM OLD.size)\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -146,7 +146,7 @@ GUARDS: Final = (
     Guard(
         name="detections-outlive-their-tombstone",
         protects="no statement deletes a detection that was not erased first",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="CREATE TRIGGER detection_outlives_its_tombstone BEFORE DELETE ON detections\n    FOR EACH ROW EXECUTE FUNCTION platevault_detection_outlives_its_tombstone();\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_a_detection_without_images_is_not_deleted_either",),
@@ -154,7 +154,7 @@ GUARDS: Final = (
     Guard(
         name="tombstones-stay",
         protects="a detection that was erased stays erased",
-        file="alembic/versions/0003_keeping.py",
+        module="0003_keeping",
         old="IF OLD.erased_at IS NOT NULL AND NEW.erased_at IS DISTINCT FROM OLD.erased_at",
         new="IF false",
         tests=("infra/postgres/test_constraints.py::test_a_tombstone_erases_everything_at_once_and_stays",),
@@ -162,7 +162,7 @@ GUARDS: Final = (
     Guard(
         name="rebuilt-opens-once",
         protects="a rebuilt row takes what a camera read only as it stops being one",
-        file="alembic/versions/0003_keeping.py",
+        module="0003_keeping",
         old="NOT (OLD.rebuilt AND NOT NEW.rebuilt AND num_nonnulls(",
         new="NOT (OLD.rebuilt AND num_nonnulls(",
         tests=(
@@ -172,7 +172,7 @@ GUARDS: Final = (
     Guard(
         name="rebuilt-from-its-start",
         protects="no statement opens a row by calling it rebuilt",
-        file="alembic/versions/0003_keeping.py",
+        module="0003_keeping",
         old="IF NEW.rebuilt AND NOT OLD.rebuilt",
         new="IF false",
         tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -180,7 +180,7 @@ GUARDS: Final = (
     Guard(
         name="filled-from-a-batch",
         protects="a collector does not drop the only copy of what a camera read",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="fills = known.rebuilt and not known.erased and",
         new="fills = False and",
         tests=(
@@ -190,7 +190,7 @@ GUARDS: Final = (
     Guard(
         name="filled-once",
         protects="of two batches at once one fills a rebuilt row, and the other is told what differs",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="fills = known.rebuilt and not known.erased and",
         new="fills = not known.erased and",
         tests=(
@@ -200,7 +200,7 @@ GUARDS: Final = (
     Guard(
         name="filled-by-what-it-was-made-of",
         protects="a batch with another camera or time than the objects tell fills no rebuilt row",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old=" and _TOLD_BY_OBJECTS.isdisjoint(differs)",
         new="",
         tests=(
@@ -210,7 +210,7 @@ GUARDS: Final = (
     Guard(
         name="held-is-not-deleted",
         protects="who tries to delete a held image by hand is told that it is held (foreign keys would refuse it without a reason)",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="CREATE TRIGGER held_image_stays BEFORE DELETE ON images FOR EACH ROW EXECUTE FUNCTION platevault_held_image_stays();\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_who_deletes_a_held_image_by_hand_is_told_that_it_is_held",),
@@ -218,7 +218,7 @@ GUARDS: Final = (
     Guard(
         name="held-does-not-expire",
         protects="no statement expires a held image",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="    CONSTRAINT images_held_stay CHECK (holds = 0 OR state NOT IN ('expired', 'deleted')),\n",
         new="",
         tests=(
@@ -228,7 +228,7 @@ GUARDS: Final = (
     Guard(
         name="access-log-write-once",
         protects="no statement rewrites who looked",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="CREATE TRIGGER access_is_write_once BEFORE UPDATE ON access_log\n    FOR EACH ROW EXECUTE FUNCTION platevault_access_is_write_once();\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_a_line_of_the_access_log_is_never_rewritten",),
@@ -236,7 +236,7 @@ GUARDS: Final = (
     Guard(
         name="no-truncate",
         protects="evidence is not truncated",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="CREATE TRIGGER access_log_no_truncate BEFORE TRUNCATE ON access_log EXECUTE FUNCTION platevault_no_truncate();\n",
         new="",
         tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -244,7 +244,7 @@ GUARDS: Final = (
     Guard(
         name="pending-names-its-file",
         protects="a pending image names the file that its bytes are in",
-        file="alembic/versions/0001_first.py",
+        module="0001_first",
         old="        state <> 'pending' OR num_nulls(key, sha256, size, spool_node, spool_file, spool_offset) = 0),",
         new="        true),",
         tests=("infra/postgres/test_constraints.py::test_plain_sql_cannot_change_what_is_evidence",),
@@ -252,7 +252,7 @@ GUARDS: Final = (
     Guard(
         name="other-content-409",
         protects="a batch id is not used for other content",
-        file="src/platevault/ingest/sql/record_batch.py",
+        module="platevault.ingest.sql.record_batch",
         old="if found.content_digest != batch.digest:",
         new="if False:",
         tests=(
@@ -262,7 +262,7 @@ GUARDS: Final = (
     Guard(
         name="digest-ignores-order",
         protects="the same batch in another order is the same batch",
-        file="src/platevault/domain/batch.py",
+        module="platevault.domain.batch",
         old="ordered = sorted(self.detections, key=_detection_order)",
         new="ordered = list(self.detections)",
         tests=("domain/test_batch.py::test_the_content_digest_does_not_count_when_or_in_which_order_it_was_sent",),
@@ -270,7 +270,7 @@ GUARDS: Final = (
     Guard(
         name="digest-counts-bytes",
         protects="a batch with other image bytes is another batch",
-        file="src/platevault/domain/batch.py",
+        module="platevault.domain.batch",
         old="for part in sorted(parts, key=lambda part: part.name)",
         new="for part in ()",
         tests=("domain/test_batch.py::test_the_content_digest_counts_every_byte_that_was_said",),
@@ -278,7 +278,7 @@ GUARDS: Final = (
     Guard(
         name="other-collectors-id",
         protects="a detection of another collector is not acknowledged under a known id",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="if known.collector_id != collector_id:",
         new="if False:",
         tests=(
@@ -288,7 +288,7 @@ GUARDS: Final = (
     Guard(
         name="other-bytes-conflict",
         protects="other bytes under a known id are not acknowledged",
-        file="src/platevault/ingest/verdict.py",
+        module="platevault.ingest.verdict",
         old="return known.sha256 != image.part.sha256",
         new="return False",
         tests=("ingest/test_accept.py::test_a_known_detection_with_other_bytes_is_a_conflict_and_the_first_stays",),
@@ -296,7 +296,7 @@ GUARDS: Final = (
     Guard(
         name="conflicts-tried-again",
         protects="two transactions in each other's way both come through",
-        file="src/platevault/infra/postgres/database.py",
+        module="platevault.infra.postgres.database",
         old="attempts=RETRIES,",
         new="attempts=1,",
         tests=("infra/postgres/test_database.py::test_a_transaction_that_lost_to_another_is_run_again_whole",),
@@ -304,7 +304,7 @@ GUARDS: Final = (
     Guard(
         name="one-migration-at-a-time",
         protects="replicas that start at one moment migrate once",
-        file="src/platevault/infra/postgres/migrations.py",
+        module="platevault.infra.postgres.migrations",
         old="        if mine:\n",
         new="        if True:\n",
         tests=("infra/postgres/test_migrations.py::test_replicas_that_migrate_at_the_same_moment_do_it_once",),
@@ -312,8 +312,8 @@ GUARDS: Final = (
     Guard(
         name="refused-while-down",
         protects="a database that was down a moment ago is not asked before a body is read",
-        file="src/platevault/ingest/admission.py",
-        old="reception.database.refuse_while_down()",
+        module="platevault.ingest.admission",
+        old="ingest_context.database.refuse_while_down()",
         new="pass",
         tests=(
             "ingest/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",

@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="reserved-while-an-orphan-goes",
         protects="an ingest of the same id waits while its orphan goes",
-        file="src/platevault/integrity/sql/inventory.py",
+        module="platevault.integrity.sql.inventory",
         old='        await connection.execute(_RESERVE, {"detection_id": names["detection_id"], "collector": _RESERVER})\n',
         new="",
         tests=("integrity/test_reconcile.py::test_an_ingest_of_the_same_id_waits_while_its_orphan_goes",),
@@ -16,7 +16,7 @@ GUARDS: Final = (
     Guard(
         name="orphans-are-looked-up-again",
         protects="what became known after the list was made is no orphan",
-        file="src/platevault/integrity/sql/inventory.py",
+        module="platevault.integrity.sql.inventory",
         old="        if (await connection.execute(_IS_KNOWN, names)).scalar_one():\n            raise _Undo(None)\n",
         new="",
         tests=(
@@ -26,8 +26,8 @@ GUARDS: Final = (
     Guard(
         name="marker-is-asked",
         protects="a restored dump destroys nothing",
-        file="src/platevault/integrity/repair.py",
-        old="            await refuse_while_it_lags(self.upkeep)\n",
+        module="platevault.integrity.repair",
+        old="            await refuse_while_it_lags(self.context)\n",
         new="            pass\n",
         tests=(
             "integrity/test_reconcile.py::test_a_database_that_lags_never_advances_and_nothing_is_done_until_an_operator_confirms",
@@ -37,7 +37,7 @@ GUARDS: Final = (
     Guard(
         name="marker-never-passes-a-lag",
         protects="a database that lags does not hide it",
-        file="src/platevault/jobs/sql/restore_marker.py",
+        module="platevault.jobs.sql.restore_marker",
         old=" WHERE number >= :bucket RETURNING",
         new=" WHERE number >= 0 OR number >= :bucket RETURNING",
         tests=(
@@ -47,7 +47,7 @@ GUARDS: Final = (
     Guard(
         name="reconcile-caps",
         protects="a run does no more than it was allowed",
-        file="src/platevault/integrity/repair.py",
+        module="platevault.integrity.repair",
         old="        if self.notes.counts[what] >= self.most:",
         new="        if False:",
         tests=("integrity/test_reconcile.py::test_the_cap_counts_for_rows_too",),
@@ -55,8 +55,8 @@ GUARDS: Final = (
     Guard(
         name="missing-is-looked-at-again",
         protects="a list says how things were, a look how they are",
-        file="src/platevault/integrity/repair.py",
-        old="            if await self.upkeep.objects.stat(key) is not None:\n                return None\n            return ImageState.MISSING",
+        module="platevault.integrity.repair",
+        old="            if await self.context.objects.stat(key) is not None:\n                return None\n            return ImageState.MISSING",
         new="            return ImageState.MISSING",
         tests=(
             "integrity/test_reconcile.py::test_an_object_that_comes_between_the_first_look_and_the_act_is_not_missing",
@@ -65,7 +65,7 @@ GUARDS: Final = (
     Guard(
         name="found-again-is-hashed",
         protects="a missing image is stored again by its digest alone",
-        file="src/platevault/integrity/repair.py",
+        module="platevault.integrity.repair",
         old="        if await digest_of(data) != row.sha256:",
         new="        if False:",
         tests=("integrity/test_reconcile.py::test_an_object_that_comes_back_with_its_digest_is_stored_again",),
@@ -73,7 +73,7 @@ GUARDS: Final = (
     Guard(
         name="holds-stop-reconcile",
         protects="a held image is never marked missing",
-        file="src/platevault/integrity/sql/inventory.py",
+        module="platevault.integrity.sql.inventory",
         old=" AND state = 'stored' AND holds = 0",
         new=" AND state = 'stored'",
         tests=("app/test_schedule.py::test_a_held_image_is_not_marked_missing_by_any_decision",),
@@ -81,22 +81,22 @@ GUARDS: Final = (
     Guard(
         name="dry-run",
         protects="without --yes nothing is changed",
-        file="src/platevault/integrity/repair.py",
+        module="platevault.integrity.repair",
         old="        if not self.act:\n            return False\n        if self.notes",
         new="        if self.notes",
         tests=("integrity/test_reconcile.py::test_a_dry_run_changes_nothing_and_says_the_same",),
-        also=(("src/platevault/integrity/repair.py", "        return self.act\n", "        return True\n"),),
+        also=(("platevault.integrity.repair", "        return self.act\n", "        return True\n"),),
     ),
     Guard(
         name="rebuild-leaves-tombstones",
         protects="rebuild never revives what was forgotten",
-        file="src/platevault/integrity/sql/rebuild.py",
+        module="platevault.integrity.sql.rebuild",
         old="    WHERE d.erased_at IS NULL AND d.collector_id",
         new="    WHERE d.collector_id",
         tests=("integrity/test_rebuild.py::test_tombstones_and_rows_that_are_there_stay_as_they_are",),
         also=(
             (
-                "src/platevault/integrity/sql/rebuild.py",
+                "platevault.integrity.sql.rebuild",
                 "i.kind = u.kind)\n        AND NOT EXISTS (SELECT FROM detections d WHERE d.detection_id = u.detection_id AND d.erased_at IS NOT NULL)\n",
                 "i.kind = u.kind)\n",
             ),
@@ -105,7 +105,7 @@ GUARDS: Final = (
     Guard(
         name="one-acts-alone",
         protects="of two that act at once one stops",
-        file="src/platevault/jobs/sql/lock.py",
+        module="platevault.jobs.sql.lock",
         old="        yield taken\n        if taken:",
         new="        yield True\n        if taken:",
         tests=("integrity/test_reconcile.py::test_while_one_acts_no_other_does_and_reports_are_made",),
@@ -113,7 +113,7 @@ GUARDS: Final = (
     Guard(
         name="the-only-copy-stays",
         protects="the copy of an orphan that is gone meanwhile is not taken back",
-        file="src/platevault/integrity/repair.py",
+        module="platevault.integrity.repair",
         old="        if now is not None and now.etag == copy.original.etag:",
         new="        if now is None or now.etag == copy.original.etag:",
         tests=("integrity/test_reconcile.py::test_the_copy_of_an_orphan_that_is_gone_meanwhile_stays",),
@@ -121,7 +121,7 @@ GUARDS: Final = (
     Guard(
         name="marker-names-the-vault",
         protects="a strange bucket is told from our own, whatever its number",
-        file="src/platevault/jobs/restore_marker.py",
+        module="platevault.jobs.restore_marker",
         old="    is_other = in_bucket.vault not in (None, vault)\n",
         new="    is_other = False\n",
         tests=("integrity/test_reconcile.py::test_another_vaults_bucket_stops_everything_until_an_operator_confirms",),
@@ -129,7 +129,7 @@ GUARDS: Final = (
     Guard(
         name="marker-of-another-vault-stands",
         protects="a marker that another vault writes at the same moment is not overwritten",
-        file="src/platevault/jobs/restore_marker.py",
+        module="platevault.jobs.restore_marker",
         old=" or found.vault != vault",
         new="",
         tests=(
@@ -139,7 +139,7 @@ GUARDS: Final = (
     Guard(
         name="tick-not-twice",
         protects="a tick that passes while it is reckoned is not done twice",
-        file="src/platevault/infra/postgres/job_queue.py",
+        module="platevault.infra.postgres.job_queue",
         old="        if schedule.next_run <= schedule.updated:\n",
         new="        if False:\n",
         tests=("infra/postgres/test_job_queue.py::test_a_tick_that_passes_while_it_is_reckoned_is_not_done_twice",),
@@ -147,13 +147,13 @@ GUARDS: Final = (
     Guard(
         name="backup-order",
         protects="what a row of the dump waits for is in the copy of the spool",
-        file="src/platevault/backup/create.py",
+        module="platevault.backup.create",
         old="        if wanted.database:\n            parts",
         new="        if wanted.spool:\n            first = await asyncio.to_thread(copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room)\n        if wanted.database:\n            parts",
         tests=("backup/test_create.py::test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool",),
         also=(
             (
-                "src/platevault/backup/create.py",
+                "platevault.backup.create",
                 "            node, copied = await asyncio.to_thread(\n                copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room\n            )\n",
                 "            node, copied = first\n",
             ),
@@ -162,13 +162,13 @@ GUARDS: Final = (
     Guard(
         name="bucket-after-spool",
         protects="an image that leaves the spool while a backup is made is in it",
-        file="src/platevault/backup/create.py",
+        module="platevault.backup.create",
         old="        if wanted.spool:\n            node, copied",
         new="        if wanted.bucket:\n            early = await _copy_bucket(site, draft, notes=notes, moved=moved)\n        if wanted.spool:\n            node, copied",
         tests=("backup/test_create.py::test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it",),
         also=(
             (
-                "src/platevault/backup/create.py",
+                "platevault.backup.create",
                 '            parts["bucket"] = await _copy_bucket(site, draft, notes=notes, moved=moved)\n',
                 '            parts["bucket"] = early\n',
             ),
@@ -177,7 +177,7 @@ GUARDS: Final = (
     Guard(
         name="a-starting-server-is-told-again",
         protects="what a starting server forgets it is told again",
-        file="src/platevault/infra/objectstore/admin/identities.py",
+        module="platevault.infra.objectstore.admin.identities",
         old="            kind = _Forgotten if code_of(error) in _NOT_THERE else StoreMisconfigured\n",
         new="            kind = StoreMisconfigured\n",
         tests=(
@@ -187,7 +187,7 @@ GUARDS: Final = (
     Guard(
         name="a-restore-shows",
         protects="whoever restores a backup is stopped before anything is destroyed",
-        file="src/platevault/backup/restore_database.py",
+        module="platevault.backup.restore_database",
         old="    await let_restore_show(objects, vault=vault, number=number)\n",
         new="",
         tests=("backup/test_create.py::test_a_restore_of_an_earlier_versions_backup_shows_too",),
@@ -195,7 +195,7 @@ GUARDS: Final = (
     Guard(
         name="a-restore-shows-from-its-first-moment",
         protects="there is no restored database of which the restore marker does not know",
-        file="src/platevault/backup/restore_database.py",
+        module="platevault.backup.restore_database",
         old="        await let_restore_show(objects, vault=marked[0], number=marked[1])\n",
         new="        pass\n",
         tests=(
@@ -205,15 +205,15 @@ GUARDS: Final = (
     Guard(
         name="a-dump-is-behind",
         protects="whoever restores a backup's dump by hand is stopped before anything is destroyed",
-        file="src/platevault/backup/dump_database.py",
-        old="        await advance(site.upkeep)\n",
+        module="platevault.backup.dump_database",
+        old="        await advance(site.job_context)\n",
         new="        pass\n",
         tests=("backup/test_create.py::test_a_backup_has_rows_spool_and_objects_and_only_its_owner_can_read_it",),
     ),
     Guard(
         name="restored-rows-are-in-the-feed",
         protects="whoever reads the change feed misses nothing after a dump was restored into another server",
-        file="src/platevault/infra/postgres/feed_positions.py",
+        module="platevault.infra.postgres.feed_positions",
         old="    await connection.execute(_LOCK)\n",
         new="",
         tests=("infra/postgres/test_feed_positions.py::test_who_writes_meanwhile_is_not_passed_by",),
@@ -221,7 +221,7 @@ GUARDS: Final = (
     Guard(
         name="half-a-backup-has-no-name",
         protects="a backup that did not come to its end is none",
-        file="src/platevault/backup/folder.py",
+        module="platevault.backup.folder",
         old="    if not path.is_file() or backup.name.startswith(_UNFINISHED):",
         new='    if not path.is_file():\n        return Manifest(began_at=datetime.min, ended_at=datetime.min, parts={"bucket": {}}, files=())\n    if False:',
         tests=(
@@ -231,9 +231,9 @@ GUARDS: Final = (
     Guard(
         name="slow-bodies-give-way",
         protects="dripping bodies keep no honest sender out",
-        file="src/platevault/ingest/admission.py",
-        old="if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):",
-        new="if len(reception.bodies) >= BODIES_AT_ONCE:",
+        module="platevault.ingest.admission",
+        old="if len(ingest_context.bodies) >= BODIES_AT_ONCE and not make_way(ingest_context):",
+        new="if len(ingest_context.bodies) >= BODIES_AT_ONCE:",
         tests=(
             "ingest/test_admission.py::test_as_many_dripping_bodies_as_there_are_places_do_not_keep_an_honest_one_out",
         ),
@@ -241,7 +241,7 @@ GUARDS: Final = (
     Guard(
         name="turns",
         protects="a batch waits for its turn for a bounded time",
-        file="src/platevault/ingest/admission.py",
+        module="platevault.ingest.admission",
         old="            async with asyncio.timeout(TURN_WITHIN_SECONDS):\n                await taken",
         new="            async with asyncio.timeout(None):\n                await taken",
         tests=("ingest/test_admission.py::test_a_batch_waits_for_its_turn_for_a_bounded_time_and_nothing_of_it_stays",),
@@ -249,7 +249,7 @@ GUARDS: Final = (
     Guard(
         name="turns-while-behind",
         protects="what comes faster than it is stored does not fill the spool, which is for outages",
-        file="src/platevault/ingest/context.py",
+        module="platevault.ingest.context",
         old="        if not behind:",
         new="        if True:",
         tests=("ingest/test_admission.py::test_fewer_are_recorded_at_once_while_the_store_takes_less_than_comes",),
@@ -257,7 +257,7 @@ GUARDS: Final = (
     Guard(
         name="young-table-analyzed",
         protects="an empty table is not known to be empty, so that no plan reads it whole for ever",
-        file="alembic/versions/0005_search.py",
+        module="0005_search",
         old="IF EXISTS (SELECT FROM detections) THEN",
         new="IF true THEN",
         tests=("ingest/test_record_batch.py::test_no_batch_reads_a_young_table_from_end_to_end",),
@@ -265,7 +265,7 @@ GUARDS: Final = (
     Guard(
         name="ids-one-by-one",
         protects="a batch looks its ids up one by one in a young table",
-        file="src/platevault/ingest/sql/record_batch.py",
+        module="platevault.ingest.sql.record_batch",
         old="CROSS JOIN LATERAL (SELECT FROM detections WHERE detection_id = asked.id OFFSET 0) AS known",
         new="JOIN detections ON detection_id = asked.id",
         tests=("ingest/test_record_batch.py::test_no_batch_reads_a_young_table_from_end_to_end",),
@@ -273,7 +273,7 @@ GUARDS: Final = (
     Guard(
         name="stored-by-name",
         protects="images of one file are not looked for among all that wait",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old="i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key",
         new="i.kind = u.kind AND i.state = 'pending' AND i.key = u.key",
         tests=("delivery/test_images.py::test_after_an_outage_no_file_is_looked_for_among_all_that_waits",),
@@ -281,8 +281,8 @@ GUARDS: Final = (
     Guard(
         name="crowd",
         protects="a new batch is refused while as many wait as may",
-        file="src/platevault/ingest/admission.py",
-        old="    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:",
+        module="platevault.ingest.admission",
+        old="    if sum(arrival.complete for arrival in ingest_context.bodies) >= IN_TURN_AT_ONCE:",
         new="    if False:",
         tests=(
             "ingest/test_admission.py::test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_before_its_body_is_read",

@@ -8,7 +8,7 @@ GUARDS: Final = (
     Guard(
         name="lease",
         protects="an image that somebody uploads is nobody else's",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old=" AND lease_until <= now()",
         new="",
         tests=("ingest/test_recover.py::test_another_process_of_the_node_takes_over_when_the_lease_ends",),
@@ -17,7 +17,7 @@ GUARDS: Final = (
     Guard(
         name="skip-locked",
         protects="two workers never take one image at one moment",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old=" FOR UPDATE SKIP LOCKED",
         new="",
         tests=("ingest/test_recover.py::test_two_drains_at_once_never_take_one_image_both",),
@@ -25,7 +25,7 @@ GUARDS: Final = (
     Guard(
         name="own-spool-alone",
         protects="a node never takes what waits on another",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old="WHERE state = 'pending' AND spool_node = :node AND lease_until",
         new="WHERE state = 'pending' AND lease_until",
         tests=("ingest/test_recover.py::test_a_node_never_takes_what_waits_on_another",),
@@ -33,7 +33,7 @@ GUARDS: Final = (
     Guard(
         name="lease-owner",
         protects="who lost a lease does not end that of the next",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old=" AND i.lease_owner = :owner",
         new="",
         tests=("delivery/test_images.py::test_who_lost_a_lease_does_not_end_that_of_the_next",),
@@ -41,8 +41,8 @@ GUARDS: Final = (
     Guard(
         name="dead-owners",
         protects="what a dead process had leased is due at once",
-        file="src/platevault/ingest/recover.py",
-        old="await lane.ledger.release_leases(dead)",
+        module="platevault.ingest.recover",
+        old="await uploader.ledger.release_leases(dead)",
         new="pass",
         tests=(
             "ingest/test_recover.py::test_what_a_dead_process_had_leased_is_due_at_once_and_what_a_living_one_has_is_not",
@@ -51,15 +51,15 @@ GUARDS: Final = (
     Guard(
         name="settle-before-stored",
         protects="no row says stored before the store would survive a power cut",
-        file="src/platevault/delivery/upload.py",
-        old="await lane.objects.settle()",
+        module="platevault.delivery.upload",
+        old="await uploader.objects.settle()",
         new="pass",
         tests=("ingest/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
     ),
     Guard(
         name="stored-only-from-pending",
         protects="an image that was deleted during its put does not become stored",
-        file="src/platevault/delivery/sql/images.py",
+        module="platevault.delivery.sql.images",
         old="i.kind = u.kind AND i.state || '' = 'pending' AND i.key = u.key",
         new="i.kind = u.kind AND i.key = u.key",
         tests=(
@@ -69,8 +69,8 @@ GUARDS: Final = (
     Guard(
         name="undone-put",
         protects="a put whose image was deleted meanwhile leaves no object",
-        file="src/platevault/delivery/upload.py",
-        old="await lane.objects.delete(image.key)",
+        module="platevault.delivery.upload",
+        old="await uploader.objects.delete(image.key)",
         new="pass",
         tests=(
             "ingest/test_recover.py::test_a_pending_image_that_is_deleted_while_its_put_is_under_way_does_not_come_back",
@@ -79,8 +79,8 @@ GUARDS: Final = (
     Guard(
         name="unlink-when-nothing-waits",
         protects="a spool file stays while a pending image names it",
-        file="src/platevault/delivery/upload.py",
-        old="if claimed is None or await lane.ledger.is_wanted(file):",
+        module="platevault.delivery.upload",
+        old="if claimed is None or await uploader.ledger.is_wanted(file):",
         new="if claimed is None:",
         tests=("ingest/test_accept.py::test_the_spool_is_kept_until_the_store_itself_is_durable",),
         short=True,
@@ -88,7 +88,7 @@ GUARDS: Final = (
     Guard(
         name="unlink-with-the-marks",
         protects="a spool file stays while an image names it that somebody else uploads",
-        file="src/platevault/delivery/upload.py",
+        module="platevault.delivery.upload",
         old=" and claimed is not None and not is_wanted",
         new=" and claimed is not None",
         tests=("delivery/test_upload.py::test_a_file_stays_while_another_image_in_it_is_somebody_elses_to_upload",),
@@ -96,7 +96,7 @@ GUARDS: Final = (
     Guard(
         name="unlink-what-is-claimed",
         protects="a spool file that somebody ingests at this moment is not unlinked",
-        file="src/platevault/delivery/upload.py",
+        module="platevault.delivery.upload",
         old=" and claimed is not None and not is_wanted",
         new=" and not is_wanted",
         tests=("delivery/test_upload.py::test_a_file_that_somebody_else_has_open_is_left_to_him",),
@@ -104,7 +104,7 @@ GUARDS: Final = (
     Guard(
         name="unlink-no-lost-image",
         protects="a spool file with wrong bytes is set aside for people to look at",
-        file="src/platevault/delivery/upload.py",
+        module="platevault.delivery.upload",
         old="may_let_go=len(done) == len(images)",
         new="may_let_go=True",
         tests=("ingest/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
@@ -112,7 +112,7 @@ GUARDS: Final = (
     Guard(
         name="due-past-the-cap",
         protects="what comes while as many uploads are under way as may be is due at once, not when a lease ends that nobody uses",
-        file="src/platevault/ingest/record.py",
+        module="platevault.ingest.record",
         old="lease=FIRST_LEASE if leased else timedelta(0),",
         new="lease=FIRST_LEASE,",
         tests=(
@@ -122,7 +122,7 @@ GUARDS: Final = (
     Guard(
         name="digest-before-upload",
         protects="bytes that rotted in the spool are never stored",
-        file="src/platevault/delivery/put.py",
+        module="platevault.delivery.put",
         old="if digest != image.sha256:",
         new="if False:",
         tests=("ingest/test_recover.py::test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them",),
@@ -130,29 +130,29 @@ GUARDS: Final = (
     Guard(
         name="foreign-bytes",
         protects="bytes of somebody else under a key are not taken for ours",
-        file="src/platevault/delivery/put.py",
-        old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n",
-        new="        if True:\n            return\n",
+        module="platevault.delivery.put",
+        old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n        copy = await quarantine(",
+        new="        if True:\n            return\n        copy = await quarantine(",
         tests=("ingest/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
     ),
     Guard(
         name="own-bytes",
         protects="a put whose answer was lost finds its own bytes",
-        file="src/platevault/delivery/put.py",
-        old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n",
-        new="",
+        module="platevault.delivery.put",
+        old="        if standing is not None and await digest_of(standing) == image.sha256:\n            return\n        copy = await quarantine(",
+        new="        copy = await quarantine(",
         tests=("ingest/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
     ),
     Guard(
         name="quarantine",
         protects="foreign bytes are kept before they make room",
-        file="src/platevault/infra/objectstore/verified_copy.py",
+        module="platevault.infra.objectstore.verified_copy",
         old="await objects.copy(key, refuge)",
         new="pass",
         tests=("ingest/test_recover.py::test_foreign_bytes_under_a_key_go_to_quarantine_and_make_room",),
         also=(
             (
-                "src/platevault/infra/objectstore/verified_copy.py",
+                "platevault.infra.objectstore.verified_copy",
                 "if copied is None or await digest_of(copied) != digest:",
                 "if False:",
             ),
@@ -161,7 +161,7 @@ GUARDS: Final = (
     Guard(
         name="quarantine-is-read-back",
         protects="foreign bytes make room only once their copy was read",
-        file="src/platevault/infra/objectstore/verified_copy.py",
+        module="platevault.infra.objectstore.verified_copy",
         old="if copied is None or await digest_of(copied) != digest:",
         new="if False:",
         tests=("delivery/test_upload.py::test_foreign_bytes_stay_where_they_are_until_their_copy_can_be_read",),
@@ -169,7 +169,7 @@ GUARDS: Final = (
     Guard(
         name="if-none-match",
         protects="the first bytes under a key stay",
-        file="src/platevault/infra/objectstore/s3/store.py",
+        module="platevault.infra.objectstore.s3.store",
         old="condition=IF_ABSENT",
         new="condition=ALWAYS",
         tests=("infra/objectstore/test_objectstore.py::test_a_key_is_taken_once_and_the_first_bytes_stay[seaweed]",),
@@ -177,7 +177,7 @@ GUARDS: Final = (
     Guard(
         name="digest-of-a-put",
         protects="the server checks the bytes that it gets",
-        file="src/platevault/infra/objectstore/s3/put.py",
+        module="platevault.infra.objectstore.s3.put",
         old="digest = new.sha256 or await _digest_of(data, size)",
         new="digest = await _digest_of(data, size)",
         tests=("infra/objectstore/test_put.py::test_a_server_takes_no_other_bytes_than_those_of_the_digest",),
@@ -185,7 +185,7 @@ GUARDS: Final = (
     Guard(
         name="library-tries-once",
         protects="what is tried again is tried again in one place",
-        file="src/platevault/infra/objectstore/s3/store.py",
+        module="platevault.infra.objectstore.s3.store",
         old='retry_config={"max_retries": 0}',
         new='retry_config={"max_retries": 2}',
         tests=("infra/objectstore/test_s3_store.py::test_each_call_tries_once",),
@@ -193,7 +193,7 @@ GUARDS: Final = (
     Guard(
         name="sync-shared-in-order",
         protects="who waits for a disk waits for a sync that began after it came",
-        file="src/platevault/infra/objectstore/group_sync.py",
+        module="platevault.infra.objectstore.group_sync",
         old="self._running, self._next = self._next, None",
         new="self._running = self._next",
         tests=("infra/objectstore/test_group_sync.py::test_who_comes_while_a_sync_runs_waits_for_the_next_one",),
@@ -201,7 +201,7 @@ GUARDS: Final = (
     Guard(
         name="failed-sync-of-the-store",
         protects="after a failed sync nothing counts as durable",
-        file="src/platevault/infra/objectstore/group_sync.py",
+        module="platevault.infra.objectstore.group_sync",
         old="self._failure = error",
         new='raise StoreUnavailable("") from error',
         tests=("infra/objectstore/test_group_sync.py::test_after_a_failed_sync_nothing_counts_as_durable_any_more",),
@@ -209,7 +209,7 @@ GUARDS: Final = (
     Guard(
         name="breaker",
         protects="a store that refuses is left alone for a while",
-        file="src/platevault/infra/concurrency/circuit_breaker.py",
+        module="platevault.infra.concurrency.circuit_breaker",
         old="self._open_until = self._clock() + self._pause * self._jitter()",
         new="self._open_until = 0.0",
         tests=(
@@ -219,15 +219,15 @@ GUARDS: Final = (
     Guard(
         name="rest-of-a-batch",
         protects="after the first refusal the rest of a batch does not wait",
-        file="src/platevault/delivery/put.py",
-        old="return passing and not lane.breaker.is_open",
+        module="platevault.delivery.put",
+        old="return passing and not uploader.breaker.is_open",
         new="return passing",
         tests=("delivery/test_upload.py::test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait",),
     ),
     Guard(
         name="retries",
         protects="a put that fails once is tried again at once",
-        file="src/platevault/delivery/put.py",
+        module="platevault.delivery.put",
         old="attempts=PUT_ATTEMPTS",
         new="attempts=1",
         tests=("ingest/test_recover.py::test_a_put_whose_answer_was_lost_finds_its_own_bytes_and_counts_once",),
@@ -235,7 +235,7 @@ GUARDS: Final = (
     Guard(
         name="no-retry-of-a-setting",
         protects="a refusal that no retry can change is not tried again",
-        file="src/platevault/delivery/put.py",
+        module="platevault.delivery.put",
         old=" and not isinstance(error, StoreMisconfigured)",
         new="",
         tests=("delivery/test_upload.py::test_a_wrong_setting_is_asked_once",),

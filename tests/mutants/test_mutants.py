@@ -29,7 +29,30 @@ def test_a_guard_that_is_not_there_once_and_a_mutant_that_is_no_python_are_error
     tmp_path: Path, old: str, new: str
 ) -> None:
     (tmp_path / "module.py").write_text("x = 1\nx = 1\ny = 1\n", encoding="utf-8")
-    guard = Guard(name="one", protects="nothing", file="module.py", old=old, new=new, tests=("none",))
+    guard = Guard(name="one", protects="nothing", module="module", old=old, new=new, tests=("none",))
     with pytest.raises((GuardNotFound, MutantBroken)):
         guard.remove(tmp_path)
     assert (tmp_path / "module.py").read_text(encoding="utf-8") == "x = 1\nx = 1\ny = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("def f():\n    call(a, b)\n    end()\n", "def f():\n    pass\n    end()\n"),
+        ("def f():\n    call(\n        a,\n        b,\n    )\n    end()\n", "def f():\n    pass\n    end()\n"),
+    ],
+)
+def test_a_guard_is_found_however_its_lines_are_broken(tmp_path: Path, text: str, left: str) -> None:
+    (tmp_path / "module.py").write_text(text, encoding="utf-8")
+    guard = Guard(
+        name="one", protects="nothing", module="module", old="    call(a, b)\n", new="    pass\n", tests=("none",)
+    )
+    guard.remove(tmp_path)
+    assert (tmp_path / "module.py").read_text(encoding="utf-8") == left
+
+
+def test_two_names_that_are_written_apart_are_not_found_written_together(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("notx\n", encoding="utf-8")
+    guard = Guard(name="one", protects="nothing", module="module", old="not x", new="x", tests=("none",))
+    with pytest.raises(GuardNotFound):
+        guard.remove(tmp_path)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from platevault.app.vault import open_patient
+from platevault.app.vault import open_installation
 from platevault.infra.postgres.database import Database
 from platevault.operations import doctor
-from platevault.operations.doctor import examine
+from platevault.operations.doctor import diagnose
 from platevault.settings import read_settings, variables
 from tests.makers import a_detection, an_image, put
 from tests.support.processes import environment_for, run_platevault
@@ -45,12 +45,12 @@ async def findings(site: dict[str, str], **changes: object) -> Findings:
     settings = read_settings(
         env_file=None, **{name.lower(): value for name, value in site.items() if name in variables() and value}
     )
-    patient = replace(open_patient(settings), **changes)  # type: ignore[arg-type]
+    installation = replace(open_installation(settings), **changes)  # type: ignore[arg-type]
     try:
-        return {finding.check: finding.as_dict() for finding in await examine(patient)}
+        return {finding.check: finding.as_dict() for finding in await diagnose(installation)}
     finally:
-        await patient.objects.close()
-        await patient.database.close()
+        await installation.objects.close()
+        await installation.database.close()
 
 
 def examined(site: dict[str, str], folder: Path) -> tuple[int, Findings]:

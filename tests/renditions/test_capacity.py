@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from platevault.domain.errors import Busy
-from platevault.infra.concurrency.fair_semaphore import Turns
-from platevault.renditions.capacity import Desk
+from platevault.infra.concurrency.fair_semaphore import FairSemaphore
+from platevault.renditions.capacity import RenderCapacity
 
 
 class Askers:
     """Those who ask for turns, by name: who has one, in the order of getting it."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairSemaphore) -> None:
         self.turns = turns
         self.let_in: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -45,7 +45,7 @@ async def settled() -> None:
 async def make() -> Any:
     made: list[Askers] = []
 
-    def askers(turns: Turns) -> Askers:
+    def askers(turns: FairSemaphore) -> Askers:
         made.append(Askers(turns))
         return made[-1]
 
@@ -58,7 +58,7 @@ async def make() -> Any:
 
 async def test_as_many_as_there_may_be_now_have_a_turn_and_those_who_wait_keep_their_place(make: Any) -> None:
     now = [1]
-    askers = make(Turns(3, most_now=lambda: now[0]))
+    askers = make(FairSemaphore(3, most_now=lambda: now[0]))
     for name in "abcde":
         await askers.ask(name)
     assert askers.let_in == ["a"]
@@ -74,7 +74,7 @@ async def test_as_many_as_there_may_be_now_have_a_turn_and_those_who_wait_keep_t
 
 
 async def test_so_many_have_a_turn_at_once_in_the_order_of_asking(make: Any) -> None:
-    askers = make(Turns(2))
+    askers = make(FairSemaphore(2))
     for name in "abcd":
         await askers.ask(name)
     assert askers.let_in == ["a", "b"]
@@ -83,7 +83,7 @@ async def test_so_many_have_a_turn_at_once_in_the_order_of_asking(make: Any) -> 
 
 
 async def test_who_goes_behind_waits_for_all_others_and_leaves_places_free(make: Any) -> None:
-    askers = make(Turns(3, kept_free=1))
+    askers = make(FairSemaphore(3, kept_free=1))
     for name in ("behind 1", "behind 2", "behind 3"):
         await askers.ask(name, behind=True)
     assert askers.let_in == ["behind 1", "behind 2"]
@@ -97,7 +97,7 @@ async def test_who_goes_behind_waits_for_all_others_and_leaves_places_free(make:
 
 
 async def test_bytes_are_limited_and_what_is_larger_than_all_goes_alone(make: Any) -> None:
-    askers = make(Turns(9, bytes_most=10))
+    askers = make(FairSemaphore(9, bytes_most=10))
     await askers.ask("6", 6)
     await askers.ask("5", 5)
     await askers.ask("1", 1)
@@ -111,7 +111,7 @@ async def test_bytes_are_limited_and_what_is_larger_than_all_goes_alone(make: An
 
 
 async def test_who_goes_away_takes_no_turn_with_him(make: Any) -> None:
-    askers = make(Turns(1))
+    askers = make(FairSemaphore(1))
     for name in "abc":
         await askers.ask(name)
     for name in ("b", "a"):  # one that waits, one that has a turn
@@ -124,7 +124,7 @@ async def test_who_goes_away_takes_no_turn_with_him(make: Any) -> None:
 
 
 def test_past_all_places_the_next_is_told_to_come_back_at_once() -> None:
-    desk = Desk(places=1)
+    desk = RenderCapacity(places=1)
     with desk.place(), pytest.raises(Busy), desk.place():
         pass
     with desk.place():

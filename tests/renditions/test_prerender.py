@@ -11,9 +11,9 @@ from platevault.domain.rendition_recipe import Recipe, Rendered
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.jobs.sql.runs import latest_run
-from platevault.renditions.context import Bench, Darkroom
+from platevault.renditions.context import Bench, RenditionContext
 from platevault.renditions.jobs import variant_jobs
-from platevault.renditions.prerender import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, make_new
+from platevault.renditions.prerender import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, prerender
 from platevault.renditions.rebuild import REBUILD_VARIANTS, rebuild_variants
 from platevault.renditions.variants import STANDS_FOR, Variants
 from tests.makers import NOON, a_detection, an_image, put
@@ -50,21 +50,21 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def room(migrated: Database, objects: MemoryStore, maker: CountingMaker, clock: Clock) -> Darkroom:
+def room(migrated: Database, objects: MemoryStore, maker: CountingMaker, clock: Clock) -> RenditionContext:
     return a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
 
 
 async def test_newly_stored_images_get_the_variants_that_ask_for_it(
-    migrated: Database, objects: MemoryStore, room: Darkroom, maker: CountingMaker
+    migrated: Database, objects: MemoryStore, room: RenditionContext, maker: CountingMaker
 ) -> None:
     await an_original(migrated, objects, "evt_before")
-    assert await make_new(room) == 0, "it begins with what comes from now on"
+    assert await prerender(room) == 0, "it begins with what comes from now on"
     for number in range(5):
         await an_original(migrated, objects, f"evt_{number}", kinds=("full", "crop") if number else ("full",), box=BOX)
-    assert await make_new(room) == 10, "one plate was cut out of its scene"
+    assert await prerender(room) == 10, "one plate was cut out of its scene"
     assert {recipe.width for recipe in maker.recipes} == {320}
     assert len(await keys(objects)) == 10
-    assert await make_new(room) == 0
+    assert await prerender(room) == 0
     assert len(maker.recipes) == 10
     last = await latest_run(migrated, MAKE_VARIANTS)
     assert last is not None
@@ -72,21 +72,21 @@ async def test_newly_stored_images_get_the_variants_that_ask_for_it(
 
 
 async def test_an_image_that_waits_for_the_store_is_waited_for_but_not_for_ever(
-    migrated: Database, objects: MemoryStore, room: Darkroom, clock: Clock
+    migrated: Database, objects: MemoryStore, room: RenditionContext, clock: Clock
 ) -> None:
-    await make_new(room)
+    await prerender(room)
     pending = an_image("full", state="pending", sha256=hashlib.sha256(ORIGINAL).digest(), size=len(ORIGINAL))
     async with migrated.reading() as connection:
         await put(connection, a_detection("evt_waits", images=[pending]))
         await connection.commit()
     await an_original(migrated, objects, "evt_stored")
-    assert await make_new(room) == 0
+    assert await prerender(room) == 0
     clock.now += WAITED_FOR + timedelta(seconds=2)
-    assert await make_new(room) == 1
+    assert await prerender(room) == 1
 
 
 async def test_a_run_that_the_store_ended_is_begun_again(
-    migrated: Database, objects: MemoryStore, room: Darkroom, maker: CountingMaker
+    migrated: Database, objects: MemoryStore, room: RenditionContext, maker: CountingMaker
 ) -> None:
     class Silent(MemoryStore):
         async def get(self, key: str) -> bytes | None:
@@ -95,23 +95,23 @@ async def test_a_run_that_the_store_ended_is_begun_again(
         async def check(self) -> None:
             raise StoreUnavailable("nobody is there")
 
-    await make_new(room)
+    await prerender(room)
     await an_original(migrated, objects)
     with pytest.raises(StoreUnavailable):
-        await make_new(a_room(migrated, Silent(), maker, bench=room.bench, now=room.now))
-    assert await make_new(room) == 1
+        await prerender(a_room(migrated, Silent(), maker, bench=room.bench, now=room.now))
+    assert await prerender(room) == 1
 
 
 async def test_what_cannot_be_decoded_is_gone_past(
-    migrated: Database, objects: MemoryStore, room: Darkroom, maker: CountingMaker
+    migrated: Database, objects: MemoryStore, room: RenditionContext, maker: CountingMaker
 ) -> None:
-    await make_new(room)
+    await prerender(room)
     await an_original(migrated, objects, "evt_1")
     maker.refuses = "cut off"
-    assert await make_new(room) == 0
+    assert await prerender(room) == 0
     maker.refuses = None
     await an_original(migrated, objects, "evt_2")
-    assert await make_new(room) == 1
+    assert await prerender(room) == 1
     assert len(maker.recipes) == 2
 
 
@@ -144,25 +144,25 @@ async def test_an_image_that_always_fails_holds_up_no_other_and_is_tried_again_a
 ) -> None:
     maker = Poisoned(error)
     room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
-    await make_new(room)
+    await prerender(room)
     await an_original(migrated, objects, "evt_1", box=BOX)
     for number in range(3):
         await an_original(migrated, objects, f"evt_2{number}")
-    assert await make_new(room) == 4, "its scene, and the others"
+    assert await prerender(room) == 4, "its scene, and the others"
     last = await latest_run(migrated, MAKE_VARIANTS)
     assert last is not None
     assert last.findings["examples"]["failed"] == ["evt_1 full thumb"]
-    assert await make_new(room) == 0
+    assert await prerender(room) == 0
     assert maker.tries == 1, "not at once"
     for after in AGAIN_AFTER:
         clock.now += after
-        await make_new(room)
+        await prerender(room)
     assert maker.tries == 1 + len(AGAIN_AFTER)
     last = await latest_run(migrated, MAKE_VARIANTS)
     assert last is not None
     assert (last.counts["given up"], last.findings["examples"]["given up"]) == (1, ["evt_1"])
     clock.now += timedelta(days=1)
-    assert await make_new(room) == 0
+    assert await prerender(room) == 0
     assert maker.tries == 1 + len(AGAIN_AFTER), "it is left to who asks for it"
     again = await rebuild_variants(room, variants=AT_INGEST.each, act=True)
     assert (again.outcome, again.counts["failed"], again.counts["made"]) == ("done", 2, 4)
@@ -173,14 +173,14 @@ async def test_what_failed_for_a_time_is_made_when_it_is_tried_again(
 ) -> None:
     maker = Poisoned(Busy("it took too long"))
     room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
-    await make_new(room)
+    await prerender(room)
     await an_original(migrated, objects, "evt_1", box=BOX)
-    assert await make_new(room) == 1
+    assert await prerender(room) == 1
     well = CountingMaker()
     clock.now += AGAIN_AFTER[0]
     for made in (1, 0):
         assert (
-            await make_new(a_room(migrated, objects, well, bench=Bench(maker=well, variants=AT_INGEST), now=clock))
+            await prerender(a_room(migrated, objects, well, bench=Bench(maker=well, variants=AT_INGEST), now=clock))
             == made
         )
     last = await latest_run(migrated, MAKE_VARIANTS)
@@ -193,20 +193,20 @@ async def test_while_no_picture_at_all_can_be_made_everything_waits(
 ) -> None:
     maker = Poisoned(Busy("too many"))
     room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
-    await make_new(room)
+    await prerender(room)
     maker.is_well = False
     for number in range(3):
         await an_original(migrated, objects, f"evt_{number}")
     for _ in range(6):
         with pytest.raises(Busy):
-            await make_new(room)
+            await prerender(room)
         clock.now += timedelta(hours=1)
     assert await keys(objects) == []
     maker.is_well = True
     for _ in range(
         2
     ):  # one that was still under way when the run before ended comes to this or that, and is tried again
-        await make_new(room)
+        await prerender(room)
         clock.now += timedelta(hours=1)
     assert len(await keys(objects)) == 3
 
@@ -217,17 +217,17 @@ async def test_only_so_many_wait_for_another_try(
     monkeypatch.setattr("platevault.renditions.prerender.AGAIN_MOST", 2)
     maker = Poisoned(Busy("it took too long"))
     room = a_room(migrated, objects, maker, bench=Bench(maker=maker, variants=AT_INGEST), now=clock)
-    await make_new(room)
+    await prerender(room)
     for number in range(4):
         await an_original(migrated, objects, f"evt_{number}", box=BOX)
-    assert await make_new(room) == 4
+    assert await prerender(room) == 4
     last = await latest_run(migrated, MAKE_VARIANTS)
     assert last is not None
     assert (last.counts["given up"], sorted(last.findings["again"])) == (2, ["evt_0", "evt_1"])
 
 
 def test_there_is_no_job_where_nothing_is_made_at_ingest(
-    migrated: Database, objects: MemoryStore, room: Darkroom, maker: CountingMaker
+    migrated: Database, objects: MemoryStore, room: RenditionContext, maker: CountingMaker
 ) -> None:
     assert variant_jobs(a_room(migrated, objects, maker)) == ()
     assert [job.name for job in variant_jobs(room)] == [MAKE_VARIANTS]

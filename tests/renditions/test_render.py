@@ -12,7 +12,7 @@ from platevault.domain.rendition_recipe import Crop, Recipe, Rendered
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.renditions import render as develop
 from platevault.renditions.context import Bench
 from platevault.renditions.render import picture_of
@@ -51,8 +51,8 @@ async def forget(database: Database) -> None:
     await database.transaction(lambda connection: erase(connection, ["evt_1"], state="deleted", now=NOON))
 
 
-def upkeep_of(database: Database, objects: MemoryStore) -> Upkeep:
-    return Upkeep(database=database, objects=objects, now=lambda: NOON)
+def upkeep_of(database: Database, objects: MemoryStore) -> JobContext:
+    return JobContext(database=database, objects=objects, now=lambda: NOON)
 
 
 async def leases_end(database: Database) -> None:
@@ -198,11 +198,11 @@ async def test_what_a_killed_process_put_after_the_eraser_went_by_goes_when_its_
     room = a_room(migrated, objects, maker)
     assert await room.ledger.claim(one.image, THUMB_NAME, lease=timedelta(minutes=1), now=NOON)
     await forget(migrated)
-    upkeep = upkeep_of(migrated, objects)
-    assert (await remove_bytes(upkeep)).images == 0, "somebody has a picture in hand"
+    context = upkeep_of(migrated, objects)
+    assert (await remove_bytes(context)).images == 0, "somebody has a picture in hand"
     await objects.create(key_of(), NewObject(data=b"late", content_type="image/webp", metadata={}))
     await leases_end(migrated)
-    assert (await remove_bytes(upkeep)).images == 1
+    assert (await remove_bytes(context)).images == 1
     assert await keys(objects, "") == []
     (row,) = await run(migrated, "SELECT variants, bytes_gone_at FROM images")
     assert (row["variants"], row["bytes_gone_at"]) == (None, NOON)

@@ -12,9 +12,9 @@ from platevault.domain.rendition_recipe import Recipe
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.renditions import render as develop
-from platevault.renditions.capacity import IN_HAND_MOST, Desk
+from platevault.renditions.capacity import IN_HAND_MOST, RenderCapacity
 from platevault.renditions.context import Bench
 from platevault.renditions.render import picture_of
 from platevault.renditions.variants import STANDS_FOR, UNNAMED_MOST, Wanted
@@ -94,8 +94,8 @@ async def leases_end(database: Database) -> None:
     )
 
 
-def upkeep_of(database: Database, objects: MemoryStore) -> Upkeep:
-    return Upkeep(database=database, objects=objects, now=lambda: NOON)
+def upkeep_of(database: Database, objects: MemoryStore) -> JobContext:
+    return JobContext(database=database, objects=objects, now=lambda: NOON)
 
 
 async def told(database: Database) -> list[str]:
@@ -118,12 +118,12 @@ async def test_a_put_that_arrives_after_the_image_was_erased_goes_when_it_must_h
     await asyncio.wait({asker})
     assert asker.cancelled() or isinstance(asker.exception(), StoreUnavailable)
     await forget(migrated)
-    upkeep = upkeep_of(migrated, slow)
-    assert (await remove_bytes(upkeep)).images == 0, "something may still arrive"
+    context = upkeep_of(migrated, slow)
+    assert (await remove_bytes(context)).images == 0, "something may still arrive"
     slow.puts.set()
     await asyncio.gather(*slow.arriving)
     await leases_end(migrated)
-    assert (await remove_bytes(upkeep)).images == 1
+    assert (await remove_bytes(context)).images == 1
     assert await keys(slow, "") == []
 
 
@@ -294,7 +294,7 @@ async def test_who_finds_no_place_has_fetched_and_claimed_nothing(
     migrated: Database, slow: Slow, maker: CountingMaker
 ) -> None:
     await an_original(migrated, slow)
-    bench = Bench(maker=maker, variants=VARIANTS, desk=Desk(places=10))
+    bench = Bench(maker=maker, variants=VARIANTS, desk=RenderCapacity(places=10))
     room = a_room(migrated, slow, maker, bench=bench)
     maker.gate.clear()
     one = await found(migrated)

@@ -28,8 +28,8 @@ from platevault.infra.postgres.database import Database
 from platevault.jobs.restore_marker import KEY, advance
 from platevault.retention.deletions import execute as carrying
 from platevault.retention.deletions.deletion import CONFIRM_FOR, Deletion, DeletionState, ErasedDetection
-from platevault.retention.deletions.execute import carry_out, delete_requested
-from platevault.retention.deletions.request import ask_deletion, confirm_deletion, delete_detection, show_deletion
+from platevault.retention.deletions.execute import execute_deletion, execute_due_deletions
+from platevault.retention.deletions.request import confirm_deletion, delete_detection, request_deletion, show_deletion
 from platevault.retention.erase import remove_bytes
 from tests.support.deliveries import a_batch
 from tests.support.keeping import Eventful, bytes_of, stored, upkeep_of
@@ -66,15 +66,15 @@ def stubborn(node: Node, *, now: bool) -> None:
 
 
 async def delete(node: Node, detection_id: str, *, look: Look = LOOK) -> ErasedDetection:
-    return await delete_detection(detection_id, look=look, upkeep=upkeep_of(node), deletion_id=uuid.uuid4())
+    return await delete_detection(detection_id, look=look, context=upkeep_of(node), deletion_id=uuid.uuid4())
 
 
 async def ask(node: Node, **fields: object) -> Deletion:
-    return await ask_deletion(fields or FILTER, look=LOOK, upkeep=upkeep_of(node), deletion_id=uuid.uuid4())
+    return await request_deletion(fields or FILTER, look=LOOK, context=upkeep_of(node), deletion_id=uuid.uuid4())
 
 
 async def confirm(node: Node, deletion: Deletion, **more: float) -> Deletion:
-    return await confirm_deletion(deletion.deletion_id, look=LOOK, upkeep=upkeep_of(node), **more)
+    return await confirm_deletion(deletion.deletion_id, look=LOOK, context=upkeep_of(node), **more)
 
 
 async def hold(node: Node, *ids: str) -> str:
@@ -172,15 +172,15 @@ async def test_what_is_not_there_is_not_deleted(node: Node, name: str) -> None:
 async def test_who_may_only_look_deletes_nothing(node: Node) -> None:
     batch = await stored(node, plate=PLATE)
     viewer = dataclasses.replace(LOOK, actor=Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES))
-    upkeep = upkeep_of(node)
+    context = upkeep_of(node)
     with pytest.raises(Forbidden, match="detections:delete"):
         await delete(node, batch.ids[0], look=viewer)
     with pytest.raises(Forbidden):
-        await ask_deletion(FILTER, look=viewer, upkeep=upkeep, deletion_id=uuid.uuid4())
+        await request_deletion(FILTER, look=viewer, context=context, deletion_id=uuid.uuid4())
     asked = await ask(node)
     for verb in (confirm_deletion, show_deletion):
         with pytest.raises(Forbidden):
-            await verb(asked.deletion_id, look=viewer, upkeep=upkeep)
+            await verb(asked.deletion_id, look=viewer, context=context)
     assert await plates(node) == batch.ids
 
 
@@ -222,8 +222,8 @@ async def test_one_detection_does_not_wait_for_the_backlog_of_others(node: Node)
 
 async def test_a_restored_dump_deletes_nothing(node: Node) -> None:
     batch = await stored(node, plate=PLATE)
-    upkeep = upkeep_of(node)
-    await advance(upkeep)
+    context = upkeep_of(node)
+    await advance(context)
     asked, unconfirmed = await ask(node), await ask(node)
     with_time = await confirm(node, asked, within_seconds=0)
     assert with_time.state(datetime.now(UTC)) is DeletionState.DELETING
@@ -231,7 +231,7 @@ async def test_a_restored_dump_deletes_nothing(node: Node) -> None:
     for attempt in (delete(node, batch.ids[0]), confirm(node, unconfirmed)):
         with pytest.raises(Stopped):
             await attempt
-    run = await delete_requested(upkeep)
+    run = await execute_due_deletions(context)
     assert run is not None
     assert run.outcome == "stopped"
     assert await plates(node) == batch.ids
@@ -311,7 +311,7 @@ async def test_a_filter_is_counted_first_and_deletes_when_it_is_confirmed(node: 
     assert await confirm(node, asked) == done, "the same again"
     assert sum(int(str(row["detections"])) for row in await node.rows("SELECT detections FROM purges")) == 2
     await lift(node, hold_id)
-    assert await delete_requested(upkeep_of(node)) is None, "what was skipped is not deleted behind anybody's back"
+    assert await execute_due_deletions(upkeep_of(node)) is None, "what was skipped is not deleted behind anybody's back"
     assert mine.ids[1] in await plates(node)
     routes = [row["detection_ids"] for row in await node.rows("SELECT detection_ids FROM access_log")]
     assert routes == [[], [], []]
@@ -333,7 +333,7 @@ async def test_a_filter_that_finds_everything_or_pages_is_refused(node: Node, fi
     with pytest.raises(InvalidRequest):
         await ask(node, **fields)
     with pytest.raises(InvalidRequest):
-        await ask_deletion({}, look=LOOK, upkeep=upkeep_of(node), deletion_id=uuid.uuid4())
+        await request_deletion({}, look=LOOK, context=upkeep_of(node), deletion_id=uuid.uuid4())
     assert await node.rows("SELECT * FROM deletions") == []
 
 
@@ -342,24 +342,24 @@ async def test_it_is_confirmed_within_an_hour_or_not_at_all(node: Node, seconds:
     batch = await stored(node, plate=PLATE)
     asked = await ask(node)
     then = asked.requested_at + CONFIRM_FOR + timedelta(seconds=seconds)
-    upkeep = dataclasses.replace(upkeep_of(node), now=lambda: then)
+    context = dataclasses.replace(upkeep_of(node), now=lambda: then)
     assert asked.state(then) is (DeletionState.ASKED if works else DeletionState.LAPSED)
-    await delete_requested(upkeep)
+    await execute_due_deletions(context)
     if works:
-        await confirm_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep)
+        await confirm_deletion(asked.deletion_id, look=LOOK, context=context)
         assert await plates(node) == []
         return
     assert PLATE not in (await everything_written(node))["deletions"]
-    for at in (upkeep, upkeep_of(node)):  # also for a process whose clock is behind
+    for at in (context, upkeep_of(node)):  # also for a process whose clock is behind
         with pytest.raises(DeletionExpired):
-            await confirm_deletion(asked.deletion_id, look=LOOK, upkeep=at)
+            await confirm_deletion(asked.deletion_id, look=LOOK, context=at)
     assert await plates(node) == batch.ids
 
 
 async def test_one_that_nobody_asked_for_is_missing(node: Node) -> None:
     for verb in (confirm_deletion, show_deletion):
         with pytest.raises(Missing):
-            await verb(uuid.uuid4(), look=LOOK, upkeep=upkeep_of(node))
+            await verb(uuid.uuid4(), look=LOOK, context=upkeep_of(node))
 
 
 async def test_a_worker_goes_on_in_batches_where_the_request_stopped(
@@ -369,10 +369,10 @@ async def test_a_worker_goes_on_in_batches_where_the_request_stopped(
     batch = await stored(node, 5, plate=PLATE)
     asked = await confirm(node, await ask(node), within_seconds=0)
     assert asked.ended_at is None
-    run = await delete_requested(upkeep_of(node))
+    run = await execute_due_deletions(upkeep_of(node))
     assert run is not None
     assert (run.outcome, run.counts) == ("done", {"ended": 1})
-    done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
+    done = await show_deletion(asked.deletion_id, look=LOOK, context=upkeep_of(node))
     assert (done.deleted, done.state(datetime.now(UTC))) == (5, DeletionState.DONE)
     assert len(batch.ids) == 5
     assert [row["detections"] for row in await node.rows("SELECT detections FROM purges ORDER BY purge_id")] == [
@@ -380,7 +380,7 @@ async def test_a_worker_goes_on_in_batches_where_the_request_stopped(
         2,
         1,
     ]
-    assert await delete_requested(upkeep_of(node)) is None
+    assert await execute_due_deletions(upkeep_of(node)) is None
 
 
 async def test_a_run_that_dies_between_rows_and_bytes_is_gone_on_with(
@@ -396,12 +396,12 @@ async def test_a_run_that_dies_between_rows_and_bytes_is_gone_on_with(
     assert isinstance(node.objects, Eventful)
     node.objects.before["delete"] = die
     with pytest.raises((ZeroDivisionError, ExceptionGroup)):
-        await carry_out(asked.deletion_id, upkeep=upkeep_of(node))
+        await execute_deletion(asked.deletion_id, context=upkeep_of(node))
     assert await plates(node) == [], "no plate waits for bytes"
-    assert await carry_out(asked.deletion_id, upkeep=upkeep_of(node))
+    assert await execute_deletion(asked.deletion_id, context=upkeep_of(node))
     assert await plates(node) == []
     assert await bytes_of(node) == {}
-    done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
+    done = await show_deletion(asked.deletion_id, look=LOOK, context=upkeep_of(node))
     assert (done.deleted, done.counted) == (5, 5)
 
 
@@ -411,11 +411,11 @@ async def test_it_has_not_ended_while_the_store_keeps_bytes(node: Node) -> None:
     asked = await confirm(node, await ask(node))
     assert asked.state(datetime.now(UTC)) is DeletionState.DELETING
     assert await plates(node) == []
-    await delete_requested(upkeep_of(node))
+    await execute_due_deletions(upkeep_of(node))
     stubborn(node, now=False)
-    await delete_requested(upkeep_of(node))
+    await execute_due_deletions(upkeep_of(node))
     assert await bytes_of(node) == {}
-    done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
+    done = await show_deletion(asked.deletion_id, look=LOOK, context=upkeep_of(node))
     assert (done.state(datetime.now(UTC)), done.deleted) == (DeletionState.DONE, 2)
 
 
@@ -437,8 +437,8 @@ async def test_two_at_once_count_each_detection_once(node: Node, monkeypatch: py
     monkeypatch.setattr(carrying, "DETECTIONS_AT_ONCE", 3)
     await stored(node, 20, plate=PLATE)
     asked = await confirm(node, await ask(node), within_seconds=0)
-    await asyncio.gather(*(carry_out(asked.deletion_id, upkeep=upkeep_of(node)) for _ in range(3)))
-    done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
+    await asyncio.gather(*(execute_deletion(asked.deletion_id, context=upkeep_of(node)) for _ in range(3)))
+    done = await show_deletion(asked.deletion_id, look=LOOK, context=upkeep_of(node))
     assert (done.deleted, done.state(datetime.now(UTC))) == (20, DeletionState.DONE)
     assert sum(int(str(row["detections"])) for row in await node.rows("SELECT detections FROM purges")) == 20
     assert await bytes_of(node) == {}
@@ -459,12 +459,12 @@ async def test_a_hold_that_is_placed_meanwhile_keeps_its_detection_or_comes_too_
             return None
         return detection_id
 
-    work = asyncio.create_task(carry_out(asked.deletion_id, upkeep=upkeep_of(node)))
+    work = asyncio.create_task(execute_deletion(asked.deletion_id, context=upkeep_of(node)))
     held = [one for detection_id in sorted(batch.ids) if (one := await hold_one(detection_id)) is not None]
     assert await work
     kept = await plates(node)
     assert set(held) <= set(kept)
-    done = await show_deletion(asked.deletion_id, look=LOOK, upkeep=upkeep_of(node))
+    done = await show_deletion(asked.deletion_id, look=LOOK, context=upkeep_of(node))
     assert done.deleted == len(batch.ids) - len(kept)
     erased = await node.rows("SELECT detection_id FROM detections WHERE erased_at IS NOT NULL AND holds > 0")
     assert erased == []

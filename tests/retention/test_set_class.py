@@ -14,13 +14,13 @@ from platevault.infra.objectstore.admin.bucket import BucketAdmin
 from platevault.infra.objectstore.admin.lifecycle import OuterBound
 from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
 from platevault.infra.postgres.database import Database
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.operations.sql.counts import tally
 from platevault.provisioning.bucket import configure_bucket
 from platevault.retention import classes as reading
-from platevault.retention.classes import LatelyRead, set_class
+from platevault.retention.classes import CachedClasses, set_class
 from platevault.retention.report import CameraReport, report_retention
-from platevault.retention.set_class import ClassChange, change_retention
+from platevault.retention.set_class import ClassChange, set_retention_class
 from platevault.retention.sql.classes import longest_days, retention_classes
 from platevault.retention.sweep import sweep
 from tests.infra.postgres.test_constraints import hold
@@ -46,8 +46,8 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 async def changed(node: Node, wanted: RetentionClass | None, *, act: bool = True, **more: Any) -> ClassChange:
     at = (wanted.collector, wanted.camera) if wanted is not None else ("gate-1", "*")
-    upkeep = more.pop("upkeep", None) or upkeep_of(node)
-    return await change_retention(upkeep, wanted, at=at, default=DEFAULT, act=act, **more)
+    context = more.pop("upkeep", None) or upkeep_of(node)
+    return await set_retention_class(context, wanted, at=at, default=DEFAULT, act=act, **more)
 
 
 async def spelled(node: Node) -> list[tuple[int, str, str, int | None]]:
@@ -117,7 +117,7 @@ async def test_ingest_reads_the_classes_once_in_a_while_and_follows_within_secon
 
 
 async def test_classes_that_were_just_read_cost_no_query(migrated: Database) -> None:
-    lately = LatelyRead()
+    lately = CachedClasses()
     gone = Database.open("postgresql+asyncpg://nobody:x@127.0.0.1:1/none", pool_size=1)
     with pytest.raises(DatabaseUnavailable):
         await lately.laid_over(DEFAULT, database=gone)
@@ -133,7 +133,9 @@ async def test_a_detection_of_a_class_that_never_ends_is_kept_shown_and_rebuilt_
     await node.uploaded()
     (row,) = await node.rows("SELECT retain_until FROM detections")
     assert row["retain_until"] is None
-    far = Upkeep(database=node.database, objects=node.objects, now=lambda: datetime.now(UTC) + timedelta(days=99_999))
+    far = JobContext(
+        database=node.database, objects=node.objects, now=lambda: datetime.now(UTC) + timedelta(days=99_999)
+    )
     assert (await sweep(far, default=DEFAULT, act=True)).counts["erased"] == 0
 
 
@@ -185,11 +187,11 @@ def admin_of(server: S3Server, *, secret_key: str | None = None) -> BucketAdmin:
 
 
 @pytest.fixture
-async def site(server: S3Server, node: Node) -> AsyncIterator[Upkeep]:
+async def site(server: S3Server, node: Node) -> AsyncIterator[JobContext]:
     """A vault whose bucket has the rules of the default class."""
     admin = admin_of(server)
     assert (await configure_bucket(admin=admin, rules_wanted=BOUND.rules(365))).ok
-    yield Upkeep(
+    yield JobContext(
         database=node.database,
         objects=node.objects,
         now=lambda: datetime.now(UTC),
@@ -198,13 +200,13 @@ async def site(server: S3Server, node: Node) -> AsyncIterator[Upkeep]:
     await asyncio.to_thread(server.client("admin").delete_bucket_lifecycle, server.bucket)
 
 
-async def days_of(upkeep: Upkeep) -> list[int | None]:
-    assert upkeep.bucket is not None
-    rules = await upkeep.bucket.admin.read_lifecycle()
+async def days_of(context: JobContext) -> list[int | None]:
+    assert context.bucket is not None
+    rules = await context.bucket.admin.read_lifecycle()
     return [rule.expire_days for rule in rules if rule.id in ("expire-full", "expire-crop")]
 
 
-async def test_a_longer_class_is_written_after_the_rule_was_raised_and_read_back(node: Node, site: Upkeep) -> None:
+async def test_a_longer_class_is_written_after_the_rule_was_raised_and_read_back(node: Node, site: JobContext) -> None:
     assert await days_of(site) == [395, 395]
     seen: list[object] = []
 
@@ -216,38 +218,40 @@ async def test_a_longer_class_is_written_after_the_rule_was_raised_and_read_back
         a_class(500), at=("gate-1", "*"), database=node.database, default_days=365, raise_to=watched, now=NOW
     )
     assert seen == [500]
-    await changed(node, a_class(500), upkeep=site)
-    await changed(node, a_class(700), upkeep=site)
+    await changed(node, a_class(500), context=site)
+    await changed(node, a_class(700), context=site)
     assert await days_of(site) == [730, 730]
-    await changed(node, a_class(None, camera="ever"), upkeep=site)
+    await changed(node, a_class(None, camera="ever"), context=site)
     assert await days_of(site) == []
 
 
-async def test_a_shorter_class_lets_the_rule_follow_down(node: Node, site: Upkeep) -> None:
-    await changed(node, a_class(700), upkeep=site)
-    done = await changed(node, a_class(400), upkeep=site)
+async def test_a_shorter_class_lets_the_rule_follow_down(node: Node, site: JobContext) -> None:
+    await changed(node, a_class(700), context=site)
+    done = await changed(node, a_class(400), context=site)
     assert await days_of(site) == [430, 430]
     assert any("lifecycle" in sentence for sentence in done.bucket)
-    await changed(node, None, upkeep=site)
+    await changed(node, None, context=site)
     assert await days_of(site) == [395, 395]
 
 
-async def test_where_the_rule_cannot_be_raised_nothing_is_written(node: Node, site: Upkeep, server: S3Server) -> None:
+async def test_where_the_rule_cannot_be_raised_nothing_is_written(
+    node: Node, site: JobContext, server: S3Server
+) -> None:
     wrong = admin_of(server, secret_key="not-the-secret-of-anybody")
-    shut_out = Upkeep(
+    shut_out = JobContext(
         database=site.database, objects=site.objects, now=site.now, bucket=WatchedBucket(admin=wrong, bound=BOUND)
     )
     with pytest.raises(StoreMisconfigured):
-        await changed(node, a_class(500), upkeep=shut_out)
+        await changed(node, a_class(500), context=shut_out)
     assert await spelled(node) == []
     assert await days_of(site) == [395, 395]
-    done = await changed(node, a_class(30), upkeep=shut_out)
+    done = await changed(node, a_class(30), context=shut_out)
     assert await spelled(node) == [(1, "gate-1", "*", 30)]
     assert any("keep longer" in sentence for sentence in done.bucket)
 
 
 async def test_an_operators_rule_that_deletes_sooner_stops_a_longer_class(
-    node: Node, site: Upkeep, server: S3Server
+    node: Node, site: JobContext, server: S3Server
 ) -> None:
     assert site.bucket is not None
     found = await site.bucket.admin.read_lifecycle()
@@ -255,7 +259,7 @@ async def test_an_operators_rule_that_deletes_sooner_stops_a_longer_class(
     foreign = type(theirs)(id="theirs", prefix="full/2024/", expire_days=400)
     assert await site.bucket.admin.write_lifecycle((*found, foreign)) is None
     with pytest.raises(StoreUnavailable, match="theirs"):
-        await changed(node, a_class(500), upkeep=site)
+        await changed(node, a_class(500), context=site)
     assert await spelled(node) == []
 
 
@@ -280,8 +284,8 @@ async def test_the_report_tells_what_is_overdue_held_and_of_a_doubtful_clock(nod
     await hold(node.database)
     await node.database.transaction(lambda connection: put(connection, *rows[:3], *rows[4:]))
     await changed(node, a_class(None, camera="ever"))
-    upkeep = Upkeep(database=node.database, objects=node.objects, now=lambda: NOW)
-    report = await report_retention(upkeep, default=DEFAULT)
+    context = JobContext(database=node.database, objects=node.objects, now=lambda: NOW)
+    report = await report_retention(context, default=DEFAULT)
     by_name = {one.camera: one for one in report.cameras}
 
     def age(one: CameraReport) -> int | None:
@@ -303,11 +307,11 @@ async def test_metrics_tell_of_the_sweep_of_what_it_purged_and_of_what_is_overdu
     rows = [a_detection(captured_at=datetime.now(UTC) - timedelta(days=366)) for _ in range(3)]
     await node.database.transaction(lambda connection: put(connection, *rows))
     found: dict[Any, float] = {}
-    await tally(node.database, node_id=node.lane.spool.node_id, found=found)
+    await tally(node.database, node_id=node.uploader.spool.node_id, found=found)
     assert 86_000 < found["overdue_age_seconds", ()] < 87_000
     assert ("sweep_succeeded_seconds", ()) not in found
     await sweep(upkeep_of(node), default=DEFAULT, act=True)
-    await tally(node.database, node_id=node.lane.spool.node_id, found=found)
+    await tally(node.database, node_id=node.uploader.spool.node_id, found=found)
     assert found["overdue_age_seconds", ()] == 0
     assert found["purged_detections", ("retention",)] == 3
     assert abs(found["sweep_succeeded_seconds", ()] - datetime.now(UTC).timestamp()) < 60

@@ -20,7 +20,7 @@ from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.jobs.report import JobRun
 from platevault.jobs.restore_marker import KEY as MARKER
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.classes import set_class
 from platevault.retention.erase import remove_bytes
 from platevault.retention.expire import Batches
@@ -76,8 +76,8 @@ async def node(migrated: Database, tmp_path: Path, clock: Clock) -> Node:
     return await a_node(migrated, tmp_path / "spool", retention=DEFAULT, now=clock, objects=Stubborn())
 
 
-def upkeep_at(node: Node, clock: Callable[[], datetime]) -> Upkeep:
-    return Upkeep(database=node.database, objects=node.objects, now=clock)
+def upkeep_at(node: Node, clock: Callable[[], datetime]) -> JobContext:
+    return JobContext(database=node.database, objects=node.objects, now=clock)
 
 
 async def swept(node: Node, clock: Clock, *, act: bool = True, default: Retention = DEFAULT, **more: Any) -> JobRun:
@@ -389,7 +389,7 @@ async def test_an_image_that_waits_in_the_spool_leaves_it_too(migrated: Database
 async def test_a_dead_letter_of_a_forgotten_image_goes(node: Node, clock: Clock) -> None:
     batch = await captured(node, clock)
     letter = f"{batch.ids[0]}_full"
-    with node.lane.spool.dead.keep(letter, b"bytes") as name:
+    with node.uploader.spool.dead.keep(letter, b"bytes") as name:
         assert name.startswith("dead/")
     clock.goes_on(days=31)
     await swept(node, clock)
@@ -603,9 +603,9 @@ async def test_a_tombstone_that_a_hold_names_or_whose_bytes_are_not_gone_outlive
 async def test_a_worker_sweeps_every_hour_where_it_knows_the_default_class_and_never_guesses_it(
     node: Node, clock: Clock
 ) -> None:
-    upkeep = upkeep_at(node, clock)
-    assert "sweep" not in {job.name for job in scheduled_jobs(upkeep)}
-    (job,) = [job for job in scheduled_jobs(replace(upkeep, retention=DEFAULT)) if job.name == "sweep"]
+    context = upkeep_at(node, clock)
+    assert "sweep" not in {job.name for job in scheduled_jobs(context)}
+    (job,) = [job for job in scheduled_jobs(replace(context, retention=DEFAULT)) if job.name == "sweep"]
     await captured(node, clock)
     clock.goes_on(days=31)
     await job.work()

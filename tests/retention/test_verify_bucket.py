@@ -20,8 +20,8 @@ from platevault.infra.objectstore.admin.lifecycle import CANARY, OuterBound, Rul
 from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
-from platevault.ingest.uploads.expire import clear_uploads
-from platevault.jobs.run import Upkeep
+from platevault.ingest.uploads.expire import expire_uploads
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql.runs import latest_run
 from platevault.operations.readiness import Readiness, readiness
 from platevault.operations.sql.counts import tally
@@ -51,7 +51,7 @@ class Site:
             access_key=server.access_key,
             secret_key=server.secret_key,
         )
-        self.upkeep = Upkeep(
+        self.job_context = JobContext(
             database=node.database,
             objects=self.objects,
             now=lambda: datetime.now(UTC),
@@ -81,11 +81,11 @@ class Site:
 
     async def tick(self) -> None:
         """The next hour: the guard runs as the worker runs it."""
-        (job,) = [job for job in scheduled_jobs(self.upkeep) if job.name == "guard-bucket"]
+        (job,) = [job for job in scheduled_jobs(self.job_context) if job.name == "guard-bucket"]
         await job.work()
 
     async def ready(self) -> Readiness:
-        return await readiness(database=self.node.database, lane=self.node.lane, reserve_bytes=1)
+        return await readiness(database=self.node.database, uploader=self.node.uploader, reserve_bytes=1)
 
     async def bucket_check(self) -> Any:
         return (await self.ready()).checks.get("bucket")
@@ -220,7 +220,7 @@ async def test_drift_degrades_readiness_within_one_run_of_the_guard_and_recovers
     assert run is not None
     assert run.counts["problems"] >= 2
     measured: dict[Series, float] = {}
-    await tally(site.node.database, node_id=site.node.lane.spool.node_id, found=measured)
+    await tally(site.node.database, node_id=site.node.uploader.spool.node_id, found=measured)
     assert measured["job_count", ("guard-bucket", "problems")] >= 2
     await site.configure()
     await site.tick()
@@ -260,7 +260,7 @@ async def test_a_guard_that_does_not_reach_the_bucket_says_that_nothing_is_known
     nowhere = BucketAdmin.open(
         endpoint="127.0.0.1:9", secure=False, region="r", bucket="plates", access_key="a", secret_key="b" * 8
     )
-    site.upkeep = replace(site.upkeep, bucket=WatchedBucket(admin=nowhere, bound=BOUND))
+    site.job_context = replace(site.job_context, bucket=WatchedBucket(admin=nowhere, bound=BOUND))
     await site.tick()
     assert (await site.bucket_check())["status"] == "unknown"
 
@@ -279,7 +279,7 @@ async def test_a_server_that_does_not_run_its_rules_is_told(site: Site) -> None:
     await site.tick()
     assert await site.objects.stat(CANARY) is not None
     for days, status in ((2.9, "ok"), (3.1, "differs")):
-        site.upkeep = replace(site.upkeep, now=lambda days=days: datetime.now(UTC) + timedelta(days=days))
+        site.job_context = replace(site.job_context, now=lambda days=days: datetime.now(UTC) + timedelta(days=days))
         await site.tick()
         assert (await site.bucket_check())["status"] == status
     assert "does not run its lifecycle rules" in (await site.bucket_check())["reason"]
@@ -291,7 +291,7 @@ async def test_a_server_that_does_not_run_its_rules_is_told(site: Site) -> None:
 async def test_who_clears_uploads_leaves_the_canary_to_the_server(site: Site) -> None:
     await site.configure()
     await site.tick()
-    await clear_uploads(replace(site.upkeep, now=lambda: datetime.now(UTC) + timedelta(days=2)))
+    await expire_uploads(replace(site.job_context, now=lambda: datetime.now(UTC) + timedelta(days=2)))
     assert await site.objects.stat(CANARY) is not None
 
 

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from platevault.backup.context import Site
+from platevault.backup.context import BackupContext
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from tests.support.receptions import Node
 from tests.support.servers import S3Server
 
@@ -23,9 +23,9 @@ def ticking(start: datetime = NOON) -> Callable[[], datetime]:
     return lambda: start + timedelta(seconds=next(seconds))
 
 
-def a_site(node: Node, url: str, *, objects: ObjectStore | None = None) -> Site:
-    upkeep = Upkeep(database=node.database, objects=objects or node.objects, now=ticking())
-    return Site(upkeep=upkeep, database_url=url, spool_dir=node.folder)
+def a_site(node: Node, url: str, *, objects: ObjectStore | None = None) -> BackupContext:
+    context = JobContext(database=node.database, objects=objects or node.objects, now=ticking())
+    return BackupContext(job_context=context, database_url=url, spool_dir=node.folder)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from platevault.infra.objectstore.s3.presign import S3UploadSigner, SigningIdent
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.uploads.commit import commit_upload
 from platevault.ingest.uploads.context import DirectUpload
-from platevault.ingest.uploads.create import open_upload
+from platevault.ingest.uploads.create import create_upload
 from platevault.ingest.uploads.offer import OfferedFile, Upload, temp_key
 from tests.support.deliveries import Batch
 from tests.support.receptions import Node
@@ -26,7 +26,11 @@ SIGNER = S3UploadSigner(
 
 def direct_of(node: Node, *, turns: int = 2) -> DirectUpload:
     return DirectUpload(
-        reception=node.reception, signer=SIGNER, why_off="off", new_id=uuid.uuid4, turns=asyncio.Semaphore(turns)
+        ingest_context=node.ingest_context,
+        signer=SIGNER,
+        why_off="off",
+        new_id=uuid.uuid4,
+        turns=asyncio.Semaphore(turns),
     )
 
 
@@ -40,7 +44,7 @@ def files_of(batch: Batch) -> list[dict[str, Any]]:
 
 async def opened(batch: Batch, direct: DirectUpload) -> Upload:
     files = [OfferedFile(**file) for file in files_of(batch)]
-    return (await open_upload(batch.collector_id, files, only_collector=None, direct=direct)).upload
+    return (await create_upload(batch.collector_id, files, only_collector=None, direct=direct)).upload
 
 
 async def put(upload: Upload, node: Node, **parts: bytes) -> None:

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from platevault.access.actor import VIEWER_SCOPES, Actor, Look
 from platevault.catalog.feed.follow import follow
-from platevault.catalog.feed.subscribers import Followers, Tempo
-from platevault.catalog.feed.subscription import Told, following_of
+from platevault.catalog.feed.subscribers import Subscribers, Tempo
+from platevault.catalog.feed.subscription import Told, subscription_of
 from platevault.catalog.links import Links
 from platevault.domain.search_query import Position
 from platevault.infra.objectstore import SignedUrl
 from platevault.infra.postgres.database import Database
-from platevault.infra.postgres.notify import Notices
+from platevault.infra.postgres.notify import Notifications
 from tests.makers import NOON
 
 VIEWER = Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES)
@@ -59,22 +59,22 @@ class Follower:
         return self
 
 
-def some_followers(database: Database, *, tempo: Tempo = BRISK, most: int = 64) -> Followers:
-    return Followers(notices=Notices(database), tempo=tempo, most=most)
+def some_followers(database: Database, *, tempo: Tempo = BRISK, most: int = 64) -> Subscribers:
+    return Subscribers(notices=Notifications(database), tempo=tempo, most=most)
 
 
 @asynccontextmanager
 async def a_follower(
-    database: Database, followers: Followers, *, look: Look = A_LOOK, **asked: str
+    database: Database, subscribers: Subscribers, *, look: Look = A_LOOK, **asked: str
 ) -> AsyncIterator[Follower]:
     """Somebody who follows for the length of the block."""
     follower = Follower()
 
     async def listen() -> None:
         telling = follow(
-            following_of(list(asked.items())),
+            subscription_of(list(asked.items())),
             look=look,
-            followers=followers,
+            subscribers=subscribers,
             database=database,
             links=lambda: Links(signer=NoSigner(), valid_for=timedelta(minutes=15), now=NOON),  # type: ignore[arg-type]
         )

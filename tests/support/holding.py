@@ -55,12 +55,17 @@ def over(*detection_ids: str, **more: Any) -> HoldAsked:
 
 async def placed(node: Node, asked: HoldAsked, *, hold_id: uuid.UUID | None = None, seconds: float = 5.0) -> HoldNow:
     return await place_hold(
-        asked, hold_id=hold_id or uuid.uuid4(), look=LOOK, upkeep=upkeep_of(node), lane=node.lane, seconds=seconds
+        asked,
+        hold_id=hold_id or uuid.uuid4(),
+        look=LOOK,
+        context=upkeep_of(node),
+        uploader=node.uploader,
+        seconds=seconds,
     )
 
 
 async def lifted(node: Node, hold_id: uuid.UUID, *, seconds: float = 5.0) -> HoldNow:
-    return await lift_hold(hold_id, reason="case closed", look=LOOK, upkeep=upkeep_of(node), seconds=seconds)
+    return await lift_hold(hold_id, reason="case closed", look=LOOK, context=upkeep_of(node), seconds=seconds)
 
 
 async def under(node: Node, hold_id: uuid.UUID) -> dict[str, str]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from platevault.domain.errors import StoreBusy, StoreUnavailable
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from tests.support.deliveries import Batch, a_batch
 from tests.support.receptions import Node
 from tests.support.servers import Databases
@@ -19,8 +19,8 @@ AT_ONCE = timedelta(0)
 ORPHAN = "full/2025/01/15/evt_nobody_full.jpg"
 
 
-def upkeep_of(node: Node) -> Upkeep:
-    return Upkeep(database=node.database, objects=node.objects, now=lambda: datetime.now(UTC))
+def upkeep_of(node: Node) -> JobContext:
+    return JobContext(database=node.database, objects=node.objects, now=lambda: datetime.now(UTC))
 
 
 async def stored(node: Node, detections: int = 1, **fields: Any) -> Batch:

@@ -14,7 +14,7 @@ from platevault.domain.rendition_recipe import Facts, Recipe, Rendered
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.renditions.context import Bench, Darkroom
+from platevault.renditions.context import Bench, RenditionContext
 from platevault.renditions.sql import renditions as derivatives
 from platevault.renditions.sql.renditions import Derivable
 from platevault.renditions.variants import Variants, Wanted
@@ -70,14 +70,14 @@ class CountingMaker:
         self.closed = True
 
 
-def a_room(database: Database, objects: MemoryStore, maker: CountingMaker, **more: Any) -> Darkroom:
+def a_room(database: Database, objects: MemoryStore, maker: CountingMaker, **more: Any) -> RenditionContext:
     """The darkroom of one process; another call is another process."""
     usual: dict[str, Any] = {
         "now": lambda: NOON,
         "process_id": uuid.uuid4(),
         "bench": Bench(maker=maker, variants=VARIANTS),
     }
-    return Darkroom(database=database, objects=objects, **(usual | more))
+    return RenditionContext(database=database, objects=objects, **(usual | more))
 
 
 async def an_original(

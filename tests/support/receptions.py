@@ -12,21 +12,21 @@ from anyio import CapacityLimiter
 from sqlalchemy import text
 
 from platevault.delivery.drain import drain_once
-from platevault.delivery.sql.images import ImageLedger
+from platevault.delivery.sql.images import PendingImages
 from platevault.delivery.sql.nodes import beat
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.batch import Limits
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
 from platevault.domain.retention_policy import Retention
-from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
-from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.infra.spool.spool import Spool
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery, Reception
+from platevault.ingest.context import Delivery, IngestContext
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.record import Rules
 from platevault.ingest.recover import recover
@@ -81,34 +81,34 @@ class UnsettledStore(MemoryStore):
 class Node:
     """One process of one node."""
 
-    reception: Reception
+    ingest_context: IngestContext
     objects: MemoryStore
     folder: Path
 
     @property
     def database(self) -> Database:
-        return self.reception.database
+        return self.ingest_context.database
 
     @property
-    def lane(self) -> UploadLane:
-        return self.reception.lane
+    def uploader(self) -> Uploader:
+        return self.ingest_context.uploader
 
     async def send(self, batch: Batch, *, stored: bool = False, **delivery: object) -> Receipt:
         body = batch.body()
         known = Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body), wait_until_stored=stored)
-        return await accept(in_chunks(body), replace(known, **delivery), reception=self.reception)  # type: ignore[arg-type]
+        return await accept(in_chunks(body), replace(known, **delivery), ingest_context=self.ingest_context)  # type: ignore[arg-type]
 
     async def uploaded(self) -> None:
         """All uploads that were begun have ended, well or not."""
-        while self.reception.uploads:
-            await asyncio.gather(*self.reception.uploads)
+        while self.ingest_context.uploads:
+            await asyncio.gather(*self.ingest_context.uploads)
             await asyncio.sleep(0)
 
     async def drain(self) -> int:
-        return await drain_once(lane=self.lane)
+        return await drain_once(uploader=self.uploader)
 
     async def recover(self) -> int:
-        return await recover(lane=self.lane, rules=self.reception.rules, database=self.database)
+        return await recover(uploader=self.uploader, rules=self.ingest_context.rules, database=self.database)
 
     def spool_files(self) -> list[str]:
         return sorted(
@@ -151,12 +151,12 @@ async def a_node(
     spool = Spool.open(folder, max_bytes=spool_bytes, new_node_id=uuid.uuid4())
     process_id = uuid.uuid4()
     objects = objects or MemoryStore()
-    lane = UploadLane(
+    uploader = Uploader(
         spool=spool,
         objects=objects,
-        ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
-        breaker=Breaker(clock=time.monotonic, jitter=lambda: 0.01),
-        pace=Pace(most=8, clock=time.monotonic),
+        ledger=PendingImages(database, node_id=spool.node_id, process_id=process_id),
+        breaker=CircuitBreaker(clock=time.monotonic, jitter=lambda: 0.01),
+        pace=AdaptiveLimit(most=8, clock=time.monotonic),
         slots=CapacityLimiter(8),
     )
     rules = Rules(
@@ -167,15 +167,15 @@ async def a_node(
     )
     if announced:
         await beat(database, node_id=spool.node_id, host="test", as_worker=False)
-    reception = Reception(
+    ingest_context = IngestContext(
         database=database,
-        lane=lane,
+        uploader=uploader,
         rules=rules,
         memory=ByteBudget(64 * MEBI),
         now=now,
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
     )
-    return Node(reception=reception, objects=objects, folder=folder)
+    return Node(ingest_context=ingest_context, objects=objects, folder=folder)
 
 
 def statuses(receipt: Receipt) -> list[str]:

@@ -7,33 +7,33 @@ from typing import Final
 
 import structlog
 
-from platevault.app.retention_jobs import keeping_jobs
+from platevault.app.retention_jobs import retention_jobs
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import Unavailable
 from platevault.holds.jobs import hold_jobs
 from platevault.infra.postgres.job_queue import Job, run_jobs
-from platevault.integrity.jobs import upkeep_jobs
-from platevault.jobs.run import Upkeep
+from platevault.integrity.jobs import integrity_jobs
+from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
 
 AGAIN_SECONDS: Final = 3.0
 
 
-async def keep_schedule(upkeep: Upkeep, *, more: Iterable[Job] = ()) -> None:
+async def keep_schedule(context: JobContext, *, more: Iterable[Job] = ()) -> None:
     """Never returns; cancel it. Goes on by itself when the database comes back. `more` are jobs of others."""
-    jobs = scheduled_jobs(upkeep, more=more)
+    jobs = scheduled_jobs(context, more=more)
     while True:
         try:
-            await run_jobs(upkeep.database, jobs)
+            await run_jobs(context.database, jobs)
         except Unavailable as error:
             log.warning("schedules wait", why=str(error))
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-def scheduled_jobs(upkeep: Upkeep, *, more: Iterable[Job] = ()) -> tuple[Job, ...]:
+def scheduled_jobs(context: JobContext, *, more: Iterable[Job] = ()) -> tuple[Job, ...]:
     """All of them; times are UTC."""
-    jobs = (*upkeep_jobs(upkeep), *keeping_jobs(upkeep), *hold_jobs(upkeep), *more)
+    jobs = (*integrity_jobs(context), *retention_jobs(context), *hold_jobs(context), *more)
     return tuple(replace(job, work=_in_words(job.name, job.work)) for job in jobs)
 
 

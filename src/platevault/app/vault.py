@@ -19,27 +19,27 @@ from anyio import CapacityLimiter
 from pydantic import SecretStr
 
 from platevault.app.schedule import keep_schedule
-from platevault.backup.context import Site
+from platevault.backup.context import BackupContext
 from platevault.catalog.cameras import KnownCameras
 from platevault.catalog.check_object import LOOKS_AT_ONCE
-from platevault.catalog.feed.subscribers import Followers
+from platevault.catalog.feed.subscribers import Subscribers
 from platevault.catalog.image_storage import ImageStorage
 from platevault.collector.api_client import VaultApi
 from platevault.collector.demo_feed import feed
 from platevault.delivery.drain import drain
-from platevault.delivery.heartbeat import keep_alive
-from platevault.delivery.sql.images import ImageLedger
-from platevault.delivery.uploader import PUTS_AT_ONCE, UploadLane
+from platevault.delivery.heartbeat import send_heartbeats
+from platevault.delivery.sql.images import PendingImages
+from platevault.delivery.uploader import PUTS_AT_ONCE, Uploader
 from platevault.domain.batch import Limits
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.retention_policy import Retention
-from platevault.export.export import ExportDesk
-from platevault.infra.concurrency.adaptive_limit import Pace
+from platevault.export.export import ExportSlots
+from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
-from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.disk.syncfs import sync_folder_tree
-from platevault.infra.imaging.decoder_pool import Renderer
+from platevault.infra.imaging.decoder_pool import DecoderPool
 from platevault.infra.objectstore import ObjectStore, UrlSigner
 from platevault.infra.objectstore.admin.bucket import BucketAdmin
 from platevault.infra.objectstore.admin.identities import IdentityAdmin
@@ -52,21 +52,21 @@ from platevault.infra.objectstore.local import LocalStore, LocalUrlSigner
 from platevault.infra.objectstore.s3.presign import S3UploadSigner, S3UrlSigner, SigningIdentity
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
-from platevault.infra.postgres.notify import Notices
+from platevault.infra.postgres.notify import Notifications
 from platevault.infra.spool.spool import Spool
-from platevault.infra.telemetry.metrics import Meters
-from platevault.ingest.context import Reception
+from platevault.infra.telemetry.metrics import Metrics
+from platevault.ingest.context import IngestContext
 from platevault.ingest.record import Rules
 from platevault.ingest.recover import keep_recovering
 from platevault.ingest.uploads.context import DirectUpload, turns_for
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.operations.gauges import watch
-from platevault.operations.installation import Patient
-from platevault.operations.overview import Lookout
+from platevault.operations.installation import Installation
+from platevault.operations.overview import OverviewCache
 from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket
 from platevault.provisioning.setup import Key
-from platevault.renditions.context import Bench, Darkroom
+from platevault.renditions.context import Bench, RenditionContext
 from platevault.renditions.jobs import variant_jobs
 from platevault.renditions.variants import Variants
 from platevault.retention.lifecycle_rules import RulesWanted, rules_as_far_as_known
@@ -109,10 +109,10 @@ class Vault:
     objects: ObjectStore
     signer: UrlSigner
     spool: Spool
-    lane: UploadLane
-    reception: Reception
-    exports: ExportDesk
-    followers: Followers
+    uploader: Uploader
+    ingest_context: IngestContext
+    exports: ExportSlots
+    subscribers: Subscribers
     direct: DirectUpload
     bench: Bench
     access: AccessRules
@@ -124,32 +124,32 @@ class Vault:
     watched_bucket: WatchedBucket | None = None
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
-    lookout: Lookout = field(default_factory=Lookout)
+    lookout: OverviewCache = field(default_factory=OverviewCache)
     cameras: KnownCameras = field(default_factory=KnownCameras)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _announced: list[int] = field(default_factory=list)
 
     @property
     def limits(self) -> Limits:
-        return self.reception.rules.limits
+        return self.ingest_context.rules.limits
 
     @property
     def node_id(self) -> uuid.UUID:
         return self.spool.node_id
 
     @property
-    def upkeep(self) -> Upkeep:
-        return Upkeep(
+    def job_context(self) -> JobContext:
+        return JobContext(
             database=self.database,
             objects=self.objects,
             now=self.now,
             bucket=self.watched_bucket,
-            retention=self.reception.rules.retention,
+            retention=self.ingest_context.rules.retention,
         )
 
     @property
-    def meters(self) -> Meters:
-        return self.reception.meters
+    def meters(self) -> Metrics:
+        return self.ingest_context.meters
 
     @property
     def serves_images(self) -> bool:
@@ -157,13 +157,13 @@ class Vault:
         return isinstance(self.signer, LocalUrlSigner)
 
     @property
-    def darkroom(self) -> Darkroom:
-        return Darkroom(
+    def rendition_context(self) -> RenditionContext:
+        return RenditionContext(
             bench=self.bench,
             database=self.database,
             objects=self.objects,
             now=self.now,
-            process_id=self.reception.rules.process_id,
+            process_id=self.ingest_context.rules.process_id,
             spool=self.spool,
             node_id=self.node_id,
             meters=self.meters,
@@ -172,31 +172,33 @@ class Vault:
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
-        self._announced.append(self.spool.announce(self.reception.rules.process_id))
-        watch(reception=self.reception)
-        self.meters.watch("followers", lambda: self.followers.taken)
+        self._announced.append(self.spool.announce(self.ingest_context.rules.process_id))
+        watch(ingest_context=self.ingest_context)
+        self.meters.watch("followers", lambda: self.subscribers.taken)
         await asyncio.to_thread(self.meters.start)
-        self._begin(lambda: keep_alive(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
-        self._begin(lambda: keep_recovering(lane=self.lane, rules=self.reception.rules, database=self.database))
-        self._begin(lambda: drain(lane=self.lane, jitter=_jitter))
+        self._begin(lambda: send_heartbeats(self.database, node_id=self.node_id, host=host, as_worker=as_worker))
+        self._begin(
+            lambda: keep_recovering(uploader=self.uploader, rules=self.ingest_context.rules, database=self.database)
+        )
+        self._begin(lambda: drain(uploader=self.uploader, jitter=_jitter))
         if as_worker:
-            self._begin(lambda: keep_schedule(self.upkeep, more=variant_jobs(self.darkroom)))
+            self._begin(lambda: keep_schedule(self.job_context, more=variant_jobs(self.rendition_context)))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
         for task in self._work:
             task.cancel()
-        if self.reception.uploads:
-            await asyncio.wait(self.reception.uploads, timeout=UPLOADS_END_WITHIN_SECONDS)
-        for upload in self.reception.uploads:
+        if self.ingest_context.uploads:
+            await asyncio.wait(self.ingest_context.uploads, timeout=UPLOADS_END_WITHIN_SECONDS)
+        for upload in self.ingest_context.uploads:
             upload.cancel()
-        await asyncio.gather(*self._work, *self.reception.uploads, return_exceptions=True)
+        await asyncio.gather(*self._work, *self.ingest_context.uploads, return_exceptions=True)
         await self.bench.close()
         for descriptor in self._announced:
             os.close(descriptor)
         self._announced.clear()
         await asyncio.to_thread(self.meters.stop)
-        await self.followers.notices.close()
+        await self.subscribers.notices.close()
         await self.objects.close()
         await self.database.close()
 
@@ -221,20 +223,20 @@ def open_vault(settings: Settings) -> Vault:
     objects = open_objects(settings)
     spool = _open_spool(settings)
     process_id = uuid.uuid4()
-    meters = Meters(settings.spool_dir / "metrics", process_id)
-    notices = Notices(database)
-    lane = UploadLane(
+    meters = Metrics(settings.spool_dir / "metrics", process_id)
+    notices = Notifications(database)
+    uploader = Uploader(
         spool=spool,
         objects=objects,
-        ledger=ImageLedger(database, node_id=spool.node_id, process_id=process_id),
-        breaker=Breaker(clock=time.monotonic, jitter=_jitter),
-        pace=Pace(most=PUTS_AT_ONCE, clock=time.monotonic),
+        ledger=PendingImages(database, node_id=spool.node_id, process_id=process_id),
+        breaker=CircuitBreaker(clock=time.monotonic, jitter=_jitter),
+        pace=AdaptiveLimit(most=PUTS_AT_ONCE, clock=time.monotonic),
         slots=CapacityLimiter(PUTS_AT_ONCE),
         meters=meters,
     )
-    reception = Reception(
+    ingest_context = IngestContext(
         database=database,
-        lane=lane,
+        uploader=uploader,
         rules=_rules(settings, node_id=spool.node_id, process_id=process_id),
         memory=ByteBudget(settings.upload_memory_bytes),
         now=_now,
@@ -247,11 +249,11 @@ def open_vault(settings: Settings) -> Vault:
         objects=objects,
         signer=open_signer(settings),
         spool=spool,
-        lane=lane,
-        reception=reception,
-        exports=ExportDesk(folder=settings.spool_dir),
-        followers=Followers(notices=notices),
-        direct=_direct_upload(settings, reception),
+        uploader=uploader,
+        ingest_context=ingest_context,
+        exports=ExportSlots(folder=settings.spool_dir),
+        subscribers=Subscribers(notices=notices),
+        direct=_direct_upload(settings, ingest_context),
         bench=open_bench(settings),
         access=_access(settings),
         links=_links(settings),
@@ -271,7 +273,7 @@ def _warn_of_a_shared_key(settings: Settings) -> None:
         )
 
 
-def _direct_upload(settings: Settings, reception: Reception) -> DirectUpload:
+def _direct_upload(settings: Settings, ingest_context: IngestContext) -> DirectUpload:
     """On where S3 is the store and an identity is set whose URLs may put under `temp/`."""
     signer, key = None, identity_keys(settings).get(UPLOAD)
     if settings.storage_backend == "local":
@@ -288,7 +290,7 @@ def _direct_upload(settings: Settings, reception: Reception) -> DirectUpload:
             public_endpoint=settings.minio_public_endpoint or inside, bucket=settings.minio_bucket, identity=identity
         )
     return DirectUpload(
-        reception=reception,
+        ingest_context=ingest_context,
         signer=signer,
         why_off=why_off,
         new_id=uuid.uuid4,
@@ -325,7 +327,7 @@ def _rules(settings: Settings, *, node_id: uuid.UUID, process_id: uuid.UUID) -> 
 def open_bench(settings: Settings) -> Bench:
     """What derived pictures are made with; no process is started yet."""
     return Bench(
-        maker=Renderer(accepted=frozenset(settings.image_types)),
+        maker=DecoderPool(accepted=frozenset(settings.image_types)),
         variants=Variants.parse(settings.image_variants),
         shows_location=settings.image_metadata_location,
     )
@@ -336,9 +338,9 @@ def open_database(settings: Settings) -> Database:
     return Database.open(_secret(settings.database_url), pool_size=settings.db_pool_size)
 
 
-def open_upkeep(settings: Settings) -> Upkeep:
+def open_job_context(settings: Settings) -> JobContext:
     """What the jobs that keep rows and objects in agreement need."""
-    return Upkeep(
+    return JobContext(
         database=open_database(settings),
         objects=open_objects(settings),
         now=_now,
@@ -472,7 +474,7 @@ def identity_keys(settings: Settings) -> dict[str, Key]:
     }
 
 
-def open_patient(settings: Settings) -> Patient:
+def open_installation(settings: Settings) -> Installation:
     """The installation of these settings, for a look at it."""
     in_s3 = settings.storage_backend == "s3"
     database = open_database(settings)
@@ -487,7 +489,7 @@ def open_patient(settings: Settings) -> Patient:
             may_lower=wanted.may_lower,
         )
 
-    return Patient(
+    return Installation(
         database=database,
         objects=open_objects(settings),
         signer=open_signer(settings),
@@ -604,28 +606,32 @@ def vault_from_environment() -> Vault:
     return open_vault(settings)
 
 
-def upkeep_from_environment() -> Upkeep:
+def job_context_from_environment() -> JobContext:
     """What upkeep needs, of the environment and `.env`, for a command: its standard output is the answer's."""
     log_to_standard_error()
-    return open_upkeep(read_settings())
+    return open_job_context(read_settings())
 
 
-def site_from_environment() -> Site:
+def backup_context_from_environment() -> BackupContext:
     """What is backed up and restored, of the environment and `.env`, for a command."""
-    return site_of(read_settings())
+    return backup_context_of(read_settings())
 
 
-def site_of(settings: Settings) -> Site:
+def backup_context_of(settings: Settings) -> BackupContext:
     """What is backed up and restored, for a command: its standard output is the answer's."""
     log_to_standard_error()
-    return Site(upkeep=open_upkeep(settings), database_url=_secret(settings.database_url), spool_dir=settings.spool_dir)
+    return BackupContext(
+        job_context=open_job_context(settings),
+        database_url=_secret(settings.database_url),
+        spool_dir=settings.spool_dir,
+    )
 
 
-def darkroom_from_environment() -> Darkroom:
+def rendition_context_from_environment() -> RenditionContext:
     """What makes pictures of stored images, of the environment and `.env`, for a command."""
     log_to_standard_error()
     settings = read_settings()
-    return Darkroom(
+    return RenditionContext(
         bench=open_bench(settings),
         database=open_database(settings),
         objects=open_objects(settings),

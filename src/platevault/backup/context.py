@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class BackupContext:
     """What is backed up and restored: the database and the bucket of a vault, the spool of this node."""
 
-    upkeep: Upkeep
+    job_context: JobContext
     database_url: str
     spool_dir: Path
 

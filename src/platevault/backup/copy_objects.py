@@ -27,7 +27,7 @@ DAMAGED: Final = "damaged"
 Listed = tuple[str, int, datetime]
 
 
-async def copy_out(
+async def copy_objects(
     objects: ObjectStore,
     copies: ObjectCopies,
     *,
@@ -107,7 +107,7 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
 
 
-async def copy_back(backup: Path, objects: ObjectStore, *, notes: Notes, moved: Callable[[int], None]) -> None:
+async def restore_objects(backup: Path, objects: ObjectStore, *, notes: Notes, moved: Callable[[int], None]) -> None:
     """Every object of the backup stands in the store; what stands there already stays, and is named where it is another one.
 
     Bytes that are not what was backed up are named as `damaged` and left out: the others are not to be lost for them. Raises

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platevault.backup.context import EVERYTHING, Parts, Site
-from platevault.backup.copy_objects import LEFT_OUT, copy_out
-from platevault.backup.dump_database import take_dump
+from platevault.backup.context import EVERYTHING, BackupContext, Parts
+from platevault.backup.copy_objects import LEFT_OUT, copy_objects
+from platevault.backup.dump_database import write_dump
 from platevault.backup.folder import BackupDraft, begin_backup, entry_of
 from platevault.backup.manifest import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.backup.object_files import ObjectCopies
@@ -36,18 +36,18 @@ class Backup:
 
 
 async def backup(
-    site: Site, *, out: Path, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
+    site: BackupContext, *, out: Path, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
 ) -> Backup:
     """A new backup stands in `out`, under the time at which it began. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
     was begun then is no backup, and the next run takes over the objects it had.
     """
-    began_at = site.upkeep.now()
+    began_at = site.job_context.now()
     with begin_backup(out, began_at=began_at) as draft:
         notes = Notes()
         parts: dict[str, Mapping[str, Any]] = {}
         files: list[Path] = []
         if wanted.database:
-            parts["database"] = await take_dump(site, draft, given=wanted.dump)
+            parts["database"] = await write_dump(site, draft, given=wanted.dump)
             files.append(draft.folder / DUMP)
         if wanted.spool:
             node, copied = await asyncio.to_thread(
@@ -60,7 +60,7 @@ async def backup(
             files.append(draft.folder / OBJECTS)
         manifest = Manifest(
             began_at=began_at,
-            ended_at=site.upkeep.now(),
+            ended_at=site.job_context.now(),
             parts=parts,
             files=await asyncio.to_thread(_entries, files, draft.folder),
             left_out=tuple(notes.examples.pop(LEFT_OUT, ())),
@@ -70,11 +70,11 @@ async def backup(
 
 
 async def _copy_bucket(
-    site: Site, draft: BackupDraft, *, notes: Notes, moved: Callable[[int], None]
+    site: BackupContext, draft: BackupDraft, *, notes: Notes, moved: Callable[[int], None]
 ) -> Mapping[str, Any]:
     copies = await asyncio.to_thread(ObjectCopies, draft.folder, earlier=draft.earlier)
     try:
-        await copy_out(site.upkeep.objects, copies, notes=notes, keep_room=draft.keep_room, moved=moved)
+        await copy_objects(site.job_context.objects, copies, notes=notes, keep_room=draft.keep_room, moved=moved)
     finally:
         copies.close()
     return dict(notes.counts)

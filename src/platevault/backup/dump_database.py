@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from platevault.backup.context import Site
+from platevault.backup.context import BackupContext
 from platevault.backup.folder import BackupDraft, copy_file
 from platevault.backup.manifest import DUMP
 from platevault.backup.sql.pg_dump import dump_database, refuse_unreadable_dump
@@ -18,7 +18,7 @@ from platevault.jobs.sql.restore_marker import known
 log = structlog.get_logger(__name__)
 
 
-async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Mapping[str, Any]:
+async def write_dump(site: BackupContext, draft: BackupDraft, *, given: Path | None) -> Mapping[str, Any]:
     """A dump that pg_restore can read stands in the draft: `given`, or a new one. The bucket's restore marker is ahead of it
     from then on (where the store answers), so that whoever restores it, by whatever means, is stopped before anything is destroyed.
 
@@ -26,7 +26,7 @@ async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Ma
 
     Raises `Stopped`, `SettingsInvalid`, `Corrupted`, `Unavailable`.
     """
-    database, into = site.upkeep.database, draft.folder / DUMP
+    database, into = site.job_context.database, draft.folder / DUMP
     if given is None:
         await dump_database(database, site.database_url, into=into, keep_room=draft.keep_room)
     else:
@@ -37,10 +37,10 @@ async def take_dump(site: Site, draft: BackupDraft, *, given: Path | None) -> Ma
     return {"read_by_pg_restore": was_read, "vault": str(vault), "generation": number}
 
 
-async def _mark(site: Site) -> None:
+async def _mark(site: BackupContext) -> None:
     """A store that is down keeps nobody from backing up the rest; the next tick of the marker, or `restore`, makes good for it."""
     try:
-        await advance(site.upkeep)
+        await advance(site.job_context)
     except StoreUnavailable as error:
         log.warning("restore marker is not advanced", why=str(error))
 

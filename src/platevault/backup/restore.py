@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platevault.backup.context import EVERYTHING, Parts, Site
-from platevault.backup.copy_objects import DAMAGED, copy_back
+from platevault.backup.context import EVERYTHING, BackupContext, Parts
+from platevault.backup.copy_objects import DAMAGED, restore_objects
 from platevault.backup.folder import fault_of, read_manifest
 from platevault.backup.manifest import SPOOL, Manifest
-from platevault.backup.restore_database import put_back_database, refuse_unfit
-from platevault.backup.spool_files import put_back_spool
+from platevault.backup.restore_database import refuse_unfit, restore_dump
+from platevault.backup.spool_files import restore_spool
 from platevault.domain.errors import Corrupted, Stopped
 from platevault.jobs.report import Notes
 
@@ -34,7 +34,11 @@ class Restored:
 
 
 async def restore(
-    site: Site, folder: Path, *, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
+    site: BackupContext,
+    folder: Path,
+    *,
+    wanted: Parts = EVERYTHING,
+    moved: Callable[[int], None] = lambda _objects: None,
 ) -> Restored:
     """The wanted parts of the backup are back, but for single objects that are damaged in it. A database that was put back is behind the
     restore marker: whatever destroys is stopped until an operator confirms. The change feed goes on behind all that was read of it.
@@ -48,14 +52,14 @@ async def restore(
         await refuse_unfit(site, marked=manifest.marked, database=wanted.database)
     notes = Notes()
     if wanted.bucket:
-        await copy_back(folder, site.upkeep.objects, notes=notes, moved=moved)
+        await restore_objects(folder, site.job_context.objects, notes=notes, moved=moved)
     if wanted.spool:
         names = [entry.path.removeprefix(f"{SPOOL}/") for entry in manifest.files if entry.path.startswith(f"{SPOOL}/")]
         notes.counts["spool files"] = await asyncio.to_thread(
-            put_back_spool, folder / SPOOL, site.spool_dir, names=names
+            restore_spool, folder / SPOOL, site.spool_dir, names=names
         )
     if wanted.database:
-        await put_back_database(site, folder, marked=manifest.marked)
+        await restore_dump(site, folder, marked=manifest.marked)
     return Restored(counts=dict(notes.counts), odd=notes.examples)
 
 

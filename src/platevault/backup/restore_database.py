@@ -7,7 +7,7 @@ nobody is behind. The other order would leave a restored database that erases.
 from pathlib import Path
 from uuid import UUID
 
-from platevault.backup.context import Site
+from platevault.backup.context import BackupContext
 from platevault.backup.manifest import DUMP
 from platevault.backup.sql import pg_dump as dumps
 from platevault.infra.postgres import feed_positions as feed_places
@@ -18,21 +18,21 @@ Marked = tuple[UUID, int] | None
 """Of which vault the dump is, and a number that it had not passed; None where an earlier version made the backup."""
 
 
-async def refuse_unfit(site: Site, *, marked: Marked, database: bool) -> None:
+async def refuse_unfit(site: BackupContext, *, marked: Marked, database: bool) -> None:
     """Raise `Stopped` where the bucket is another vault's, and, when the `database` is to be restored, where tables stand in it;
     `SettingsInvalid` where nothing is here to restore it with.
     """
     if marked is not None:
-        await refuse_another_vaults(site.upkeep.objects, marked[0])
+        await refuse_another_vaults(site.job_context.objects, marked[0])
     if database:
-        await dumps.refuse_filled(site.upkeep.database)
+        await dumps.refuse_filled(site.job_context.database)
 
 
-async def put_back_database(site: Site, folder: Path, *, marked: Marked) -> None:
+async def restore_dump(site: BackupContext, folder: Path, *, marked: Marked) -> None:
     """The database is the dump's. Whatever destroys is stopped until an operator confirms, and the change feed goes on behind all that
     was read of it. Raises `Stopped`, `StoreUnavailable`, `DatabaseUnavailable`.
     """
-    database, objects = site.upkeep.database, site.upkeep.objects
+    database, objects = site.job_context.database, site.job_context.objects
     if marked is not None:
         await let_restore_show(objects, vault=marked[0], number=marked[1])
     await dumps.restore_database(database, site.database_url, dump=folder / DUMP)

@@ -43,7 +43,7 @@ def copy_spool(spool: Path, into: Path, *, keep_room: Callable[[int], None]) -> 
     return str(node), [into / NODE_ID, *copied.values()]
 
 
-def put_back_spool(copied: Path, spool: Path, *, names: Collection[str]) -> int:
+def restore_spool(copied: Path, spool: Path, *, names: Collection[str]) -> int:
     """The files of these names (`ready/…`, `dead/…`) of a copy stand in this spool; returns how many. A spool that the same node has
     there already stays as it is: it knows more than any copy.
 

@@ -2,7 +2,7 @@
 
 from platevault.access.actor import Look, Scope
 from platevault.catalog.links import Links, link, link_all
-from platevault.catalog.sql.logged_search import see, see_feed, see_one
+from platevault.catalog.sql.logged_search import find_and_log, find_feed_and_log, find_one_and_log
 from platevault.domain.errors import Missing
 from platevault.domain.search_query import Cursor, Order, Search
 from platevault.domain.search_results import FoundDetection, Page
@@ -20,13 +20,13 @@ async def find(
     look.actor.must(Scope.DETECTIONS_READ)
     if search.order is Order.SEQ:
         return await _find_in_feed(search, look=look, database=database, links=links)
-    items, more = await see(search, look=look, database=database)
+    items, more = await find_and_log(search, look=look, database=database)
     link_all(items, look=look, links=links)
     return Page(items=items, next_cursor=str(Cursor.after(items[-1])) if more else None)
 
 
 async def _find_in_feed(search: Search, *, look: Look, database: Database, links: Links) -> Page:
-    items, last = await see_feed(search, look=look, database=database)
+    items, last = await find_feed_and_log(search, look=look, database=database)
     link_all(items, look=look, links=links)
     return Page(items=items, next_after=str(last or search.after))
 
@@ -40,7 +40,7 @@ async def find_one(
 ) -> FoundDetection:
     """The detection; raises `Missing`."""
     look.actor.must(Scope.DETECTIONS_READ)
-    found = await see_one(detection_id, look=look, database=database)
+    found = await find_one_and_log(detection_id, look=look, database=database)
     if found is None:
         raise Missing("there is no detection of that id")
     link(found, look=look, links=links)

@@ -14,7 +14,7 @@ from platevault.infra.postgres.database import Database
 _VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 
 
-async def describe_image(name: tuple[str, str], *, look: Look, database: Database) -> ImageRow:
+async def image_info(name: tuple[str, str], *, look: Look, database: Database) -> ImageRow:
     """What the row says; raises `Missing` where there is no such image."""
     look.actor.must(Scope.IMAGES_READ)
     found = await access_log.looking(

@@ -24,7 +24,7 @@ class UrlVerifier(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownObject:
+class ServedObject:
     """The object and its bytes (all, or the asked part), named and typed as the URL was signed to."""
 
     stored: StoredObject
@@ -34,7 +34,7 @@ class ShownObject:
     disposition: str | None = None
 
 
-async def show_object(
+async def serve_object(
     key: str,
     *,
     query: Mapping[str, str],
@@ -42,7 +42,7 @@ async def show_object(
     objects: ObjectStore,
     signer: object,
     now: datetime,
-) -> ShownObject:
+) -> ServedObject:
     """Raises `Missing` where URLs lead elsewhere or nothing stands there, `Forbidden` for a signature that is not good."""
     if not isinstance(signer, UrlVerifier):
         raise Missing("images are not served here")
@@ -53,7 +53,7 @@ async def show_object(
     if stored is None or data is None:
         raise Missing("there is no object of that name")
     part = byte_range(asked_range, size=len(data))
-    return ShownObject(
+    return ServedObject(
         stored=stored,
         content_type=query.get(CONTENT_TYPE, stored.content_type),
         data=data if part is None else memoryview(data)[part.first : part.last + 1],

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from platevault.access.actor import Look
-from platevault.catalog.image_info import describe_again, describe_image
+from platevault.catalog.image_info import describe_again, image_info
 from platevault.catalog.links import Links
 from platevault.domain.byte_ranges import ByteRange, byte_range
 from platevault.domain.errors import HeldElsewhere
@@ -43,7 +43,7 @@ async def show_image(
     node_id: UUID,
 ) -> ShownImage:
     """Raises `Missing`, `HeldElsewhere` (its bytes wait on another node), or `RangeNotThere`."""
-    row = await describe_image(name, look=look, database=database)
+    row = await image_info(name, look=look, database=database)
     if row.state is ImageState.PENDING:
         shown = await _from_spool(row, asked_range=asked_range, spool=spool, node_id=node_id)
         if shown is not None:

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import make_embedded_bucket, site_from_environment, site_of
-from platevault.backup.context import Parts, Site
+from platevault.app.vault import backup_context_from_environment, backup_context_of, make_embedded_bucket
+from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup
 from platevault.backup.restore import restore as put_back
@@ -92,20 +92,22 @@ def restore(
         if embedded:
             with embedded_settings(data_dir) as (settings, admin):
                 asyncio.run(make_embedded_bucket(settings, admin=admin))
-                found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved), site_of(settings))
+                found = _with_site(
+                    lambda site: put_back(site, folder, wanted=wanted, moved=moved), backup_context_of(settings)
+                )
         else:
             found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved))
     _finish({"restored": str(folder), "counts": found.counts, "odd": found.odd}, ok=found.is_whole, as_json=as_json)
 
 
-def _with_site(work: Callable[[Site], Awaitable[T]], given: Site | None = None) -> T:
+def _with_site(work: Callable[[BackupContext], Awaitable[T]], given: BackupContext | None = None) -> T:
     async def run() -> T:
-        site = given or site_from_environment()
+        site = given or backup_context_from_environment()
         try:
             return await work(site)
         finally:
-            await site.upkeep.objects.close()
-            await site.upkeep.database.close()
+            await site.job_context.objects.close()
+            await site.job_context.database.close()
 
     return asyncio.run(run())
 

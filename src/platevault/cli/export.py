@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from platevault.collector.download_export import ExportWatch, FetchedExport, Origin, Patience
-from platevault.collector.download_export import fetch_export as fetch
+from platevault.collector.download_export import DownloadedExport, DownloadPatience, DownloadProgress, Origin
+from platevault.collector.download_export import download_export as fetch
 from platevault.domain.errors import SettingsInvalid
 from platevault.export.request import EXPORT_DETECTIONS_MAX, INCOMPLETE, Outcome
 
@@ -74,7 +74,7 @@ def export(  # noqa: PLR0913 - one argument an option
     why = {name: text for name, text in (("X-Purpose", purpose), ("X-Case", case)) if text}
 
     origin = Origin(url=url, token=token, why=why)
-    patience = Patience(give_up_after=give_up_after, clock=time.monotonic)
+    patience = DownloadPatience(give_up_after=give_up_after, clock=time.monotonic)
     try:
         with _watching() as watch:
             fetched = asyncio.run(
@@ -96,7 +96,7 @@ def _condition(text: str) -> dict[str, str]:
 
 
 @contextmanager
-def _watching() -> Iterator[ExportWatch]:
+def _watching() -> Iterator[DownloadProgress]:
     """A progress line on a terminal; elsewhere only why it waits, once for each reason."""
     console = Console(stderr=True)
     told: set[str] = set()
@@ -117,14 +117,14 @@ def _watching() -> Iterator[ExportWatch]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("export", total=None)
-        yield ExportWatch(
+        yield DownloadProgress(
             begun=lambda path: progress.update(task, description=path.name),
             moved=lambda count: progress.advance(task, count),
             waiting=waiting,
         )
 
 
-def _report(fetched: FetchedExport, *, as_json: bool) -> None:
+def _report(fetched: DownloadedExport, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_as_dict(fetched), indent=2))
     else:
@@ -134,7 +134,7 @@ def _report(fetched: FetchedExport, *, as_json: bool) -> None:
         print(f"platevault: not all is here: {fetched.stopped}; run it again to go on", file=sys.stderr)
 
 
-def _lines(fetched: FetchedExport) -> Iterator[str]:
+def _lines(fetched: DownloadedExport) -> Iterator[str]:
     counts = fetched.counts
     for part in fetched.parts:
         yield f"{part.path}: {part.counts['detections']} detections"
@@ -148,7 +148,7 @@ def _lines(fetched: FetchedExport) -> Iterator[str]:
     yield f"images:     {', '.join([included, *others])}"
 
 
-def _as_dict(fetched: FetchedExport) -> dict[str, Any]:
+def _as_dict(fetched: DownloadedExport) -> dict[str, Any]:
     counts = fetched.counts
     return {
         "ok": fetched.stopped is None and not any(counts[outcome] for outcome in INCOMPLETE),

@@ -11,11 +11,11 @@ from platevault.app.vault import (
     open_bucket_admin,
     open_database,
     open_identity_admin,
-    open_patient,
+    open_installation,
     rules_wanted,
 )
 from platevault.operations.diagnosis import Finding
-from platevault.operations.doctor import examine
+from platevault.operations.doctor import diagnose
 from platevault.provisioning.bucket import configure_bucket
 from platevault.provisioning.migrate import migrate as bring_up
 from platevault.provisioning.setup import make_identities, sentences
@@ -83,9 +83,9 @@ async def _set_up(settings: Settings) -> bool:
 
 
 async def _examine(settings: Settings) -> list[Finding]:
-    patient = open_patient(settings)
+    installation = open_installation(settings)
     try:
-        return await examine(patient)
+        return await diagnose(installation)
     finally:
-        await patient.objects.close()
-        await patient.database.close()
+        await installation.objects.close()
+        await installation.database.close()

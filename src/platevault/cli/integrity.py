@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import upkeep_from_environment
+from platevault.app.vault import job_context_from_environment
 from platevault.integrity.rebuild import rebuild as make_rows
 from platevault.integrity.reconcile import reconcile as hold_against
 from platevault.integrity.scrub import BYTES_MOST, RUNS_A_ROUND
 from platevault.integrity.scrub import scrub as read_again
 from platevault.jobs.report import ACTIONS_MOST, JobRun
 from platevault.jobs.restore_marker import confirm_restore
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.sweep import MORE
 from platevault.retention.sweep import sweep as forget
 
@@ -51,11 +51,13 @@ def reconcile(
     has seen (a restored dump: see `platevault rebuild`), or because the object store did not answer.
     """
     if confirm:
-        found = with_upkeep(confirm_restore)
+        found = with_job_context(confirm_restore)
         typer.echo(json.dumps({"generation": found.database}) if as_json else f"generation {found.database}, confirmed")
         return
     _finish(
-        with_upkeep(lambda upkeep: hold_against(upkeep, act=yes, most=most, older_than=timedelta(hours=older_than))),
+        with_job_context(
+            lambda context: hold_against(context, act=yes, most=most, older_than=timedelta(hours=older_than))
+        ),
         as_json=as_json,
     )
 
@@ -78,7 +80,9 @@ def scrub(
     quarantine/scrub/ and their row becomes `missing`, so that a re-sent batch heals it; what reports found wrong comes first.
     """
     _finish(
-        with_upkeep(lambda upkeep: read_again(upkeep, act=yes, most=most, runs_a_round=share, bytes_most=bytes_most)),
+        with_job_context(
+            lambda context: read_again(context, act=yes, most=most, runs_a_round=share, bytes_most=bytes_most)
+        ),
         as_json=as_json,
     )
 
@@ -97,9 +101,9 @@ def rebuild(
     columns = (SpinnerColumn(), TextColumn("objects"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("objects", total=None)
-        run = with_upkeep(
-            lambda upkeep: make_rows(
-                upkeep, act=yes, trust_metadata=trust_metadata, moved=lambda count: progress.advance(task, count)
+        run = with_job_context(
+            lambda context: make_rows(
+                context, act=yes, trust_metadata=trust_metadata, moved=lambda count: progress.advance(task, count)
             )
         )
     _finish(run, as_json=as_json)
@@ -109,27 +113,27 @@ def sweep(yes: Yes = False, as_json: AsJson = False) -> None:
     """Forget what is past its retention and not held: rows become tombstones, then bytes go. The worker does it every hour; without
     --yes this counts what is due, and changes nothing.
     """
-    _finish(with_upkeep(lambda upkeep: _sweep(upkeep, act=yes)), as_json=as_json)
+    _finish(with_job_context(lambda context: _sweep(context, act=yes)), as_json=as_json)
 
 
-async def _sweep(upkeep: Upkeep, *, act: bool) -> JobRun:
-    assert upkeep.retention is not None, "the wiring gives it"
+async def _sweep(context: JobContext, *, act: bool) -> JobRun:
+    assert context.retention is not None, "the wiring gives it"
     while True:
-        run = await forget(upkeep, default=upkeep.retention, act=act)
+        run = await forget(context, default=context.retention, act=act)
         if not run.findings.get(MORE):
             return run
 
 
-def with_upkeep(work: Callable[[Upkeep], Awaitable[T]]) -> T:
+def with_job_context(work: Callable[[JobContext], Awaitable[T]]) -> T:
     """What `work` returns, called with the stores of the environment, which are closed afterwards."""
 
     async def run() -> T:
-        upkeep = upkeep_from_environment()
+        context = job_context_from_environment()
         try:
-            return await work(upkeep)
+            return await work(context)
         finally:
-            await upkeep.objects.close()
-            await upkeep.database.close()
+            await context.objects.close()
+            await context.database.close()
 
     return asyncio.run(run())
 

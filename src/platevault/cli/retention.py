@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.cli.integrity import AsJson, Yes, with_upkeep
+from platevault.cli.integrity import AsJson, Yes, with_job_context
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.retention_policy import Retention, RetentionClass
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.report import CameraReport, RetentionReport, report_retention
-from platevault.retention.set_class import ClassChange, change_retention, list_classes
+from platevault.retention.set_class import ClassChange, list_classes, set_retention_class
 
 app = typer.Typer(no_args_is_help=True, help="How long images are kept, by collector and camera.")
 
@@ -55,7 +55,7 @@ def remove(*, collector: Collector, camera: CameraNames, yes: Yes = False, as_js
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """The classes, in the order in which they are asked."""
-    found = with_upkeep(lambda upkeep: list_classes(upkeep, default=_default(upkeep)))
+    found = with_job_context(lambda context: list_classes(context, default=_default(context)))
     if as_json:
         typer.echo(json.dumps({**found, "classes": [asdict(one) for one in found["classes"]]}, indent=2, default=str))
         return
@@ -67,7 +67,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def report(as_json: AsJson = False) -> None:
     """The oldest kept image of each camera against its class. Exit code 1 when something is kept longer than it may be."""
-    found = with_upkeep(lambda upkeep: report_retention(upkeep, default=_default(upkeep)))
+    found = with_job_context(lambda context: report_retention(context, default=_default(context)))
     if as_json:
         typer.echo(json.dumps(_as_dict(found), indent=2, default=str))
     else:
@@ -77,9 +77,9 @@ def report(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _default(upkeep: Upkeep) -> Retention:
-    assert upkeep.retention is not None, "the wiring gives it"
-    return upkeep.retention
+def _default(context: JobContext) -> Retention:
+    assert context.retention is not None, "the wiring gives it"
+    return context.retention
 
 
 def _change(wanted: RetentionClass | None, *, at: tuple[str, str], act: bool) -> ClassChange:
@@ -87,12 +87,12 @@ def _change(wanted: RetentionClass | None, *, at: tuple[str, str], act: bool) ->
     columns = (SpinnerColumn(), TextColumn("kept shorter"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("kept shorter", total=None)
-        return with_upkeep(
-            lambda upkeep: change_retention(
-                upkeep,
+        return with_job_context(
+            lambda context: set_retention_class(
+                context,
                 wanted,
                 at=at,
-                default=_default(upkeep),
+                default=_default(context),
                 act=act,
                 moved=lambda count: progress.advance(task, count),
             )

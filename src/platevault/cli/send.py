@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from platevault.collector.batch import Tally
-from platevault.collector.send import Destination, Manner, Watch, journal_for
+from platevault.collector.batch import SendTotals
+from platevault.collector.send import Destination, SendOptions, SendProgress, journal_for
 from platevault.collector.send import send as send_folder
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.object_keys import COLLECTOR_ID
@@ -76,7 +76,7 @@ def send(  # noqa: PLR0913 - one argument an option
     """
     _check_names(collector, camera)
     journal = journal or journal_for(path, state_folder=_state_folder())
-    manner = Manner(
+    manner = SendOptions(
         batch_size=batch_size,
         parallel=parallel,
         give_up_after=give_up_after,
@@ -86,7 +86,7 @@ def send(  # noqa: PLR0913 - one argument an option
         jitter=lambda: random.uniform(1.0, 1.3),  # noqa: S311  spreads retries, hides nothing
     )
     to = Destination(url=url, token=token, collector_id=collector, camera_id=camera)
-    tally = Tally()
+    tally = SendTotals()
     interrupted = False
     try:
         with _watching() as watch:
@@ -107,7 +107,7 @@ def _check_names(collector: str, camera: str) -> None:
 
 
 @contextmanager
-def _watching() -> Iterator[Watch]:
+def _watching() -> Iterator[SendProgress]:
     """A progress bar on a terminal; elsewhere only why it waits, once for each reason."""
     console = Console(stderr=True)
     told: set[str] = set()
@@ -128,14 +128,14 @@ def _watching() -> Iterator[Watch]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("sending", total=None)
-        yield Watch(
+        yield SendProgress(
             begun=lambda total: progress.update(task, total=total),
             moved=lambda count: progress.advance(task, count),
             waiting=waiting,
         )
 
 
-def _report(tally: Tally, *, journal: Path, as_json: bool) -> None:
+def _report(tally: SendTotals, *, journal: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_as_dict(tally, journal), indent=2))
     else:
@@ -150,7 +150,7 @@ def _report(tally: Tally, *, journal: Path, as_json: bool) -> None:
         print(f"platevault: {tally.stopped}", file=sys.stderr)
 
 
-def _lines(tally: Tally) -> Iterator[str]:
+def _lines(tally: SendTotals) -> Iterator[str]:
     outcomes, images = tally.outcomes, tally.images
     counted = [f"{outcomes[name]} {name}" for name in ("created", "duplicate", "conflict", "refused")]
     yield f"detections: {', '.join(counted)}; {outcomes['skipped']} skipped (acknowledged before; --again sends them)"
@@ -171,7 +171,7 @@ def _lines(tally: Tally) -> Iterator[str]:
     yield f"sent:       {tally.image_bytes:,} bytes of images in {tally.seconds:.1f} seconds"
 
 
-def _as_dict(tally: Tally, journal: Path) -> dict[str, Any]:
+def _as_dict(tally: SendTotals, journal: Path) -> dict[str, Any]:
     named = (
         "created",
         "duplicate",

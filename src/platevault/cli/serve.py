@@ -27,7 +27,7 @@ STOP_WITHIN_SECONDS: Final = 12
 # Collectors keep their connection between batches that are seconds apart.
 KEEP_ALIVE_SECONDS: Final = 75
 APP: Final = "platevault.web.app:build"
-PROTOCOL: Final = "platevault.web.server.connections:ImpatientProtocol"
+PROTOCOL: Final = "platevault.web.server.connections:DeadlineProtocol"
 DESCRIPTORS_WANTED: Final = 8192
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="With --embedded: where everything is kept.")]

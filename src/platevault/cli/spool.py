@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from platevault.app.vault import open_vault
-from platevault.ingest.context import Reception
+from platevault.ingest.context import IngestContext
 from platevault.logs import log_to_standard_error
-from platevault.operations.declare_node_lost import lose_node
-from platevault.operations.drain_spool import empty_spool
-from platevault.operations.spool_status import SpoolReport, look_into_spool, try_again
+from platevault.operations.declare_node_lost import declare_node_lost
+from platevault.operations.drain_spool import drain_spool
+from platevault.operations.spool_status import SpoolReport, retry_dead_letters, spool_status
 from platevault.settings import read_settings
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Show what waits in the spool of this node, its dead letters with their reasons, and all nodes of this vault."""
-    report = _with_reception(look_into_spool)
+    report = _with_reception(spool_status)
     if as_json:
         _print_json(report)
     else:
@@ -50,7 +50,9 @@ def retry(
     """Try dead letters again: they are due now, and whoever drains this node takes them up."""
     if bool(names) == all_:
         raise typer.BadParameter("name some, or say --all")
-    count = _with_reception(lambda reception: try_again(None if all_ else names, lane=reception.lane))
+    count = _with_reception(
+        lambda ingest_context: retry_dead_letters(None if all_ else names, uploader=ingest_context.uploader)
+    )
     if as_json:
         _print_json({"retried": count})
     else:
@@ -68,7 +70,7 @@ def drain(
     Exit code 1 when something is left. Dead letters stay: see `platevault spool list`.
     """
     with _progress() as show:
-        left = _with_reception(lambda reception: empty_spool(reception, wait=wait, show=show))
+        left = _with_reception(lambda ingest_context: drain_spool(ingest_context, wait=wait, show=show))
     if as_json:
         _print_json({"left": left})
     else:
@@ -88,7 +90,7 @@ def lost(
 
     A node that comes back after all is found again, with what its spool still holds.
     """
-    count = _with_reception(lambda reception: lose_node(reception, node_id=node, really=yes))
+    count = _with_reception(lambda ingest_context: declare_node_lost(ingest_context, node_id=node, really=yes))
     if as_json:
         _print_json({"node": str(node), "images": count, "declared_lost": yes})
     elif yes:
@@ -97,13 +99,13 @@ def lost(
         typer.echo(f"{count} images would be missing; nothing was changed, --yes does it")
 
 
-def _with_reception(work: Callable[[Reception], Awaitable[Answer]]) -> Answer:
+def _with_reception(work: Callable[[IngestContext], Awaitable[Answer]]) -> Answer:
     log_to_standard_error()
 
     async def run() -> Answer:
         vault = open_vault(read_settings())
         try:
-            return await work(vault.reception)
+            return await work(vault.ingest_context)
         finally:
             await vault.stop()
 

@@ -3,15 +3,15 @@
 import typer
 
 from platevault.cli import backup, bucket, retention, spool, variants
-from platevault.cli import integrity as upkeep
+from platevault.cli import integrity as context
 
 app = typer.Typer()
-app.command("reconcile")(upkeep.reconcile)
-app.command("scrub")(upkeep.scrub)
-app.command("rebuild")(upkeep.rebuild)
+app.command("reconcile")(context.reconcile)
+app.command("scrub")(context.scrub)
+app.command("rebuild")(context.rebuild)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
-app.command("sweep")(upkeep.sweep)
+app.command("sweep")(context.sweep)
 app.add_typer(retention.app, name="retention")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(spool.app, name="spool")

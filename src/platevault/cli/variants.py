@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import darkroom_from_environment
+from platevault.app.vault import rendition_context_from_environment
 from platevault.jobs.report import JobRun
-from platevault.renditions.context import Darkroom
+from platevault.renditions.context import RenditionContext
 from platevault.renditions.rebuild import rebuild_variants
 from platevault.renditions.variants import Variant
 
@@ -56,7 +56,7 @@ def rebuild(
 
 
 async def _rebuild(variant: str | None, *, act: bool, moved: Callable[[int], None]) -> JobRun:
-    room = darkroom_from_environment()
+    room = rendition_context_from_environment()
     try:
         return await rebuild_variants(room, variants=_chosen(room, variant), act=act, moved=moved)
     finally:
@@ -65,7 +65,7 @@ async def _rebuild(variant: str | None, *, act: bool, moved: Callable[[int], Non
         await room.database.close()
 
 
-def _chosen(room: Darkroom, name: str | None) -> tuple[Variant, ...]:
+def _chosen(room: RenditionContext, name: str | None) -> tuple[Variant, ...]:
     known = {variant.name: variant for variant in room.bench.variants.each}
     if name is None:
         return tuple(known.values())

@@ -42,7 +42,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingDetection:
     """A detection that is ready to be sent: its entry in the batch's manifest, and the bytes of its images.
 
     `note` says what could not be made of it.
@@ -63,13 +63,13 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class EncodedBatch:
     """A batch whose body is made once, so that a retry is the same try."""
 
     batch_id: str
     boundary: str
     body: bytes
-    detections: tuple[Outgoing, ...]
+    detections: tuple[OutgoingDetection, ...]
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ class Answer:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class SendTotals:
     """What came of everything that was to be sent, so far.
 
     `outcomes` counts detections: created, duplicate, conflict, refused, skipped (acknowledged before), repeated (the same
@@ -137,7 +137,7 @@ class Tally:
     def ok(self) -> bool:
         return not self.problems and self.stopped is None and self.unsent == 0
 
-    def settle(self, sent: Sequence[Outgoing], answer: Answer) -> tuple[str, ...]:
+    def settle(self, sent: Sequence[OutgoingDetection], answer: Answer) -> tuple[str, ...]:
         """Count what the vault says of these; the ids that are its own now.
 
         An answer that is replayed says `created` of what the vault had long before: that counts as duplicate.
@@ -148,7 +148,7 @@ class Tally:
             one.detection_id for one in sent if self._count(one, said.get(one.detection_id), replayed=answer.replayed)
         )
 
-    def _count(self, one: Outgoing, said: AnsweredDetection | None, *, replayed: bool) -> bool:
+    def _count(self, one: OutgoingDetection, said: AnsweredDetection | None, *, replayed: bool) -> bool:
         if said is None:
             self.outcomes["unanswered"] += 1
             self.problems.append(f"{one.file}: the vault's answer does not mention it")
@@ -166,7 +166,7 @@ class Tally:
         return True
 
 
-def outgoing(
+def outgoing_detection(
     photo: Photo,
     data: bytes,
     *,
@@ -174,7 +174,7 @@ def outgoing(
     camera_id: str,
     written_at: datetime,
     now: datetime,
-) -> Outgoing:
+) -> OutgoingDetection:
     """The detection of this photograph; the same file gives the same id, the same box the same crop.
 
     `written_at` is the file's own time, taken when neither manifest nor EXIF has one. Raises `InvalidRequest` for an empty
@@ -195,9 +195,9 @@ def outgoing(
         "captured_at": _captured_at(photo, data, written_at=written_at, now=now).isoformat(),
         "camera_id": photo.camera_id or camera_id,
         **{name: value for name, value in known.items() if value is not None},
-        "images": declared(images),
+        "images": manifest_entry(images),
     }
-    return Outgoing(file=photo.file, entry=entry, images=images, note=note)
+    return OutgoingDetection(file=photo.file, entry=entry, images=images, note=note)
 
 
 def detection_id_of(photo: Photo, data: bytes, *, collector_id: str, camera_id: str) -> str:
@@ -214,12 +214,12 @@ def detection_id_of(photo: Photo, data: bytes, *, collector_id: str, camera_id: 
     return "send-" + digest.hexdigest()[:ID_LENGTH]
 
 
-def declared(images: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+def manifest_entry(images: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
     """What a manifest says of these images: their digests and sizes."""
     return {kind: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for kind, data in images.items()}
 
 
-def parcel(detections: Sequence[Outgoing], *, collector_id: str, sent_at: datetime) -> Parcel:
+def encode_batch(detections: Sequence[OutgoingDetection], *, collector_id: str, sent_at: datetime) -> EncodedBatch:
     """The batch of these detections; its id follows from the collector and the content, so the same again is the same batch."""
     entries = [one.entry for one in detections]
     content = msgspec.json.encode([collector_id, entries], order="deterministic")
@@ -235,7 +235,7 @@ def parcel(detections: Sequence[Outgoing], *, collector_id: str, sent_at: dateti
         parts |= {part_name(one.detection_id, kind): data for kind, data in one.images.items()}
     # The boundary follows from the digests of all that is between: nobody can write it into an image beforehand.
     boundary = f"platevault-{hashlib.sha256(batch_id.encode() + content).hexdigest()[:ID_LENGTH]}"
-    return Parcel(
+    return EncodedBatch(
         batch_id=batch_id, boundary=boundary, body=_multipart(parts, boundary=boundary), detections=tuple(detections)
     )
 

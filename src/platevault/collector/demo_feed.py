@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from platevault.collector.api_client import VaultApi
-from platevault.collector.batch import Outgoing, declared, parcel
+from platevault.collector.batch import OutgoingDetection, encode_batch, manifest_entry
 from platevault.collector.photo import draw_scene
 from platevault.domain.errors import Refusal, Unavailable
 
@@ -90,7 +90,7 @@ async def _send(street: "_Street", moments: list[datetime], *, vault: VaultApi, 
     """One batch of one collector; when this returns, the vault has it, or has said that it never will."""
     collector_id = street.collector()
     seen = [await asyncio.to_thread(street.detection, collector_id, moment) for moment in moments]
-    batch = parcel(seen, collector_id=collector_id, sent_at=sent_at)
+    batch = encode_batch(seen, collector_id=collector_id, sent_at=sent_at)
     while True:
         try:
             await vault.send_batch(batch.body, batch.boundary)
@@ -117,7 +117,7 @@ class _Street:
     def collector(self) -> str:
         return self._choose.choice(tuple(CAMERAS))
 
-    def detection(self, collector_id: str, captured_at: datetime) -> Outgoing:
+    def detection(self, collector_id: str, captured_at: datetime) -> OutgoingDetection:
         """A vehicle before one of the collector's cameras, drawn, and read more or less well."""
         choose = self._choose
         camera = choose.choice(CAMERAS[collector_id])
@@ -137,9 +137,9 @@ class _Street:
             "vehicle": {"type": scene.vehicle_type, "make": makes[looks % len(makes)], "color": scene.color},
             "direction": "towards" if scene.facing == "front" else "away",
             "data": {"speed_kmh": choose.randint(18, 62), "source": "demo"},
-            "images": declared(images),
+            "images": manifest_entry(images),
         }
-        return Outgoing(file="", entry=entry, images=images)
+        return OutgoingDetection(file="", entry=entry, images=images)
 
     def _reading(self, plate: str) -> dict[str, Any]:
         """Mostly right and sure; now and then unsure, and then perhaps wrong."""

@@ -18,7 +18,7 @@ WAIT_AT_MOST_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportWatch:
+class DownloadProgress:
     """Who is told how it goes."""
 
     begun: Callable[[Path], None] = lambda _path: None
@@ -36,7 +36,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class DownloadPatience:
     """How long to go on without any success, in seconds of `clock`."""
 
     give_up_after: float
@@ -44,7 +44,7 @@ class Patience:
 
 
 @dataclass(kw_only=True)
-class FetchedExport:
+class DownloadedExport:
     """The archives that are there, in order; `stopped` says why there are not all."""
 
     parts: list[Part] = field(default_factory=list)
@@ -56,21 +56,21 @@ class FetchedExport:
         return sum((Counter(part.counts) for part in self.parts), Counter[str]())
 
 
-async def fetch_export(
+async def download_export(
     filters: Mapping[str, Any],
     *,
     part_size: int,
     out: Path,
     origin: Origin,
-    patience: Patience,
-    watch: ExportWatch,
-) -> FetchedExport:
+    patience: DownloadPatience,
+    watch: DownloadProgress,
+) -> DownloadedExport:
     """Archives of at most `part_size` detections: `out`, then the same name with -2, -3 and so on.
 
     Parts that are there are not fetched again. Raises `SettingsInvalid` when `out` is something else, or another export, and
     what the vault refuses.
     """
-    fetched = FetchedExport()
+    fetched = DownloadedExport()
     vault = VaultApi(origin.url, token=origin.token)
     try:
         cursor: str | None = None
@@ -105,7 +105,7 @@ async def _there(path: Path, asked: Mapping[str, Any]) -> Part:
     return part
 
 
-async def _patiently(fetch: Callable[[], Awaitable[Part]], patience: Patience, watch: ExportWatch) -> Part:
+async def _patiently(fetch: Callable[[], Awaitable[Part]], patience: DownloadPatience, watch: DownloadProgress) -> Part:
     began = patience.clock()
     pause = WAIT_AT_LEAST_SECONDS
     while True:
@@ -120,7 +120,7 @@ async def _patiently(fetch: Callable[[], Awaitable[Part]], patience: Patience, w
 
 
 async def _fetch(
-    path: Path, asked: Mapping[str, Any], *, why: Mapping[str, str], vault: VaultApi, watch: ExportWatch
+    path: Path, asked: Mapping[str, Any], *, why: Mapping[str, str], vault: VaultApi, watch: DownloadProgress
 ) -> Part:
     draft = await asyncio.to_thread(PartDraft, path)
     try:

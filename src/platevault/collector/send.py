@@ -11,7 +11,16 @@ from typing import Final, TypeGuard
 
 from platevault.collector import manifests
 from platevault.collector.api_client import VaultApi
-from platevault.collector.batch import Answer, Outgoing, Parcel, Photo, Tally, detection_id_of, outgoing, parcel
+from platevault.collector.batch import (
+    Answer,
+    EncodedBatch,
+    OutgoingDetection,
+    Photo,
+    SendTotals,
+    detection_id_of,
+    encode_batch,
+    outgoing_detection,
+)
 from platevault.collector.journal import SendJournal, default_journal
 from platevault.domain.errors import (
     BatchRefused,
@@ -44,7 +53,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class SendOptions:
     """How to send. `give_up_after`: seconds without any success; `clock`: seconds; `jitter`: a factor of 1 or more."""
 
     batch_size: int
@@ -57,7 +66,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class SendProgress:
     """Whoever looks on: how many there are, how many more are done, and why it waits for how many seconds."""
 
     begun: Callable[[int], None]
@@ -66,7 +75,7 @@ class Watch:
 
 
 async def send(  # the tally is the caller's, so that there is one after Ctrl-C too
-    source: Path, *, to: Destination, manner: Manner, journal: Path, watch: Watch, tally: Tally
+    source: Path, *, to: Destination, manner: SendOptions, journal: Path, watch: SendProgress, tally: SendTotals
 ) -> None:
     """Fill the tally. What the vault acknowledged is in the journal, synced batch by batch, and is skipped next time.
 
@@ -112,9 +121,9 @@ class _Sending:
         vault: VaultApi,
         journal: SendJournal,
         to: Destination,
-        manner: Manner,
-        watch: Watch,
-        tally: Tally,
+        manner: SendOptions,
+        watch: SendProgress,
+        tally: SendTotals,
     ) -> None:
         self._folder = folder
         self._vault = vault
@@ -144,22 +153,22 @@ class _Sending:
                 await self._deliver(few)
             self._watch.moved(len(group))
 
-    def _prepare(self, group: Sequence[Photo]) -> list[Outgoing | _Left]:
+    def _prepare(self, group: Sequence[Photo]) -> list[OutgoingDetection | _Left]:
         """In a thread, which counts nothing: read the files and cut the plates out of them."""
         return [self._read(photo) for photo in group]
 
-    def _read(self, photo: Photo) -> Outgoing | _Left:
+    def _read(self, photo: Photo) -> OutgoingDetection | _Left:
         names = {"collector_id": self._to.collector_id, "camera_id": self._to.camera_id}
         try:
             data, written_at = _contents(self._folder, photo)
             if data and not self._manner.again and self._journal.has(detection_id_of(photo, data, **names)):
                 return _Left("skipped")
-            return outgoing(photo, data, **names, written_at=written_at, now=self._manner.now())
+            return outgoing_detection(photo, data, **names, written_at=written_at, now=self._manner.now())
         except (InvalidRequest, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             return _Left("unusable", problem=f"{_named(photo)}: {why}")
 
-    def _is_to_be_sent(self, one: Outgoing | _Left) -> TypeGuard[Outgoing]:
+    def _is_to_be_sent(self, one: OutgoingDetection | _Left) -> TypeGuard[OutgoingDetection]:
         if isinstance(one, _Left):
             self._tally.outcomes[one.outcome] += 1
             self._tally.problems += [] if one.problem is None else [one.problem]
@@ -173,8 +182,10 @@ class _Sending:
         self._seen.add(one.detection_id)
         return True
 
-    async def _deliver(self, few: Sequence[Outgoing]) -> None:
-        batch = await asyncio.to_thread(parcel, few, collector_id=self._to.collector_id, sent_at=self._manner.now())
+    async def _deliver(self, few: Sequence[OutgoingDetection]) -> None:
+        batch = await asyncio.to_thread(
+            encode_batch, few, collector_id=self._to.collector_id, sent_at=self._manner.now()
+        )
         try:
             answer = await self._insist(batch)
             if answer is not None:
@@ -191,7 +202,7 @@ class _Sending:
         except (VaultError, OSError) as error:
             self._stop(error)
 
-    async def _insist(self, batch: Parcel) -> Answer | None:
+    async def _insist(self, batch: EncodedBatch) -> Answer | None:
         """The answer, however often it takes; None when another worker found that there is no use.
 
         The only place that tries again. Not stamina: the vault says how long to wait, and what ends the patience is that
@@ -222,7 +233,7 @@ class _Sending:
         except TimeoutError:
             return
 
-    def _set_aside(self, batch: Parcel, error: VaultError) -> None:
+    def _set_aside(self, batch: EncodedBatch, error: VaultError) -> None:
         self._succeeded_at = self._manner.clock()  # the vault is there, and answers
         problem = {name: value for name, value in vars(error).items() if value} | {
             "error": type(error).__name__,
@@ -257,7 +268,7 @@ class _Sending:
         self._tally.stopped = why
 
 
-def _find(source: Path, tally: Tally) -> tuple[Path, tuple[Photo, ...]]:
+def _find(source: Path, tally: SendTotals) -> tuple[Path, tuple[Photo, ...]]:
     """The folder, and what is to be sent from it; bad rows of a manifest are problems of the tally."""
     try:
         if source.is_dir():
@@ -281,7 +292,7 @@ def _images_of(folder: Path) -> tuple[Photo, ...]:
     return tuple(Photo(file=name) for name in names)
 
 
-def _rows_of(manifest: Path, tally: Tally) -> tuple[Photo, ...]:
+def _rows_of(manifest: Path, tally: SendTotals) -> tuple[Photo, ...]:
     read = manifests.parse(manifest.name, manifest.read_bytes())
     tally.found += len(read.flaws)
     tally.outcomes += Counter(unusable=len(read.flaws))
@@ -306,8 +317,8 @@ def _named(photo: Photo) -> str:
     return photo.file if photo.line is None else f"line {photo.line} ({photo.file})"
 
 
-def _by_size(ready: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    few: list[Outgoing] = []
+def _by_size(ready: Sequence[OutgoingDetection]) -> Iterator[Sequence[OutgoingDetection]]:
+    few: list[OutgoingDetection] = []
     size = 0
     for one in ready:
         if few and size + one.image_bytes > PARCEL_BYTES_MAX:

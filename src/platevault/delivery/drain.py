@@ -8,9 +8,9 @@ from typing import Final
 
 import structlog
 
-from platevault.delivery.pending_image import WaitingImage
+from platevault.delivery.pending_image import PendingImage
 from platevault.delivery.upload import upload
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import Unavailable
 
@@ -21,7 +21,7 @@ LEASE: Final = timedelta(seconds=60)
 IDLE_SECONDS: Final = 1.0
 
 
-async def drain(*, lane: UploadLane, jitter: Callable[[], float]) -> None:
+async def drain(*, uploader: Uploader, jitter: Callable[[], float]) -> None:
     """Never returns; cancel it. What was leased when it is cancelled is due again when the lease ends, or the process.
 
     While some are slow the others go on: as soon as half of the places are free, more is leased.
@@ -31,9 +31,9 @@ async def drain(*, lane: UploadLane, jitter: Callable[[], float]) -> None:
         while True:
             found = 0
             free = AT_ONCE - sum(running.values())
-            if free >= AT_ONCE // 2 and not lane.breaker.is_open:
-                found = await _begin(running, most=free, lane=lane)
-            pause = None if found else max(IDLE_SECONDS, lane.breaker.seconds_left) * jitter()
+            if free >= AT_ONCE // 2 and not uploader.breaker.is_open:
+                found = await _begin(running, most=free, uploader=uploader)
+            pause = None if found else max(IDLE_SECONDS, uploader.breaker.seconds_left) * jitter()
             if running:
                 done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -46,31 +46,31 @@ async def drain(*, lane: UploadLane, jitter: Callable[[], float]) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def drain_once(*, lane: UploadLane) -> int:
+async def drain_once(*, uploader: Uploader) -> int:
     """Lease some of what is due and upload it; returns how many images were tried."""
     running: dict[asyncio.Task[None], int] = {}
-    found = await _begin(running, most=AT_ONCE, lane=lane)
+    found = await _begin(running, most=AT_ONCE, uploader=uploader)
     await asyncio.gather(*running)
     return found
 
 
-async def _begin(running: dict[asyncio.Task[None], int], *, most: int, lane: UploadLane) -> int:
+async def _begin(running: dict[asyncio.Task[None], int], *, most: int, uploader: Uploader) -> int:
     """Lease up to `most` images and begin their upload, a task a file; returns how many there were."""
     try:
-        images = await lane.ledger.lease(most=most, lease=LEASE)
+        images = await uploader.ledger.lease(most=most, lease=LEASE)
     except Unavailable as error:
         log.warning("drain waits", why=str(error))
         return 0
     for file, group in groupby(images, key=lambda image: image.spool_file):
         some = list(group)
-        running[asyncio.create_task(_upload(file, some, lane=lane))] = len(some)
+        running[asyncio.create_task(_upload(file, some, uploader=uploader))] = len(some)
     return len(images)
 
 
-async def _upload(file: str, images: list[WaitingImage], *, lane: UploadLane) -> None:
+async def _upload(file: str, images: list[PendingImage], *, uploader: Uploader) -> None:
     """One file must not hold up the others: what goes wrong is logged, and its images are due again after their lease."""
     try:
-        await upload(file, images, kept={}, lane=lane)
+        await upload(file, images, kept={}, uploader=uploader)
     except Unavailable as error:
         log.warning("upload postponed", file=file, why=str(error))
     except Exception as error:  # noqa: BLE001  the drain goes on, whatever one file does

@@ -16,7 +16,7 @@ EVERY_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 1.0
 
 
-async def keep_alive(database: Database, *, node_id: UUID, host: str, as_worker: bool) -> None:
+async def send_heartbeats(database: Database, *, node_id: UUID, host: str, as_worker: bool) -> None:
     """Never returns; cancel it. The first beat makes the node's row, without which no image can wait here."""
     while True:
         try:

@@ -9,7 +9,7 @@ from platevault.domain.object_metadata import HoldMark, ImageMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingImage:
+class PendingImage:
     """What its object will say of it, and where its bytes lie in the spool of this node."""
 
     detection_id: str
@@ -64,7 +64,7 @@ class Tried:
     disk does not give them now; `refused`: the store refuses this one and takes others.
     """
 
-    image: WaitingImage
+    image: PendingImage
     why: str | None = None
     lost: bool = False
     unreadable: bool = False
@@ -75,7 +75,7 @@ class Tried:
 class PutBack:
     """An image to be tried again `after` a while."""
 
-    image: WaitingImage
+    image: PendingImage
     why: str
     after: timedelta
     refused: bool = False

@@ -9,8 +9,8 @@ import stamina
 import structlog
 from anyio import WouldBlock
 
-from platevault.delivery.pending_image import Tried, WaitingImage
-from platevault.delivery.uploader import Kept, UploadLane
+from platevault.delivery.pending_image import PendingImage, Tried
+from platevault.delivery.uploader import Kept, Uploader
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
 from platevault.domain.object_metadata import encode_metadata
@@ -28,44 +28,44 @@ TAKES_OTHERS_SECONDS: Final = 60.0
 _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}
 
 
-async def put_image(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
+async def put_image(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
     """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
     try:  # where a slot is free, the event loop is not asked for a turn
-        lane.slots.acquire_nowait()
+        uploader.slots.acquire_nowait()
     except WouldBlock:
-        await lane.slots.acquire()
+        await uploader.slots.acquire()
     try:
-        return await _put(image, kept=kept, lane=lane)
+        return await _put(image, kept=kept, uploader=uploader)
     finally:
-        lane.slots.release()
+        uploader.slots.release()
 
 
-async def _put(image: WaitingImage, *, kept: Kept, lane: UploadLane) -> Tried:
-    if lane.breaker.is_open:
-        return Tried(image=image, why=lane.breaker.reason or "the object store did not answer")
+async def _put(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
+    if uploader.breaker.is_open:
+        return Tried(image=image, why=uploader.breaker.reason or "the object store did not answer")
     try:
-        data = await bytes_of(image, kept=kept, spool=lane.spool)
+        data = await bytes_of(image, kept=kept, spool=uploader.spool)
     except Corrupted as error:
-        return await _without_bytes(image, str(error), lane=lane)
+        return await _without_bytes(image, str(error), uploader=uploader)
     except OSError as error:
         log.error("spool cannot be read", file=image.spool_file, why=error.strerror)
         return Tried(image=image, why=f"the spool cannot be read: {error.strerror}", unreadable=True)
     began = asyncio.get_running_loop().time()
     try:
-        attempts = await _put_with_retries(image, data, lane=lane)
+        attempts = await _put_with_retries(image, data, uploader=uploader)
     except ObjectRefused as error:
-        lane.meters.put_failed("refused")
-        return Tried(image=image, why=str(error), refused=await _others_are_taken(image, lane=lane))
+        uploader.meters.put_failed("refused")
+        return Tried(image=image, why=str(error), refused=await _others_are_taken(image, uploader=uploader))
     except StoreUnavailable as error:
-        lane.meters.put_failed(_KINDS.get(type(error), "unreachable"))
-        lane.refused_all(error)
+        uploader.meters.put_failed(_KINDS.get(type(error), "unreachable"))
+        uploader.refused_all(error)
         return Tried(image=image, why=str(error))
-    lane.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
+    uploader.took(seconds=asyncio.get_running_loop().time() - began, size=image.size, attempts=attempts)
     reached("object-put")
     return Tried(image=image)
 
 
-async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
+async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
     """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now, or `OSError`."""
     held = kept.get(f"{image.detection_id}_{image.kind}")
     if held is not None:  # hashed when they came, and in memory since
@@ -81,21 +81,21 @@ async def bytes_of(image: WaitingImage, *, kept: Kept, spool: Spool) -> bytes | 
     return data
 
 
-async def _without_bytes(image: WaitingImage, why: str, *, lane: UploadLane) -> Tried:
+async def _without_bytes(image: PendingImage, why: str, *, uploader: Uploader) -> Tried:
     """Stored all the same, where the store has the bytes (a row of a restored dump may not know); else the image is missing."""
     try:
-        standing = await lane.objects.get(image.key)
+        standing = await uploader.objects.get(image.key)
     except StoreUnavailable as error:
-        lane.refused_all(error)
+        uploader.refused_all(error)
         return Tried(image=image, why=str(error))
     if standing is not None and await digest_of(standing) == image.sha256:
         return Tried(image=image)
     log.error("spooled image lost", detection=image.detection_id, kind=image.kind, why=why)
-    await lane.ledger.mark_missing(image, error=why)
+    await uploader.ledger.mark_missing(image, error=why)
     return Tried(image=image, why=why, lost=True)
 
 
-async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lane: UploadLane) -> int:
+async def _put_with_retries(image: PendingImage, data: bytes | bytearray, *, uploader: Uploader) -> int:
     """How many attempts it took."""
     new = NewObject(
         data=data,
@@ -104,22 +104,22 @@ async def _put_with_retries(image: WaitingImage, data: bytes | bytearray, *, lan
         sha256=image.sha256,  # not hashed again: the store compares what comes with what the collector sent
     )
     try:
-        await _put_once(image, new, lane=lane)
+        await _put_once(image, new, uploader=uploader)
     except StoreUnavailable as error:
         # Nearly all puts succeed at once: only for the others the machinery of trying again is set up, which costs as much as a put.
-        return await _put_again(image, new, first=error, lane=lane)
+        return await _put_again(image, new, first=error, uploader=uploader)
     return 1
 
 
-async def _put_again(image: WaitingImage, new: NewObject, *, first: StoreUnavailable, lane: UploadLane) -> int:
+async def _put_again(image: PendingImage, new: NewObject, *, first: StoreUnavailable, uploader: Uploader) -> int:
     """How many attempts it took, the one that failed with `first` included."""
 
     def is_worth_another_try(error: Exception) -> bool:
         if isinstance(error, StoreBusy):
-            lane.wants_less()
+            uploader.wants_less()
         # Once the breaker is open, the rest of a batch does not wait to find out by itself.
         passing = isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
-        return passing and not lane.breaker.is_open
+        return passing and not uploader.breaker.is_open
 
     async for attempt in stamina.retry_context(
         on=is_worth_another_try,
@@ -131,18 +131,18 @@ async def _put_again(image: WaitingImage, new: NewObject, *, first: StoreUnavail
         with attempt:
             if attempt.num == 1:
                 raise first
-            await _put_once(image, new, lane=lane)
+            await _put_once(image, new, uploader=uploader)
             return attempt.num
     raise AssertionError("retry_context returns or raises")
 
 
-async def _put_once(image: WaitingImage, new: NewObject, *, lane: UploadLane) -> None:
-    lane.meters.put_attempted()
-    if not await lane.objects.create(image.key, new):
-        await _settle_whose_key_it_is(image, new, objects=lane.objects)
+async def _put_once(image: PendingImage, new: NewObject, *, uploader: Uploader) -> None:
+    uploader.meters.put_attempted()
+    if not await uploader.objects.create(image.key, new):
+        await _settle_whose_key_it_is(image, new, objects=uploader.objects)
 
 
-async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, objects: ObjectStore) -> None:
+async def _settle_whose_key_it_is(image: PendingImage, new: NewObject, *, objects: ObjectStore) -> None:
     """Something stands under our key: the same bytes are an earlier try of ours, others are foreign and make room."""
     try:
         standing = await objects.get(image.key)
@@ -161,22 +161,22 @@ async def _settle_whose_key_it_is(image: WaitingImage, new: NewObject, *, object
     log.error("foreign object moved to quarantine", key=image.key, refuge=copy.refuge)
 
 
-async def _others_are_taken(image: WaitingImage, *, lane: UploadLane) -> bool:
+async def _others_are_taken(image: PendingImage, *, uploader: Uploader) -> bool:
     """True when the store takes other objects, so that its refusal is about this one: the last put says so, or a small one now.
 
     A full disk, say, answers each put by itself; were that held against the images, an outage would bury them all.
     """
-    if lane.breaker.succeeded_within(TAKES_OTHERS_SECONDS):
+    if uploader.breaker.succeeded_within(TAKES_OTHERS_SECONDS):
         return True
     key = image.probe_key
     probe = NewObject(data=b"probe", content_type="application/octet-stream", metadata={})
     try:
-        await lane.objects.delete(key)
-        taken = await lane.objects.create(key, probe)
-        await lane.objects.delete(key)
+        await uploader.objects.delete(key)
+        taken = await uploader.objects.create(key, probe)
+        await uploader.objects.delete(key)
     except StoreUnavailable as error:
-        lane.refused_all(error)
+        uploader.refused_all(error)
         return False
     if taken:
-        lane.breaker.succeeded()
+        uploader.breaker.succeeded()
     return taken

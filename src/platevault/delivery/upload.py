@@ -11,9 +11,9 @@ from typing import Final
 
 import structlog
 
-from platevault.delivery.pending_image import PutBack, Tried, WaitingImage
+from platevault.delivery.pending_image import PendingImage, PutBack, Tried
 from platevault.delivery.put import bytes_of, put_image
-from platevault.delivery.uploader import Kept, UploadLane
+from platevault.delivery.uploader import Kept, Uploader
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import Corrupted, SpoolFull, StoreUnavailable
 
@@ -25,72 +25,74 @@ RETRY_CAP: Final = timedelta(seconds=60)
 REFUSALS_MAX: Final = 10
 
 
-async def upload(file: str, images: Sequence[WaitingImage], *, kept: Kept, lane: UploadLane) -> bool:
+async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploader: Uploader) -> bool:
     """Try each image once (a put up to three times); True when all of them are stored and durable.
 
     Bytes that are not in `kept` are read from the spool. What fails is due again later, by anybody on this node; what the store
     refuses again and again while it takes others goes to `dead/`.
     """
-    tried = await asyncio.gather(*(put_image(image, kept=kept, lane=lane) for image in images))
+    tried = await asyncio.gather(*(put_image(image, kept=kept, uploader=uploader) for image in images))
     done = [one.image for one in tried if one.why is None]
     failed = [one for one in tried if one.why is not None and not one.lost]
     let_go = False
     if done:
-        done, let_go = await _count(done, file, may_let_go=len(done) == len(images), lane=lane)
-    await lane.ledger.put_back([_put_back(one, lane=lane) for one in failed if not _is_poison(one)])
-    waiting = [one for one in failed if not (_is_poison(one) and await _bury(one, kept=kept, lane=lane))]
+        done, let_go = await _count(done, file, may_let_go=len(done) == len(images), uploader=uploader)
+    await uploader.ledger.put_back([_put_back(one, uploader=uploader) for one in failed if not _is_poison(one)])
+    waiting = [one for one in failed if not (_is_poison(one) and await _bury(one, kept=kept, uploader=uploader))]
     if any(one.lost for one in tried):
-        await _set_aside(file, lane=lane)
+        await _set_aside(file, uploader=uploader)
     elif not waiting and not let_go:
-        await release(file, lane=lane)
+        await release(file, uploader=uploader)
     return len(done) == len(images)
 
 
-async def release(file: str, *, lane: UploadLane) -> bool:
+async def release(file: str, *, uploader: Uploader) -> bool:
     """Unlink the spool file when no pending or missing image names it; False while one does or somebody else has the file."""
-    with lane.spool.claimed(file) as claimed:
-        if claimed is None or await lane.ledger.is_wanted(file):
+    with uploader.spool.claimed(file) as claimed:
+        if claimed is None or await uploader.ledger.is_wanted(file):
             return False
-        await lane.spool.remove(file)
+        await uploader.spool.remove(file)
     reached("file-unlinked")
     return True
 
 
 async def _count(
-    done: list[WaitingImage], file: str, *, may_let_go: bool, lane: UploadLane
-) -> tuple[list[WaitingImage], bool]:
+    done: list[PendingImage], file: str, *, may_let_go: bool, uploader: Uploader
+) -> tuple[list[PendingImage], bool]:
     """Mark what was put as stored, once the store would survive a power cut; undo puts whose image is gone by now.
 
     What is stored, and whether the file was let go with it.
     """
     try:
-        await lane.objects.settle()
+        await uploader.objects.settle()
     except StoreUnavailable as error:
-        await lane.ledger.put_back([PutBack(image=image, why=str(error), after=RETRY_BASE) for image in done])
+        await uploader.ledger.put_back([PutBack(image=image, why=str(error), after=RETRY_BASE) for image in done])
         return [], False
     reached("store-settled")
     # Claimed before it is asked whether anybody wants the file, as in `release`: one question less for nearly all files.
-    with lane.spool.claimed(file) as claimed:
-        marked, is_wanted = await lane.ledger.mark_stored(done, file=file)
+    with uploader.spool.claimed(file) as claimed:
+        marked, is_wanted = await uploader.ledger.mark_stored(done, file=file)
         reached("images-marked")
         let_go = may_let_go and claimed is not None and not is_wanted
         if let_go:
-            await lane.spool.remove(file)
+            await uploader.spool.remove(file)
     if let_go:
         reached("file-unlinked")
     if len(marked) < len(done):
-        done = await _undo([image for image in done if (image.detection_id, image.kind) not in marked], done, lane=lane)
+        done = await _undo(
+            [image for image in done if (image.detection_id, image.kind) not in marked], done, uploader=uploader
+        )
     return done, let_go
 
 
-async def _undo(unmarked: list[WaitingImage], done: list[WaitingImage], *, lane: UploadLane) -> list[WaitingImage]:
+async def _undo(unmarked: list[PendingImage], done: list[PendingImage], *, uploader: Uploader) -> list[PendingImage]:
     """Those of `done` that are stored; of the unmarked ones, what was put for an image that is gone by now goes too."""
-    states = await lane.ledger.states(unmarked)
+    states = await uploader.ledger.states(unmarked)
     gone = [image for image in unmarked if states.get((image.detection_id, image.kind)) in ("deleted", "expired")]
     # First: should this process end before it has deleted, the bytes are looked for again.
-    await lane.ledger.look_again([image.detection_id for image in gone])
+    await uploader.ledger.look_again([image.detection_id for image in gone])
     for image in gone:
-        await lane.objects.delete(image.key)
+        await uploader.objects.delete(image.key)
     # Put under its usual key while a hold sent it to holds/: it is due again, and goes there.
     return [image for image in done if states.get((image.detection_id, image.kind)) != "pending"]
 
@@ -99,38 +101,38 @@ def _is_poison(one: Tried) -> bool:
     return one.refused and one.image.refusals + 1 >= REFUSALS_MAX
 
 
-def _put_back(one: Tried, *, lane: UploadLane) -> PutBack:
+def _put_back(one: Tried, *, uploader: Uploader) -> PutBack:
     """What is about this image waits longer each time; what is about the store waits as long as the store is left alone."""
     after = RETRY_CAP if one.unreadable else min(RETRY_CAP, RETRY_BASE * 2.0 ** min(one.image.refusals, 10))
     if not one.refused and not one.unreadable:
-        after = max(RETRY_BASE, timedelta(seconds=lane.breaker.seconds_left))
+        after = max(RETRY_BASE, timedelta(seconds=uploader.breaker.seconds_left))
     return PutBack(image=one.image, why=one.why or "", after=after, refused=one.refused)
 
 
-async def _bury(one: Tried, *, kept: Kept, lane: UploadLane) -> bool:
+async def _bury(one: Tried, *, kept: Kept, uploader: Uploader) -> bool:
     """Set the image aside in `dead/`: the bytes are synced there before the row names them. Where that has no room it stays."""
     image = one.image
     try:
-        data = await bytes_of(image, kept=kept, spool=lane.spool)
-        with lane.spool.dead.keep(f"{image.detection_id}_{image.kind}", data) as dead:  # rare enough to block for
-            buried = await lane.ledger.bury(image, dead=dead, error=one.why or "")
+        data = await bytes_of(image, kept=kept, spool=uploader.spool)
+        with uploader.spool.dead.keep(f"{image.detection_id}_{image.kind}", data) as dead:  # rare enough to block for
+            buried = await uploader.ledger.bury(image, dead=dead, error=one.why or "")
     except (Corrupted, SpoolFull, OSError) as error:
         log.error("dead letter could not be kept", detection=image.detection_id, kind=image.kind, why=str(error))
-        await lane.ledger.put_back([_put_back(one, lane=lane)])
+        await uploader.ledger.put_back([_put_back(one, uploader=uploader)])
         return False
     if buried:
-        lane.meters.dead_letter()
+        uploader.meters.dead_letter()
         log.error(
             "image given up", detection=image.detection_id, kind=image.kind, why=one.why, fix="platevault spool list"
         )
     return buried
 
 
-async def _set_aside(file: str, *, lane: UploadLane) -> None:
+async def _set_aside(file: str, *, uploader: Uploader) -> None:
     """Keep a spool file with wrong bytes for people to look at; ingesting it again would only fail again."""
-    with lane.spool.claimed(file) as claimed:
-        if claimed is not None and not await lane.ledger.is_waiting(file):
+    with uploader.spool.claimed(file) as claimed:
+        if claimed is not None and not await uploader.ledger.is_waiting(file):
             try:
-                await asyncio.to_thread(lane.spool.set_aside, file, "an image in it does not have its digest")
+                await asyncio.to_thread(uploader.spool.set_aside, file, "an image in it does not have its digest")
             except SpoolFull as error:
                 log.error("spool file could not be set aside", file=file, why=str(error))

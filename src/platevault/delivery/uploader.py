@@ -7,13 +7,13 @@ from typing import Final
 import structlog
 from anyio import CapacityLimiter
 
-from platevault.delivery.sql.images import ImageLedger
+from platevault.delivery.sql.images import PendingImages
 from platevault.domain.errors import StoreBusy, StoreUnavailable
-from platevault.infra.concurrency.adaptive_limit import Pace
-from platevault.infra.concurrency.circuit_breaker import Breaker
+from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
+from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.spool.spool import Spool
-from platevault.infra.telemetry.metrics import Meters
+from platevault.infra.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -24,16 +24,16 @@ Kept = Mapping[str, bytes | bytearray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UploadLane:
+class Uploader:
     """What uploading needs: from where, to where, who keeps the books, and how much at once. One per process."""
 
     spool: Spool
     objects: ObjectStore
-    ledger: ImageLedger
-    breaker: Breaker
-    pace: Pace
+    ledger: PendingImages
+    breaker: CircuitBreaker
+    pace: AdaptiveLimit
     slots: CapacityLimiter
-    meters: Meters = field(default_factory=Meters.none)
+    meters: Metrics = field(default_factory=Metrics.none)
 
     def took(self, *, seconds: float, size: int, attempts: int) -> None:
         """A put succeeded."""

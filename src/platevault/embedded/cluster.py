@@ -12,7 +12,7 @@ from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
 from platevault.embedded.processes import take_folder
 from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program, start_seaweed
 from platevault.infra.disk.local_disk import make_folder
-from platevault.infra.disk.private_files import new_secret, remember, write_private
+from platevault.infra.disk.private_files import load_or_create, new_secret, write_private
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
@@ -94,7 +94,7 @@ def _environment(
     *,
     bucket: str,
 ) -> dict[str, str]:
-    saved = remember(data_dir / "saved.json", lambda: {"url_signing_key": new_secret()})
+    saved = load_or_create(data_dir / "saved.json", lambda: {"url_signing_key": new_secret()})
     shared = {
         "DATABASE_URL": postgres.url,
         "SPOOL_DIR": str(data_dir / "spool"),

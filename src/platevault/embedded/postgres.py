@@ -15,7 +15,7 @@ from platevault.domain.errors import SettingsInvalid, Unavailable
 from platevault.embedded.processes import Child, Command, stop_leftover
 from platevault.embedded.unprivileged import Unprivileged, check_reachable, runnable_copy, unprivileged_for
 from platevault.infra.disk.local_disk import make_folder, sync_folder
-from platevault.infra.disk.private_files import free_ports, new_secret, remember, wait_until_free
+from platevault.infra.disk.private_files import free_ports, load_or_create, new_secret, wait_until_free
 
 MAJOR = "18"
 READY_WITHIN = 60.0
@@ -88,7 +88,7 @@ def start_postgres(folder: Path, *, durable: bool = True) -> EmbeddedPostgres:
     make_folder(folder)
     installed = _install(folder)
     saved_in = folder / "saved.json"
-    saved = remember(
+    saved = load_or_create(
         saved_in,
         lambda: {"port": free_ports(1)[0], "password": new_secret(), "superuser_password": new_secret()},
     )

@@ -19,8 +19,8 @@ from platevault.infra.disk.local_disk import make_folder
 from platevault.infra.disk.private_files import (
     GRPC_OFFSET,
     free_ports,
+    load_or_create,
     new_secret,
-    remember,
     wait_until_free,
     write_private,
 )
@@ -107,7 +107,7 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
     data = folder / "data"
     make_folder(data)
     saved_in = folder / "saved.json"
-    saved = remember(saved_in, _new_settings)
+    saved = load_or_create(saved_in, _new_settings)
     identities = {
         name: Identity(access_key=saved[f"{name}_access_key"], secret_key=saved[f"{name}_secret_key"])
         for name in _IDENTITIES

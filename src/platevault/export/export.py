@@ -16,7 +16,7 @@ from platevault.domain.search_results import FoundDetection
 from platevault.export.pages import read_pages
 from platevault.export.prefetch import ImageSource, fetch_images
 from platevault.export.request import Ending, ExportAsked, cursor_behind
-from platevault.export.zip_stream import Archive
+from platevault.export.zip_stream import ZipStream
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ EXPORTS_AT_ONCE: Final = 4
 
 
 @dataclass(kw_only=True)
-class ExportDesk:
+class ExportSlots:
     """The few exports that a process makes at once, and the folder for what each has to set aside meanwhile."""
 
     folder: Path
@@ -44,7 +44,7 @@ class ExportDesk:
 
 
 async def export(
-    asked: ExportAsked, *, look: Look, source: ImageSource, desk: ExportDesk, now: datetime
+    asked: ExportAsked, *, look: Look, source: ImageSource, desk: ExportSlots, now: datetime
 ) -> AsyncGenerator[bytes, None]:
     """The chunks of the zip. Whoever takes them must close this generator, however it ends.
 
@@ -54,7 +54,7 @@ async def export(
     """
     look.actor.must(Scope.DETECTIONS_READ)
     look.actor.must(Scope.IMAGES_READ)
-    with desk.place(), closing(Archive(desk.folder, look, now=now, filters=asked.search.asked)) as archive:
+    with desk.place(), closing(ZipStream(desk.folder, look, now=now, filters=asked.search.asked)) as archive:
         whole = False
         ends = _Ends()
         try:
@@ -84,7 +84,7 @@ class _Ends:
 
 
 async def _fill(
-    archive: Archive, asked: ExportAsked, ends: _Ends, *, look: Look, source: ImageSource
+    archive: ZipStream, asked: ExportAsked, ends: _Ends, *, look: Look, source: ImageSource
 ) -> AsyncGenerator[bytes, None]:
     pages = read_pages(asked.search, most=asked.most, look=look, database=source.database)
     try:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from platevault.access.actor import Look
-from platevault.catalog.sql.logged_search import see
+from platevault.catalog.sql.logged_search import find_and_log
 from platevault.domain.search_query import Cursor, Search
 from platevault.domain.search_results import FoundDetection
 from platevault.infra.postgres.database import Database
@@ -20,7 +20,7 @@ async def read_pages(
     left, more = most, True
     while more and left:
         page = replace(search, limit=min(search.limit, left))
-        items, more = await see(page, look=look, database=database)
+        items, more = await find_and_log(page, look=look, database=database)
         left -= len(items)
         yield items, more
         if more:

@@ -18,7 +18,7 @@ CHUNK_BYTES: Final = 256 * 1024
 SMALL_BYTES: Final = 64 * 1024
 
 
-class Archive:
+class ZipStream:
     """Use: `add` each detection, `page_ends` now and then, at last `end`; the chunks, in this order, are the zip.
 
     Images come first. What is known of them waits in files without a name until all have gone out.

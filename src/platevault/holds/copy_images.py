@@ -21,7 +21,7 @@ from platevault.holds.sql import copies as hold_copies
 from platevault.holds.sql import holds
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.infra.objectstore.verified_copy import digest_of, quarantine
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
 
@@ -35,58 +35,58 @@ REDIRECTS_AT_ONCE: Final = 1000
 FOREIGN_UNDER: Final = "quarantine/holds/"
 
 
-async def copy_held(upkeep: Upkeep, *, seconds: float = 50.0) -> int:
+async def copy_images(context: JobContext, *, seconds: float = 50.0) -> int:
     """Go on with every hold that is not done: detections to take up or to let go, copies to make; for about so many seconds.
 
     Returns how many copies were tried. Raises `StoreUnavailable` while the store is out of order, `DatabaseUnavailable`.
     """
     ends_at = time.monotonic() + seconds
-    for hold_id, is_lifted in await holds.unfinished(upkeep.database):
-        await _go_on(upkeep, hold_id, is_lifted=is_lifted, ends_at=ends_at)
-    while await hold_copies.redirect(upkeep.database, most=REDIRECTS_AT_ONCE):
+    for hold_id, is_lifted in await holds.unfinished(context.database):
+        await _go_on(context, hold_id, is_lifted=is_lifted, ends_at=ends_at)
+    while await hold_copies.redirect(context.database, most=REDIRECTS_AT_ONCE):
         pass
     tried = 0
-    while time.monotonic() < ends_at and (some := await copy_some(upkeep)):
+    while time.monotonic() < ends_at and (some := await copy_some(context)):
         tried += some
     return tried
 
 
-async def copy_some(upkeep: Upkeep, *, hold_id: UUID | None = None, ids: Sequence[str] | None = None) -> int:
+async def copy_some(context: JobContext, *, hold_id: UUID | None = None, ids: Sequence[str] | None = None) -> int:
     """Copy some of what is due, of this hold and these detections or of any; returns how many were tried."""
-    due = await hold_copies.lease_copies(upkeep.database, most=AT_ONCE, lease=LEASE, hold_id=hold_id, ids=ids)
+    due = await hold_copies.lease_copies(context.database, most=AT_ONCE, lease=LEASE, hold_id=hold_id, ids=ids)
     if not due:
         return 0
     slots = asyncio.Semaphore(COPIES_AT_ONCE)
-    why = await asyncio.gather(*(_copy_one(one, slots=slots, objects=upkeep.objects) for one in due))
+    why = await asyncio.gather(*(_copy_one(one, slots=slots, objects=context.objects) for one in due))
     out_of_order = next((one for one in why if isinstance(one, StoreUnavailable)), None)
     verified = [one for one, wrong in zip(due, why, strict=True) if wrong is None]
     failed = [(one, str(wrong)) for one, wrong in zip(due, why, strict=True) if wrong is not None]
     if verified:
         try:
-            await upkeep.objects.settle()
+            await context.objects.settle()
         except StoreUnavailable as error:
             out_of_order, failed, verified = error, [*failed, *((one, str(error)) for one in verified)], []
-    await hold_copies.put_back(upkeep.database, [(one, wrong, _after(one)) for one, wrong in failed])
+    await hold_copies.put_back(context.database, [(one, wrong, _after(one)) for one, wrong in failed])
     if verified:
-        await _mark(upkeep, verified)
+        await _mark(context, verified)
     if out_of_order is not None:
         raise out_of_order
     return len(due)
 
 
-async def _go_on(upkeep: Upkeep, hold_id: UUID, *, is_lifted: bool, ends_at: float) -> None:
+async def _go_on(context: JobContext, hold_id: UUID, *, is_lifted: bool, ends_at: float) -> None:
     while time.monotonic() < ends_at:
         on = holds.release if is_lifted else holds.go_on_taking
-        if not await on(upkeep.database, hold_id):
+        if not await on(context.database, hold_id):
             return
 
 
-async def _mark(upkeep: Upkeep, verified: Sequence[DueCopy]) -> None:
+async def _mark(context: JobContext, verified: Sequence[DueCopy]) -> None:
     """What was lifted and forgotten while it was copied has a copy that nobody knows of: the sweep is to look again."""
-    other = await hold_copies.mark_held(upkeep.database, verified)
+    other = await hold_copies.mark_held(context.database, verified)
     gone = [detection_id for (detection_id, _), state in other.items() if state in ("expired", "deleted")]
     if gone:
-        await removals.look_again(upkeep.database, gone)
+        await removals.look_again(context.database, gone)
 
 
 async def _copy_one(due: DueCopy, *, slots: asyncio.Semaphore, objects: ObjectStore) -> str | StoreUnavailable | None:

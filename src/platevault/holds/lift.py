@@ -14,7 +14,7 @@ from platevault.access.actor import Look, Scope
 from platevault.domain.errors import Missing
 from platevault.holds.hold import REASON_MOST, HoldNow, checked_words
 from platevault.holds.sql import holds
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ WITHIN_SECONDS: Final = 5.0
 
 
 async def lift_hold(
-    hold_id: UUID, *, reason: str, look: Look, upkeep: Upkeep, seconds: float = WITHIN_SECONDS
+    hold_id: UUID, *, reason: str, look: Look, context: JobContext, seconds: float = WITHIN_SECONDS
 ) -> HoldNow:
     """The hold, lifted; what could not be let go within so many seconds is the worker's.
 
@@ -31,11 +31,11 @@ async def lift_hold(
     look.actor.must(Scope.HOLDS_WRITE)
     words = checked_words("reason", reason, at_most=REASON_MOST)
     ends_at = time.monotonic() + seconds
-    if await holds.lift(upkeep.database, hold_id, reason=words, look=look, now=upkeep.now()):
+    if await holds.lift(context.database, hold_id, reason=words, look=look, now=context.now()):
         log.info("hold lifted", hold=str(hold_id), by=look.actor.subject)
-    while await holds.release(upkeep.database, hold_id) and time.monotonic() < ends_at:
+    while await holds.release(context.database, hold_id) and time.monotonic() < ends_at:
         pass
-    found = await holds.hold_now(upkeep.database, hold_id)
+    found = await holds.hold_now(context.database, hold_id)
     if found is None:
         raise Missing("there is no hold of that id")
     return found

@@ -13,12 +13,12 @@ from uuid import UUID
 import structlog
 
 from platevault.access.actor import Look, Scope
-from platevault.delivery.uploader import UploadLane
-from platevault.holds.copy_hold import copy_one_hold
+from platevault.delivery.uploader import Uploader
+from platevault.holds.copy_hold import copy_hold
 from platevault.holds.hold import HoldAsked, HoldNow
 from platevault.holds.show import hold_now
 from platevault.holds.sql import holds
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ async def place_hold(
     *,
     hold_id: UUID,
     look: Look,
-    upkeep: Upkeep,
-    lane: UploadLane,
+    context: JobContext,
+    uploader: Uploader,
     seconds: float | None = None,
 ) -> HoldNow:
     """The hold, and what it has come to within so many seconds, 5 unless told; `is_held` says whether all of it is done.
@@ -42,11 +42,11 @@ async def place_hold(
     """
     look.actor.must(Scope.HOLDS_WRITE)
     ends_at = time.monotonic() + (WITHIN_SECONDS if seconds is None else seconds)
-    await holds.place(upkeep.database, asked, hold_id=hold_id, look=look, now=upkeep.now())
+    await holds.place(context.database, asked, hold_id=hold_id, look=look, now=context.now())
     log.info("hold placed", hold=str(hold_id), by=look.actor.subject)
-    while time.monotonic() < ends_at and await holds.go_on_taking(upkeep.database, hold_id):
+    while time.monotonic() < ends_at and await holds.go_on_taking(context.database, hold_id):
         pass
-    await copy_one_hold(hold_id, upkeep=upkeep, lane=lane, ends_at=ends_at)
-    found = await hold_now(upkeep.database, hold_id)
+    await copy_hold(hold_id, context=context, uploader=uploader, ends_at=ends_at)
+    found = await hold_now(context.database, hold_id)
     holds.refuse_lifted(found.hold)
     return found

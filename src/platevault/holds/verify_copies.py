@@ -17,7 +17,7 @@ from platevault.holds.hold import HeldCopy
 from platevault.holds.sql import copies as hold_copies
 from platevault.infra.objectstore.verified_copy import digest_of
 from platevault.jobs.report import GUARD_HOLDS, JobRun, Notes
-from platevault.jobs.run import Unreadable, Upkeep, keep_run
+from platevault.jobs.run import JobContext, Unreadable, record_job
 from platevault.jobs.sql.runs import latest_run
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,8 @@ Wrong = str | StoreUnavailable | None
 """What is wrong with a copy; an error where it could not be found out."""
 
 
-async def guard_holds(
-    upkeep: Upkeep,
+async def verify_copies(
+    context: JobContext,
     *,
     looks_most: int = LOOKS_MOST,
     runs_a_round: int = RUNS_A_ROUND,
@@ -50,25 +50,25 @@ async def guard_holds(
     """
 
     async def work(notes: Notes) -> None:
-        guard = _Guard(upkeep, notes)
+        guard = _Guard(context, notes)
         notes.counts.update({"broken": 0, "repaired": 0})
-        notes.counts["adopted"] = await hold_copies.adopt(upkeep.database, most=ADOPTED_AT_ONCE)
+        notes.counts["adopted"] = await hold_copies.adopt(context.database, most=ADOPTED_AT_ONCE)
         try:
-            await guard.look(most=looks_most, past=await latest_run(upkeep.database, GUARD_HOLDS))
-            share = -(-(await hold_copies.totals(upkeep.database))["held"] // max(1, runs_a_round))
+            await guard.look(most=looks_most, past=await latest_run(context.database, GUARD_HOLDS))
+            share = -(-(await hold_copies.totals(context.database))["held"] // max(1, runs_a_round))
             await guard.read(share, bytes_most=bytes_most, again_after=read_again_after)
         finally:
-            notes.counts.update(await hold_copies.totals(upkeep.database))
+            notes.counts.update(await hold_copies.totals(context.database))
 
     # It repairs what it can, and must not wait for whoever marks or deletes.
-    return await keep_run(GUARD_HOLDS, work, upkeep=upkeep, dry_run=False, alone=False)
+    return await record_job(GUARD_HOLDS, work, context=context, dry_run=False, alone=False)
 
 
 class _Guard:
-    def __init__(self, upkeep: Upkeep, notes: Notes) -> None:
-        self._upkeep = upkeep
+    def __init__(self, context: JobContext, notes: Notes) -> None:
+        self._upkeep = context
         self._notes = notes
-        self._unreadable = Unreadable(objects=upkeep.objects, notes=notes)
+        self._unreadable = Unreadable(objects=context.objects, notes=notes)
 
     async def look(self, *, most: int, past: JobRun | None) -> None:
         """Does each copy exist, with its size?"""

@@ -5,84 +5,88 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from platevault.domain.errors import Forbidden, Refusal
-from platevault.infra.telemetry.metrics import Meters
+from platevault.infra.telemetry.metrics import Metrics
 from platevault.ingest.admission import admitted, spool_is_not_held_by_the_slow, turn
 from platevault.ingest.background_upload import may_upload, start_upload, when_stored
-from platevault.ingest.context import Delivery, Reception, Room
+from platevault.ingest.context import Delivery, IngestContext, Room
 from platevault.ingest.receipt import Receipt, Recorded
-from platevault.ingest.receive import Body, Received, made_durable, receive
-from platevault.ingest.record import ingest
+from platevault.ingest.receive import Body, Received, make_durable, receive
+from platevault.ingest.record import record_file
 
 
-async def accept(body: AsyncIterator[bytes], delivery: Delivery, *, reception: Reception) -> Receipt:
+async def accept(body: AsyncIterator[bytes], delivery: Delivery, *, ingest_context: IngestContext) -> Receipt:
     """The receipt, once the batch is committed and its bytes are synced.
 
     Raises before the body is read: `BatchRefused`, `TooLarge`, `Busy`, `SpoolFull`, `DatabaseUnavailable`. After it: a
     `Refusal`, and nothing is left of the batch; or `Unavailable`, and its outcome is unknown: the same batch again is safe.
     """
-    with admitted(body, delivery, reception=reception) as (room, coming):
-        receipt, uploading = await _accept(coming, delivery, room=room, reception=reception)
+    with admitted(body, delivery, ingest_context=ingest_context) as (room, coming):
+        receipt, uploading = await _accept(coming, delivery, room=room, ingest_context=ingest_context)
     # Its place is somebody else's by now, however long the store takes.
     if delivery.wait_until_stored and uploading is not None and not receipt.durable_in_store:
-        return await when_stored(receipt, uploading, reception=reception)
+        return await when_stored(receipt, uploading, ingest_context=ingest_context)
     return receipt
 
 
 async def _accept(
-    body: Body, delivery: Delivery, *, room: Room, reception: Reception
+    body: Body, delivery: Delivery, *, room: Room, ingest_context: IngestContext
 ) -> tuple[Receipt, asyncio.Task[bool] | None]:
     def forget() -> None:
         """Give the memory back, once."""
         if room.keep:
             room.keep = False
-            reception.memory.give_back(room.reserve)
+            ingest_context.memory.give_back(room.reserve)
 
     try:
-        received, recorded, leased = await _keep(body, delivery, room=room, reception=reception)
+        received, recorded, leased = await _keep(body, delivery, room=room, ingest_context=ingest_context)
     except BaseException:
         forget()
         raise
-    reception.tell()
-    _count(recorded.receipt, meters=reception.meters)
+    ingest_context.tell()
+    _count(recorded.receipt, meters=ingest_context.meters)
     if recorded.waiting and not leased:
         forget()
         return recorded.receipt, None
     kept = {name: _whole(chunks) for name, chunks in (received.draft.kept or {}).items()}
-    uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, reception=reception)
+    uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, ingest_context=ingest_context)
     return recorded.receipt, uploading
 
 
-async def _keep(body: Body, delivery: Delivery, *, room: Room, reception: Reception) -> tuple[Received, Recorded, bool]:
+async def _keep(
+    body: Body, delivery: Delivery, *, room: Room, ingest_context: IngestContext
+) -> tuple[Received, Recorded, bool]:
     """Bytes, then rows; and whether the images are leased to this process, which is to upload them then."""
 
     def may_write(collector_id: str) -> None:
         if delivery.only_collector not in (None, collector_id):
             raise Forbidden(f"this credential may not write for collector {collector_id}")
 
-    with spool_is_not_held_by_the_slow(reception):
-        draft = reception.lane.spool.begin(reception.new_file_name(), reserve=room.reserve, keep=room.keep)
+    with spool_is_not_held_by_the_slow(ingest_context):
+        draft = ingest_context.uploader.spool.begin(
+            ingest_context.new_file_name(), reserve=room.reserve, keep=room.keep
+        )
     try:
-        received_at = reception.now()
-        manifest = await receive(body, draft=draft, limits=reception.rules.limits, may_write=may_write)
-        async with turn(reception):
-            received = await made_durable(draft, manifest, received_at=received_at)
-            leased = may_upload(reception)
-            return received, await _record(received, reception=reception, leased=leased), leased
+        received_at = ingest_context.now()
+        manifest = await receive(body, draft=draft, limits=ingest_context.rules.limits, may_write=may_write)
+        async with turn(ingest_context):
+            received = await make_durable(draft, manifest, received_at=received_at)
+            leased = may_upload(ingest_context)
+            return received, await _record(received, ingest_context=ingest_context, leased=leased), leased
     except BaseException:
         draft.discard()  # nothing to do where its lock was let go: then it stays, for its outcome is unknown
         raise
 
 
-async def _record(received: Received, *, reception: Reception, leased: bool) -> Recorded:
+async def _record(received: Received, *, ingest_context: IngestContext, leased: bool) -> Recorded:
     """The file's lock is held to the commit, so that nobody ingests it again meanwhile."""
     try:
-        return await ingest(
+        return await record_file(
             received.manifest,
             received.index.parts,
             file=received.draft.name,
             received_at=received.index.received_at,
-            rules=reception.rules,
-            database=reception.database,
+            rules=ingest_context.rules,
+            database=ingest_context.database,
             leased=leased,
         )
     except Refusal:
@@ -92,7 +96,7 @@ async def _record(received: Received, *, reception: Reception, leased: bool) -> 
         received.draft.close()  # on any other failure the file stays: whether it was committed is unknown
 
 
-def _count(receipt: Receipt, *, meters: Meters) -> None:
+def _count(receipt: Receipt, *, meters: Metrics) -> None:
     meters.batch("replayed" if receipt.replayed else "accepted")
     if not receipt.replayed:
         for status, number in Counter(entry["status"] for entry in receipt.body["detections"]).items():

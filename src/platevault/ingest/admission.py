@@ -7,10 +7,10 @@ from typing import Final
 
 from platevault.domain.errors import Busy, SpoolFull
 from platevault.domain.metric_definitions import kind_of
-from platevault.ingest.context import Delivery, Reception, Room
+from platevault.ingest.context import Delivery, IngestContext, Room
 from platevault.ingest.multipart import boundary_of
 from platevault.ingest.receive import Body, room_for
-from platevault.ingest.transfer_rate import Arrival, slowest
+from platevault.ingest.transfer_rate import TransferRate, slowest
 
 # A body that comes in slowly holds a place and no more than the buffers of its connection and its file.
 BODIES_AT_ONCE: Final = 64
@@ -21,57 +21,59 @@ TURN_WITHIN_SECONDS: Final = 8.0
 
 
 @contextmanager
-def admitted(chunks: AsyncIterator[bytes], delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room, Body]]:
+def admitted(
+    chunks: AsyncIterator[bytes], delivery: Delivery, *, ingest_context: IngestContext
+) -> Iterator[tuple[Room, Body]]:
     """A place for the length of the block; the room's memory is the caller's to give back. What ends the block is counted.
 
     Raises `BatchRefused`, `TooLarge`, `Busy`, `DatabaseUnavailable`.
     """
     try:
         boundary = boundary_of(delivery.content_type)
-        with _a_place(delivery, reception=reception) as (room, arrival):
+        with _a_place(delivery, ingest_context=ingest_context) as (room, arrival):
             yield room, Body(chunks=chunks, boundary=boundary, arrival=arrival)
     except Exception as error:
-        reception.meters.batch(kind_of(error))
+        ingest_context.meters.batch(kind_of(error))
         raise
 
 
 @contextmanager
-def _a_place(delivery: Delivery, *, reception: Reception) -> Iterator[tuple[Room, Arrival]]:
+def _a_place(delivery: Delivery, *, ingest_context: IngestContext) -> Iterator[tuple[Room, TransferRate]]:
     """When all places are taken, the slowest body leaves its own to this one."""
-    reserve = room_for(delivery.declared_bytes, limits=reception.rules.limits)
-    refuse_if_crowded(reception)
-    if len(reception.bodies) >= BODIES_AT_ONCE and not make_way(reception):
+    reserve = room_for(delivery.declared_bytes, limits=ingest_context.rules.limits)
+    refuse_if_crowded(ingest_context)
+    if len(ingest_context.bodies) >= BODIES_AT_ONCE and not make_way(ingest_context):
         raise Busy("as many batches are being received as this process takes at once", retry_after=1)
-    reception.database.refuse_while_down()
-    arrival = Arrival(began=asyncio.get_running_loop().time(), declared=delivery.declared_bytes)
-    reception.bodies.add(arrival)
+    ingest_context.database.refuse_while_down()
+    arrival = TransferRate(began=asyncio.get_running_loop().time(), declared=delivery.declared_bytes)
+    ingest_context.bodies.add(arrival)
     try:
-        yield Room(reserve=reserve, keep=reception.memory.take(reserve)), arrival
+        yield Room(reserve=reserve, keep=ingest_context.memory.take(reserve)), arrival
     finally:
-        reception.bodies.discard(arrival)
-        reception.meters.received(arrival.arrived)
+        ingest_context.bodies.discard(arrival)
+        ingest_context.meters.received(arrival.arrived)
 
 
-def refuse_if_crowded(reception: Reception) -> None:
+def refuse_if_crowded(ingest_context: IngestContext) -> None:
     """Raise `Busy` when as many whole batches wait as may; costs next to nothing."""
-    if sum(arrival.complete for arrival in reception.bodies) >= IN_TURN_AT_ONCE:
-        reception.turns.let_in()
+    if sum(arrival.complete for arrival in ingest_context.bodies) >= IN_TURN_AT_ONCE:
+        ingest_context.turns.let_in()
         raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=1)
 
 
 @contextmanager
-def spool_is_not_held_by_the_slow(reception: Reception) -> Iterator[None]:
+def spool_is_not_held_by_the_slow(ingest_context: IngestContext) -> Iterator[None]:
     """Where the spool has no room left, the slowest body gives back what was promised to it, for whoever comes next."""
     try:
         yield
     except SpoolFull as error:
-        if make_way(reception):
+        if make_way(ingest_context):
             raise SpoolFull(str(error), retry_after=1) from error
         raise
 
 
 @asynccontextmanager
-async def turn(reception: Reception) -> AsyncIterator[None]:
+async def turn(ingest_context: IngestContext) -> AsyncIterator[None]:
     """One of the few batches that use disk and database at this moment; raises `Busy` when it took too long to get there.
 
     More of them at once would not be done sooner, and everything else of this process, refusals too, would wait for them.
@@ -79,17 +81,17 @@ async def turn(reception: Reception) -> AsyncIterator[None]:
     async with AsyncExitStack() as taken:
         try:
             async with asyncio.timeout(TURN_WITHIN_SECONDS):
-                await taken.enter_async_context(reception.turns.turn())
+                await taken.enter_async_context(ingest_context.turns.turn())
         except TimeoutError as error:
             raise Busy("as many batches wait to be recorded as this process takes at once", retry_after=2) from error
         yield
 
 
-def make_way(reception: Reception) -> bool:
+def make_way(ingest_context: IngestContext) -> bool:
     """End the slowest body that is slow enough for it; False when there is none."""
-    slow = slowest(reception.bodies, asyncio.get_running_loop().time())
+    slow = slowest(ingest_context.bodies, asyncio.get_running_loop().time())
     if slow is None:
         return False
-    reception.bodies.discard(slow)
+    ingest_context.bodies.discard(slow)
     slow.give_way()
     return True

@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 
 from platevault.delivery.upload import release, upload
-from platevault.delivery.uploader import Kept, UploadLane
+from platevault.delivery.uploader import Kept, Uploader
 from platevault.domain.errors import Missing, Unavailable
 from platevault.ingest.batch_status import batch_status
-from platevault.ingest.context import Reception
+from platevault.ingest.context import IngestContext
 from platevault.ingest.receipt import Receipt, Recorded
 
 log = structlog.get_logger(__name__)
@@ -21,9 +21,9 @@ UPLOADS_AT_ONCE: Final = 256
 STORED_WITHIN: Final = timedelta(seconds=20)
 
 
-def may_upload(reception: Reception) -> bool:
+def may_upload(ingest_context: IngestContext) -> bool:
     """False where as many uploads are under way as this process takes: then the next batch is the drain's, and due at once."""
-    return len(reception.uploads) < UPLOADS_AT_ONCE
+    return len(ingest_context.uploads) < UPLOADS_AT_ONCE
 
 
 def start_upload(
@@ -32,26 +32,26 @@ def start_upload(
     *,
     kept: Kept,
     forget: Callable[[], None],
-    reception: Reception,
+    ingest_context: IngestContext,
 ) -> asyncio.Task[bool]:
     """Upload from memory and disk what was recorded as leased to this process, and `forget` at its end."""
-    task = asyncio.create_task(_upload(file, recorded, kept=kept, lane=reception.lane))
-    reception.uploads.add(task)
+    task = asyncio.create_task(_upload(file, recorded, kept=kept, uploader=ingest_context.uploader))
+    ingest_context.uploads.add(task)
 
     def done(finished: asyncio.Task[bool]) -> None:
-        reception.uploads.discard(finished)
+        ingest_context.uploads.discard(finished)
         forget()
 
     task.add_done_callback(done)
     return task
 
 
-async def when_stored(receipt: Receipt, uploading: asyncio.Task[bool], *, reception: Reception) -> Receipt:
+async def when_stored(receipt: Receipt, uploading: asyncio.Task[bool], *, ingest_context: IngestContext) -> Receipt:
     """The receipt with the states of then: when the bucket has all, or when it took too long."""
     await asyncio.wait({uploading}, timeout=STORED_WITHIN.total_seconds())
     try:
         now = await batch_status(
-            reception.database,
+            ingest_context.database,
             collector_id=receipt.body["collector_id"],
             batch_id=receipt.body["batch_id"],
         )
@@ -60,12 +60,12 @@ async def when_stored(receipt: Receipt, uploading: asyncio.Task[bool], *, recept
     return replace(receipt, body=now.body)
 
 
-async def _upload(file: str, recorded: Recorded, *, kept: Kept, lane: UploadLane) -> bool:
+async def _upload(file: str, recorded: Recorded, *, kept: Kept, uploader: Uploader) -> bool:
     """True when all images of the batch are stored. What goes wrong is due again; nobody waits for this task."""
     try:
         if recorded.waiting:
-            return await upload(file, recorded.waiting, kept=kept, lane=lane)
-        return await release(file, lane=lane)
+            return await upload(file, recorded.waiting, kept=kept, uploader=uploader)
+        return await release(file, uploader=uploader)
     except (Unavailable, OSError) as error:
         log.warning("upload postponed", file=file, why=str(error))
         return False

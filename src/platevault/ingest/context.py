@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.infra.concurrency.byte_budget import ByteBudget
-from platevault.infra.concurrency.fair_semaphore import Turns
+from platevault.infra.concurrency.fair_semaphore import FairSemaphore
 from platevault.infra.postgres.database import Database
-from platevault.infra.telemetry.metrics import Meters
+from platevault.infra.telemetry.metrics import Metrics
 from platevault.ingest.record import Rules
-from platevault.ingest.transfer_rate import Arrival
+from platevault.ingest.transfer_rate import TransferRate
 
 # Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
 TURNS_AT_ONCE: Final = 6
@@ -26,23 +26,23 @@ TOOK_WITHIN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reception:
+class IngestContext:
     """What taking batches needs. One per process. `tell` is called when detections were committed."""
 
     database: Database
-    lane: UploadLane
+    uploader: Uploader
     rules: Rules
     memory: ByteBudget
     now: Callable[[], datetime]
     new_file_name: Callable[[], str]
-    meters: Meters = field(default_factory=Meters.none)
+    meters: Metrics = field(default_factory=Metrics.none)
     tell: Callable[[], None] = lambda: None
-    bodies: set[Arrival] = field(default_factory=set)
+    bodies: set[TransferRate] = field(default_factory=set)
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)
-    turns: Turns = field(init=False)
+    turns: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "turns", Turns(TURNS_AT_ONCE, most_now=self._turns_now))
+        object.__setattr__(self, "turns", FairSemaphore(TURNS_AT_ONCE, most_now=self._turns_now))
 
     def _turns_now(self) -> int:
         """Fewer while batches come faster than the store, which is there, takes their images.
@@ -50,10 +50,10 @@ class Reception:
         What is acknowledged faster than it is stored fills the spool, which is for outages, and costs more to store later, read
         back from the disk.
         """
-        behind = len(self.uploads) > UPLOADS_BEHIND and self.lane.breaker.succeeded_within(TOOK_WITHIN_SECONDS)
+        behind = len(self.uploads) > UPLOADS_BEHIND and self.uploader.breaker.succeeded_within(TOOK_WITHIN_SECONDS)
         if not behind:
             return TURNS_AT_ONCE
-        return next(turns for below, turns in TURNS_WHILE_BEHIND if self.lane.spool.share < below)
+        return next(turns for below, turns in TURNS_WHILE_BEHIND if self.uploader.spool.share < below)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

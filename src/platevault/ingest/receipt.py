@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from platevault.delivery.pending_image import WaitingImage
+from platevault.delivery.pending_image import PendingImage
 from platevault.domain.images import ImageState
 from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting, Refused
 
@@ -36,7 +36,7 @@ class Recorded:
     """A receipt, and the images of its batch that wait in the spool for their upload."""
 
     receipt: Receipt
-    waiting: tuple[WaitingImage, ...]
+    waiting: tuple[PendingImage, ...]
 
 
 def created(incoming: Incoming) -> dict[str, Any]:

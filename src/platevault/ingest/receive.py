@@ -1,6 +1,6 @@
 """Receive the body of a batch: one pass into a spool file, checked against its manifest, and durable.
 
-Nothing is acknowledged here. When `made_durable` returns, the file stands synced in `ready/`; a crash from now on leaves it
+Nothing is acknowledged here. When `make_durable` returns, the file stands synced in `ready/`; a crash from now on leaves it
 there, and it is ingested again. When one of them raises, its caller discards the draft, and nothing is left of the batch.
 """
 
@@ -17,7 +17,7 @@ from platevault.domain.errors import BatchRefused, Busy, TooLarge
 from platevault.infra.spool.draft import Draft
 from platevault.infra.spool.file_format import Index
 from platevault.ingest.multipart import BodyParser, PartEnded, PartStarted
-from platevault.ingest.transfer_rate import Arrival, nothing_to_end
+from platevault.ingest.transfer_rate import TransferRate, nothing_to_end
 
 # More kinds than any camera sends; one more part is the manifest.
 IMAGES_PER_DETECTION_MAX: Final = 16
@@ -32,7 +32,7 @@ class Body:
 
     chunks: AsyncIterator[bytes]
     boundary: str
-    arrival: Arrival
+    arrival: TransferRate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ async def receive(body: Body, *, draft: Draft, limits: Limits, may_write: Callab
     return manifest
 
 
-async def made_durable(draft: Draft, manifest: Manifest, *, received_at: datetime) -> Received:
+async def make_durable(draft: Draft, manifest: Manifest, *, received_at: datetime) -> Received:
     """The batch, synced in `ready/`; raises `SpoolFull`."""
     index = await draft.seal(received_at=received_at)
     reached("file-ready")
@@ -91,7 +91,7 @@ async def _read(body: Body, *, draft: Draft, limits: Limits) -> None:
 
 
 @asynccontextmanager
-async def _in_time(arrival: Arrival) -> AsyncIterator[None]:
+async def _in_time(arrival: TransferRate) -> AsyncIterator[None]:
     """End the block with `Busy` when the body comes too slowly. Only the wait for its next bytes counts, not what is done with them."""
     try:
         async with asyncio.timeout(None) as limit:
@@ -109,7 +109,7 @@ async def _in_time(arrival: Arrival) -> AsyncIterator[None]:
 class _Watch:
     """One timer that looks now and then: a deadline for each chunk would cost more than the chunk."""
 
-    def __init__(self, arrival: Arrival, limit: asyncio.Timeout) -> None:
+    def __init__(self, arrival: TransferRate, limit: asyncio.Timeout) -> None:
         self._arrival = arrival
         self._limit = limit
         self._loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ from platevault.ingest.receipt import Recorded
 from platevault.ingest.sql.record_batch import record
 from platevault.ingest.validated_batch import CheckedBatch, Origin, SpoolPlace
 from platevault.ingest.verdict import judge
-from platevault.retention.classes import LatelyRead
+from platevault.retention.classes import CachedClasses
 
 # Long enough for the process that received the batch to upload it from memory; after that anybody on the node may.
 FIRST_LEASE: Final = timedelta(seconds=60)
@@ -31,10 +31,10 @@ class Rules:
     retention: Retention
     node_id: UUID
     process_id: UUID
-    classes: LatelyRead = field(default_factory=LatelyRead)
+    classes: CachedClasses = field(default_factory=CachedClasses)
 
 
-async def ingest(
+async def record_file(
     manifest: Manifest,
     parts: Sequence[Part],
     *,

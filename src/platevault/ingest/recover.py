@@ -5,14 +5,14 @@ from typing import Final
 
 import structlog
 
-from platevault.delivery.reclaim import find_own
+from platevault.delivery.reclaim import reclaim
 from platevault.delivery.upload import release, upload
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.batch import Manifest
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Unavailable
 from platevault.infra.postgres.database import Database
-from platevault.ingest.record import Rules, ingest
+from platevault.ingest.record import Rules, record_file
 
 log = structlog.get_logger(__name__)
 
@@ -20,41 +20,41 @@ EVERY_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 3.0
 
 
-async def keep_recovering(*, lane: UploadLane, rules: Rules, database: Database) -> None:
+async def keep_recovering(*, uploader: Uploader, rules: Rules, database: Database) -> None:
     """Never returns; cancel it."""
     while True:
         pause = EVERY_SECONDS
         try:
-            await recover(lane=lane, rules=rules, database=database)
+            await recover(uploader=uploader, rules=rules, database=database)
         except Unavailable as error:
             log.warning("recovery waits", why=str(error))
             pause = AGAIN_SECONDS
         await asyncio.sleep(pause)
 
 
-async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
+async def recover(*, uploader: Uploader, rules: Rules, database: Database) -> int:
     """Go through the spool once; returns how many ready files were ingested again.
 
     A ready file is never deleted for lack of rows. Its answer may have been lost on the way, so it is recorded as if it
     came now; when its rows are there already that changes nothing, and the file goes if none of its images waits.
     """
-    await asyncio.to_thread(lane.spool.sweep)
-    with lane.spool.dead_owners() as dead:
+    await asyncio.to_thread(uploader.spool.sweep)
+    with uploader.spool.dead_owners() as dead:
         if dead:  # nobody waits for the lease of a process that is gone
-            await lane.ledger.release_leases(dead)
-    await find_own(lane)
+            await uploader.ledger.release_leases(dead)
+    await reclaim(uploader)
     ready = await asyncio.to_thread(
-        lane.spool.ready_files
+        uploader.spool.ready_files
     )  # before the rows are read: a file committed in between has them
     if not ready:
         return 0
-    waiting = await lane.ledger.files_waiting()
+    waiting = await uploader.ledger.files_waiting()
     again = 0
     for file in ready:
         if file in waiting:
             continue
         try:
-            again += await _ingest_again(file, lane=lane, rules=rules, database=database)
+            again += await _ingest_again(file, uploader=uploader, rules=rules, database=database)
         except Unavailable:
             raise  # it is everybody's trouble, not this file's
         except Exception as error:  # noqa: BLE001  one file must not keep the others waiting
@@ -64,14 +64,14 @@ async def recover(*, lane: UploadLane, rules: Rules, database: Database) -> int:
     return again
 
 
-async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: Database) -> int:
-    with lane.spool.claimed(file) as descriptor:
-        if descriptor is None or await lane.ledger.is_waiting(file):
+async def _ingest_again(file: str, *, uploader: Uploader, rules: Rules, database: Database) -> int:
+    with uploader.spool.claimed(file) as descriptor:
+        if descriptor is None or await uploader.ledger.is_waiting(file):
             return 0
         try:
-            index, text = lane.spool.index_of(descriptor)
+            index, text = uploader.spool.index_of(descriptor)
             manifest = Manifest.parse(text, limits=rules.limits)
-            recorded = await ingest(
+            recorded = await record_file(
                 manifest,
                 index.parts,
                 file=file,
@@ -80,22 +80,22 @@ async def _ingest_again(file: str, *, lane: UploadLane, rules: Rules, database: 
                 database=database,
             )
         except (Refusal, Corrupted) as error:
-            await _set_aside(file, str(error), lane=lane)
+            await _set_aside(file, str(error), uploader=uploader)
             return 0
     if recorded.waiting:
         log.info("ready file ingested again", file=file, images=len(recorded.waiting))
-        await upload(file, recorded.waiting, kept={}, lane=lane)
+        await upload(file, recorded.waiting, kept={}, uploader=uploader)
     else:
         # Its process may have died between a put and the news that the image was forgotten meanwhile.
-        await lane.ledger.look_again(recorded.receipt.detection_ids)
-        await release(file, lane=lane)
+        await uploader.ledger.look_again(recorded.receipt.detection_ids)
+        await release(file, uploader=uploader)
     return 1
 
 
-async def _set_aside(file: str, why: str, *, lane: UploadLane) -> None:
+async def _set_aside(file: str, why: str, *, uploader: Uploader) -> None:
     """Where dead/ has no room the file stays, and holds up no other."""
     log.error("ready file cannot be ingested", file=file, why=why, fix="platevault spool list")
     try:
-        await asyncio.to_thread(lane.spool.set_aside, file, why)
+        await asyncio.to_thread(uploader.spool.set_aside, file, why)
     except SpoolFull as error:
         log.error("ready file could not be set aside", file=file, why=str(error))

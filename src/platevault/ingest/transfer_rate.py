@@ -22,7 +22,7 @@ def nothing_to_end() -> None:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Arrival:
+class TransferRate:
     """One body on its way. Times are seconds of one clock that never goes back."""
 
     began: float
@@ -75,7 +75,7 @@ class Arrival:
         self.end()
 
 
-def slowest(arrivals: Iterable[Arrival], now: float) -> Arrival | None:
+def slowest(arrivals: Iterable[TransferRate], now: float) -> TransferRate | None:
     """The one that gives way first; None when all come fast enough, or have come."""
     slow = [arrival for arrival in arrivals if arrival.may_give_way(now)]
     return min(slow, key=lambda arrival: arrival.rate(now), default=None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from platevault.delivery.pending_image import WaitingImage
+from platevault.delivery.pending_image import PendingImage
 from platevault.domain.batch import Manifest
 from platevault.ingest.verdict import Incoming, IncomingImage, Judged
 
@@ -39,10 +39,10 @@ class CheckedBatch:
     origin: Origin
     place: SpoolPlace
 
-    def waiting(self, pairs: Iterable[tuple[Incoming, IncomingImage]]) -> tuple[WaitingImage, ...]:
+    def waiting(self, pairs: Iterable[tuple[Incoming, IncomingImage]]) -> tuple[PendingImage, ...]:
         """Those of the new images whose bytes are kept, as whoever uploads them wants them."""
         return tuple(
-            WaitingImage(
+            PendingImage(
                 detection_id=one.detection.detection_id,
                 kind=image.kind,
                 key=image.key,

@@ -5,26 +5,26 @@ from platevault.integrity.reconcile import reconcile
 from platevault.integrity.scrub import scrub
 from platevault.jobs.report import COUNT_IMAGES, RECONCILE, SCRUB
 from platevault.jobs.restore_marker import advance
-from platevault.jobs.run import Upkeep, count_images, forget_old_runs
+from platevault.jobs.run import JobContext, count_images, forget_old_runs
 
 
-def upkeep_jobs(upkeep: Upkeep) -> tuple[Job, ...]:
+def integrity_jobs(context: JobContext) -> tuple[Job, ...]:
     """The restore marker, reports, counts, a share of the bucket read again. Acting is an operator's, with `--yes`."""
 
     async def mark() -> None:
-        await advance(upkeep)
+        await advance(context)
 
     async def report() -> None:
-        await reconcile(upkeep)
+        await reconcile(context)
 
     async def read_again() -> None:
-        await scrub(upkeep)
+        await scrub(context)
 
     async def count() -> None:
-        await count_images(upkeep)
+        await count_images(context)
 
     async def prune() -> None:
-        await forget_old_runs(upkeep)
+        await forget_old_runs(context)
 
     return (
         Job(name="advance-generation", cron="*/10 * * * *", work=mark),

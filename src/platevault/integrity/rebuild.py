@@ -16,7 +16,7 @@ from platevault.integrity.rebuilt_rows import RebuiltImage, dimensions_of, rebui
 from platevault.integrity.sql.rebuild import insert_rebuilt, wanting
 from platevault.jobs.report import HOLDS_PREFIX, JobRun, Notes
 from platevault.jobs.restore_marker import refuse_in_a_wrong_bucket
-from platevault.jobs.run import Unreadable, Upkeep, keep_run
+from platevault.jobs.run import JobContext, Unreadable, record_job
 
 JOB: Final = "rebuild"
 OBJECTS_A_PAGE: Final = 200
@@ -27,7 +27,7 @@ Named = tuple[str, str, str]
 
 
 async def rebuild(
-    upkeep: Upkeep,
+    context: JobContext,
     *,
     act: bool = False,
     trust_metadata: bool = False,
@@ -39,24 +39,24 @@ async def rebuild(
     """
 
     async def work(notes: Notes) -> None:
-        unreadable = Unreadable(objects=upkeep.objects, notes=notes)
+        unreadable = Unreadable(objects=context.objects, notes=notes)
         if act:
-            await refuse_in_a_wrong_bucket(upkeep)
-        async for page in _pages(upkeep, notes):
-            found = await _readable(page, upkeep=upkeep, unreadable=unreadable, trusted=trust_metadata)
+            await refuse_in_a_wrong_bucket(context)
+        async for page in _pages(context, notes):
+            found = await _readable(page, context=context, unreadable=unreadable, trusted=trust_metadata)
             for image in found:
                 notes.add("without row" if not image.is_held else "hold copies without hold", image.key)
             if act and found:
-                await _insert(found, notes=notes, upkeep=upkeep)
+                await _insert(found, notes=notes, context=context)
             unreadable.give_up_after_many()  # at the end of a page, with its rows made: the next run has less to do
             moved(len(page))
 
-    return await keep_run(JOB, work, upkeep=upkeep, dry_run=not act)
+    return await record_job(JOB, work, context=context, dry_run=not act)
 
 
-async def _pages(upkeep: Upkeep, notes: Notes) -> AsyncIterator[list[Named]]:
+async def _pages(context: JobContext, notes: Notes) -> AsyncIterator[list[Named]]:
     page: list[Named] = []
-    async for key, _, _ in upkeep.objects.list(""):
+    async for key, _, _ in context.objects.list(""):
         parts = parse_object_key(key.removeprefix(HOLDS_PREFIX))
         if parts is None:
             if key.partition("/")[0] not in RESERVED_KINDS:
@@ -71,24 +71,24 @@ async def _pages(upkeep: Upkeep, notes: Notes) -> AsyncIterator[list[Named]]:
         yield page
 
 
-async def _without_rows(page: Sequence[Named], *, upkeep: Upkeep) -> list[str]:
+async def _without_rows(page: Sequence[Named], *, context: JobContext) -> list[str]:
     originals = [one for one in page if not one[0].startswith(HOLDS_PREFIX)]
     copies = [one for one in page if one[0].startswith(HOLDS_PREFIX)]
     return sorted(
-        await wanting(upkeep.database, originals, held=False) | await wanting(upkeep.database, copies, held=True)
+        await wanting(context.database, originals, held=False) | await wanting(context.database, copies, held=True)
     )
 
 
 async def _readable(
-    page: Sequence[Named], *, upkeep: Upkeep, unreadable: Unreadable, trusted: bool
+    page: Sequence[Named], *, context: JobContext, unreadable: Unreadable, trusted: bool
 ) -> list[RebuiltImage]:
     """What tells of itself, of those without rows. One that has its row ends a row of unreadable ones: it was readable once."""
-    wanted = await _without_rows(page, upkeep=upkeep)
+    wanted = await _without_rows(page, context=context)
     told: dict[str, RebuiltImage | StoreUnavailable | None] = {}
     for start in range(0, len(wanted), READS_AT_ONCE):
         some = wanted[start : start + READS_AT_ONCE]
         read = await asyncio.gather(
-            *(_read(key, notes=unreadable.notes, upkeep=upkeep, trusted=trusted) for key in some)
+            *(_read(key, notes=unreadable.notes, context=context, trusted=trusted) for key in some)
         )
         told.update(zip(some, read, strict=True))
 
@@ -101,15 +101,17 @@ async def _readable(
     return [one for one in told.values() if isinstance(one, RebuiltImage)]
 
 
-async def _read(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> RebuiltImage | StoreUnavailable | None:
+async def _read(
+    key: str, *, notes: Notes, context: JobContext, trusted: bool
+) -> RebuiltImage | StoreUnavailable | None:
     try:
-        return await _told(key, notes=notes, upkeep=upkeep, trusted=trusted)
+        return await _told(key, notes=notes, context=context, trusted=trusted)
     except StoreUnavailable as error:
         return error
 
 
-async def _told(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> RebuiltImage | None:
-    standing = await upkeep.objects.stat(key)
+async def _told(key: str, *, notes: Notes, context: JobContext, trusted: bool) -> RebuiltImage | None:
+    standing = await context.objects.stat(key)
     if standing is None:
         return None
     image = rebuilt_image(
@@ -124,7 +126,7 @@ async def _told(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> Reb
         return None
     if trusted:
         return image
-    data = await upkeep.objects.get(key)
+    data = await context.objects.get(key)
     if data is None:
         return None
     if len(data) != image.size or await digest_of(data) != image.sha256:
@@ -134,8 +136,8 @@ async def _told(key: str, *, notes: Notes, upkeep: Upkeep, trusted: bool) -> Reb
     return replace(image, width=width, height=height)
 
 
-async def _insert(found: Sequence[RebuiltImage], *, notes: Notes, upkeep: Upkeep) -> None:
-    new = await insert_rebuilt(upkeep.database, found)
+async def _insert(found: Sequence[RebuiltImage], *, notes: Notes, context: JobContext) -> None:
+    new = await insert_rebuilt(context.database, found)
     notes.counts["detections rebuilt"] += len(new.detections)
     notes.counts["images rebuilt"] += len(new.images)
     notes.counts["held"] += len(new.held)

@@ -16,7 +16,7 @@ import structlog
 
 from platevault.domain.errors import Stopped
 from platevault.domain.object_keys import RESERVED_KINDS
-from platevault.integrity.repair import Hand
+from platevault.integrity.repair import Repair
 from platevault.integrity.sql import inventory
 from platevault.jobs.report import (
     ACTIONS_MOST,
@@ -29,7 +29,7 @@ from platevault.jobs.report import (
     judge,
     listed_object,
 )
-from platevault.jobs.run import Upkeep, keep_run
+from platevault.jobs.run import JobContext, record_job
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ LOOKS_AT_ONCE: Final = 16
 
 
 async def reconcile(
-    upkeep: Upkeep,
+    context: JobContext,
     *,
     act: bool = False,
     most: int = ACTIONS_MOST,
@@ -52,17 +52,17 @@ async def reconcile(
     """
 
     async def work(notes: Notes) -> None:
-        hand = Hand(upkeep=upkeep, notes=notes, act=act, most=most, older_than=older_than)
+        hand = Repair(context=context, notes=notes, act=act, most=most, older_than=older_than)
         await hand.look_at_marker()
         seen: dict[date, set[str]] = {}
-        async for page in _pages(upkeep, notes, most=objects_a_page):
+        async for page in _pages(context, notes, most=objects_a_page):
             await _page(page, hand=hand)
             seen.setdefault(page.day, set()).add(page.kind)
         await _folders_that_are_not_there(seen, hand=hand)
         if hand.why_not is not None:
             raise Stopped(hand.why_not)
 
-    return await keep_run(RECONCILE, work, upkeep=upkeep, dry_run=not act)
+    return await record_job(RECONCILE, work, context=context, dry_run=not act)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class _Page:
         return None if self.is_last else max(one.key for one in self.objects)
 
 
-async def _pages(upkeep: Upkeep, notes: Notes, *, most: int) -> AsyncIterator[_Page]:
+async def _pages(context: JobContext, notes: Notes, *, most: int) -> AsyncIterator[_Page]:
     """All objects under images' keys. Of a store that lists out of order rows are looked at twice, and none is left out."""
     waiting: list[ListedObject] = []
     after = ""
@@ -89,7 +89,7 @@ async def _pages(upkeep: Upkeep, notes: Notes, *, most: int) -> AsyncIterator[_P
         parts = waiting[0].parts
         return _Page(kind=parts.image_type, day=parts.captured_on, objects=waiting, after=after, is_last=is_last)
 
-    async for key, size, modified_at in upkeep.objects.list(""):
+    async for key, size, modified_at in context.objects.list(""):
         one = listed_object(key, size, modified_at)
         if one is None:
             if key.partition("/")[0] not in RESERVED_KINDS:
@@ -110,11 +110,11 @@ def _folder(one: ListedObject) -> tuple[str, date]:
     return one.parts.image_type, one.parts.captured_on
 
 
-async def _page(page: _Page, *, hand: Hand) -> None:
-    database = hand.upkeep.database
+async def _page(page: _Page, *, hand: Repair) -> None:
+    database = hand.context.database
     rows = await inventory.rows_of(database, page.objects)
     orphans: list[ListedObject] = []
-    now = hand.upkeep.now()
+    now = hand.context.now()
     for one in page.objects:
         row = rows.get(one.key)
         verdict = judge(one, row, now=now, older_than=hand.older_than)
@@ -134,19 +134,19 @@ async def _page(page: _Page, *, hand: Hand) -> None:
         await _look_for(some, hand=hand)
 
 
-async def _folders_that_are_not_there(seen: dict[date, set[str]], *, hand: Hand) -> None:
+async def _folders_that_are_not_there(seen: dict[date, set[str]], *, hand: Repair) -> None:
     """Rows of days and kinds of which not one object was listed."""
-    database = hand.upkeep.database
+    database = hand.context.database
     async for day in inventory.days_of_captures(database):
         async for some in inventory.stored_on(database, day, kinds_seen=sorted(seen.get(day, ()))):
             await _look_for(some, hand=hand)
 
 
-async def _look_for(rows: Sequence[ImageRow], *, hand: Hand) -> None:
+async def _look_for(rows: Sequence[ImageRow], *, hand: Repair) -> None:
     """Report those whose object is really absent: a list says how things were, a look how they are."""
     for start in range(0, len(rows), LOOKS_AT_ONCE):
         some = rows[start : start + LOOKS_AT_ONCE]
-        found = await asyncio.gather(*(hand.upkeep.objects.stat(row.key or "") for row in some))
+        found = await asyncio.gather(*(hand.context.objects.stat(row.key or "") for row in some))
         for row, standing in zip(some, found, strict=True):
             if standing is None:
                 await hand.mark_missing(row)

@@ -16,7 +16,7 @@ from platevault.infra.objectstore.verified_copy import Quarantined, digest_of, q
 from platevault.integrity.sql.inventory import while_nobody_has, with_row
 from platevault.jobs.report import ORPHANS_REFUGE, ImageRow, ListedObject, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Unreadable, Upkeep
+from platevault.jobs.run import JobContext, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,10 @@ GONE: Final = (ImageState.EXPIRED, ImageState.DELETED)
 
 
 @dataclass(slots=True, kw_only=True)
-class Hand:
+class Repair:
     """Notes what is found and, where it may, puts it right. `why_not` says why it stopped doing so."""
 
-    upkeep: Upkeep
+    context: JobContext
     notes: Notes
     act: bool
     most: int
@@ -37,12 +37,12 @@ class Hand:
     unreadable: Unreadable = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unreadable = Unreadable(objects=self.upkeep.objects, notes=self.notes)
+        self.unreadable = Unreadable(objects=self.context.objects, notes=self.notes)
 
     async def look_at_marker(self) -> bool:
         """True when something may be done now; while the database lags a run goes on counting, and nothing more."""
         try:
-            await refuse_while_it_lags(self.upkeep)
+            await refuse_while_it_lags(self.context)
         except Stopped as stopped:
             log.error("restore marker lags", why=str(stopped))
             self.notes.facts["marker"] = str(stopped)
@@ -62,19 +62,19 @@ class Hand:
         async def decide(now: ImageRow) -> tuple[ImageState, str] | None:
             if now.state is not ImageState.STORED or now.holds or now.key != key:
                 return None
-            if await self.upkeep.objects.stat(key) is not None:
+            if await self.context.objects.stat(key) is not None:
                 return None
             return ImageState.MISSING, "reconcile: no object under its key"
 
-        if await self._may("marked missing") and await with_row(self.upkeep.database, row, decide):
+        if await self._may("marked missing") and await with_row(self.context.database, row, decide):
             log.error("image missing", key=key)
             self.notes.add("marked missing", key)
 
     async def mark_stored(self, listed: ListedObject, row: ImageRow) -> None:
         """The object of a missing image is there with its digest: a store that was healed."""
-        standing = await self.upkeep.objects.stat(listed.key)
+        standing = await self.context.objects.stat(listed.key)
         try:
-            data = await self.upkeep.objects.get(listed.key)
+            data = await self.context.objects.get(listed.key)
         except StoreUnavailable as error:
             await self.unreadable.add(listed.key, error)
             return
@@ -86,12 +86,12 @@ class Hand:
         self.notes.add("found again", listed.key)
 
         async def decide(now: ImageRow) -> tuple[ImageState, str] | None:
-            again = await self.upkeep.objects.stat(listed.key)
+            again = await self.context.objects.stat(listed.key)
             unchanged = again is not None and (again.etag, again.size) == (standing.etag, now.size)
             fits = now.state is ImageState.MISSING and now.key == listed.key and now.content_type is not None
             return (ImageState.STORED, "") if unchanged and fits else None
 
-        if await self._may("marked stored") and await with_row(self.upkeep.database, row, decide):
+        if await self._may("marked stored") and await with_row(self.context.database, row, decide):
             log.info("missing image found again", key=listed.key)
             self.notes.add("marked stored", listed.key)
 
@@ -102,10 +102,10 @@ class Hand:
         async def decide(now: ImageRow) -> tuple[ImageState, str] | None:
             if now.state not in GONE or now.holds:
                 return None
-            await self.upkeep.objects.delete(listed.key)
+            await self.context.objects.delete(listed.key)
             return now.state, ""
 
-        if await self._may("deleted") and await with_row(self.upkeep.database, row, decide):
+        if await self._may("deleted") and await with_row(self.context.database, row, decide):
             log.warning("object of a forgotten image deleted", key=listed.key)
             self.notes.add("deleted", listed.key)
 
@@ -127,31 +127,31 @@ class Hand:
             # A run that is cut off from here on leaves copies beside their originals. Nothing is lost by it, and the next run
             # takes the same places; only a copy of what becomes known meanwhile stays in quarantine for whoever looks there.
             try:
-                copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.upkeep.objects)
+                copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.context.objects)
             except StoreUnavailable as error:
                 await self.unreadable.add(one.key, error)
                 continue
             if copy is not None:
                 copies.append((one, copy))
-        await self.upkeep.objects.settle()
+        await self.context.objects.settle()
         for one, copy in copies:
             await self._let_go(one, copy)
         if len(orphans) > room:
             self._stop("quarantined")
 
     async def _let_go(self, listed: ListedObject, copy: Quarantined) -> None:
-        objects = self.upkeep.objects
+        objects = self.context.objects
 
         async def act() -> bool:
             now = await objects.stat(listed.key)
             if now is None or (now.etag, now.size) != (copy.original.etag, copy.original.size):
                 return False
-            if self.upkeep.now() - now.modified_at < self.older_than:
+            if self.context.now() - now.modified_at < self.older_than:
                 return False
             await objects.delete(listed.key)
             return True
 
-        gone = await self.look_at_marker() and await while_nobody_has(self.upkeep.database, listed, act)
+        gone = await self.look_at_marker() and await while_nobody_has(self.context.database, listed, act)
         if gone:
             log.warning("orphan moved to quarantine", key=listed.key, refuge=copy.refuge)
             self.notes.add("quarantined", listed.key)
@@ -164,9 +164,9 @@ class Hand:
         """The copy goes, for it would outlive its original; unless that is gone or another: then it may be the only one."""
         if not copy.is_new:
             return
-        now = await self.upkeep.objects.stat(listed.key)
+        now = await self.context.objects.stat(listed.key)
         if now is not None and now.etag == copy.original.etag:
-            await self.upkeep.objects.delete(copy.refuge)
+            await self.context.objects.delete(copy.refuge)
 
     async def _may(self, what: str) -> bool:
         if not self.act:

@@ -18,7 +18,7 @@ from platevault.infra.objectstore.verified_copy import digest_of, quarantine
 from platevault.integrity.sql import inventory
 from platevault.jobs.report import ACTIONS_MOST, SCRUB, ImageRow, JobRun, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Unreadable, Upkeep, keep_run
+from platevault.jobs.run import JobContext, Unreadable, record_job
 from platevault.jobs.sql.runs import recent_runs
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ REPORTS_READ: Final = 100
 
 
 async def scrub(
-    upkeep: Upkeep,
+    context: JobContext,
     *,
     act: bool = False,
     runs_a_round: int = RUNS_A_ROUND,
@@ -44,16 +44,16 @@ async def scrub(
     """
 
     async def work(notes: Notes) -> None:
-        past = await recent_runs(upkeep.database, SCRUB, most=REPORTS_READ)
-        scrubber = _Scrubber(upkeep, notes, act=act, most=most)
+        past = await recent_runs(context.database, SCRUB, most=REPORTS_READ)
+        scrubber = _Scrubber(context, notes, act=act, most=most)
         place = next((run.findings["cursor"] for run in past if "cursor" in run.findings), ["", ""])
         notes.facts["cursor"] = place
         if act:
-            await refuse_while_it_lags(upkeep)
-            await _again(scrubber, await inventory.rows_by_key(upkeep.database, _reported(past)))
+            await refuse_while_it_lags(context)
+            await _again(scrubber, await inventory.rows_by_key(context.database, _reported(past)))
         await _share(scrubber, (place[0], place[1]), runs_a_round=runs_a_round, bytes_most=bytes_most)
 
-    return await keep_run(SCRUB, work, upkeep=upkeep, dry_run=not act)
+    return await record_job(SCRUB, work, context=context, dry_run=not act)
 
 
 def _reported(past: Sequence[JobRun]) -> list[str]:
@@ -71,7 +71,7 @@ async def _again(scrubber: "_Scrubber", rows: Sequence[ImageRow]) -> None:
 
 async def _share(scrubber: "_Scrubber", place: tuple[str, str], *, runs_a_round: int, bytes_most: int) -> None:
     """From `place` to the share's size or the end of the table; the next run goes on where this one ends."""
-    notes, database = scrubber.notes, scrubber.upkeep.database
+    notes, database = scrubber.notes, scrubber.context.database
     left = -(-await inventory.count_stored(database) // max(1, runs_a_round))
     while left > 0 and notes.counts["bytes"] < bytes_most:
         rows = await inventory.stored_after(database, place, most=min(left, READS_AT_ONCE))
@@ -87,12 +87,12 @@ async def _share(scrubber: "_Scrubber", place: tuple[str, str], *, runs_a_round:
 
 
 class _Scrubber:
-    def __init__(self, upkeep: Upkeep, notes: Notes, *, act: bool, most: int) -> None:
-        self.upkeep = upkeep
+    def __init__(self, context: JobContext, notes: Notes, *, act: bool, most: int) -> None:
+        self.context = context
         self.notes = notes
         self._act = act
         self._most = most
-        self.unreadable = Unreadable(objects=upkeep.objects, notes=notes)
+        self.unreadable = Unreadable(objects=context.objects, notes=notes)
 
     async def check(self, rows: Sequence[ImageRow]) -> None:
         """Hash these at once; note and, where it may, put right those that are wrong."""
@@ -114,7 +114,7 @@ class _Scrubber:
 
     async def _has_its_digest(self, row: ImageRow) -> bool:
         key = row.key or ""
-        data = await self.upkeep.objects.get(key)
+        data = await self.context.objects.get(key)
         if data is None:
             self.notes.add("absent", key)  # reconcile's to look at
             return True
@@ -122,7 +122,7 @@ class _Scrubber:
         self.notes.counts["bytes"] += len(data)
         if await digest_of(data) == row.sha256:
             return True
-        again = await self.upkeep.objects.get(key)  # one wrong read is the network's until it is seen twice
+        again = await self.context.objects.get(key)  # one wrong read is the network's until it is seen twice
         return again is None or await digest_of(again) == row.sha256
 
     async def _wrong(self, row: ImageRow) -> None:
@@ -133,22 +133,22 @@ class _Scrubber:
             return
         if self.notes.counts["marked missing"] >= self._most:
             raise Stopped(f"marked missing: {self._most} in this run, and more to do: look at the disks first")
-        await refuse_while_it_lags(self.upkeep)
+        await refuse_while_it_lags(self.context)
         try:
-            copy = await quarantine(key, under=WRONG_UNDER, objects=self.upkeep.objects)
+            copy = await quarantine(key, under=WRONG_UNDER, objects=self.context.objects)
         except StoreUnavailable as error:
             await self.unreadable.add(key, error)
             return
         if copy is None or copy.digest == row.sha256:
             return
-        await self.upkeep.objects.settle()
+        await self.context.objects.settle()
 
         async def decide(now: ImageRow) -> tuple[ImageState, str] | None:
-            standing = await self.upkeep.objects.stat(key)
+            standing = await self.context.objects.stat(key)
             same = standing is not None and standing.etag == copy.original.etag
             if now.state is not ImageState.STORED or now.holds or now.key != key or not same:
                 return None
             return ImageState.MISSING, "scrub: its bytes in the store are not what they were"
 
-        if await inventory.with_row(self.upkeep.database, row, decide):
+        if await inventory.with_row(self.context.database, row, decide):
             self.notes.add("marked missing", key)

@@ -101,7 +101,7 @@ def listed_object(key: str, size: int, modified_at: datetime) -> ListedObject | 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marker:
+class RestoreMarker:
     """The number that advances in the database first and in the bucket after; `bucket` is None where none was written yet."""
 
     database: int

@@ -15,8 +15,8 @@ from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.feed_positions import go_past_all
-from platevault.jobs.report import UNMARKED_MOST, Marker
-from platevault.jobs.run import Upkeep
+from platevault.jobs.report import UNMARKED_MOST, RestoreMarker
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql import restore_marker as generation
 
 log = structlog.get_logger(__name__)
@@ -29,56 +29,56 @@ NUMBERS_END: Final = 2**62
 PLAUSIBLE_MOST: Final = 2**61
 
 
-async def marker(*, database: Database, objects: ObjectStore) -> Marker:
+async def marker(*, database: Database, objects: ObjectStore) -> RestoreMarker:
     """What both say. Raises `StoreUnavailable` or `DatabaseUnavailable` when one of them is not known."""
     in_bucket = await _read(objects)
     vault, number = await generation.known(database)
     return _marker(in_bucket, vault=vault, number=number)
 
 
-async def refuse_while_it_lags(upkeep: Upkeep) -> None:
+async def refuse_while_it_lags(context: JobContext) -> None:
     """Raise `Stopped` while the two disagree; to be called right before anything is marked, moved or deleted."""
-    found = await marker(database=upkeep.database, objects=upkeep.objects)
+    found = await marker(database=context.database, objects=context.objects)
     if found.reason is not None:
         raise Stopped(f"{found.reason} (database {found.database}, bucket {found.bucket})")
 
 
-async def refuse_in_a_wrong_bucket(upkeep: Upkeep) -> None:
+async def refuse_in_a_wrong_bucket(context: JobContext) -> None:
     """Raise `Stopped` where objects are hardly this database's own: a database that lags, or is new, may be rebuilt from them."""
-    found = await marker(database=upkeep.database, objects=upkeep.objects)
+    found = await marker(database=context.database, objects=context.objects)
     if found.is_wrong_bucket:
         raise Stopped(f"{found.reason} (database {found.database}, bucket {found.bucket})")
 
 
-async def advance(upkeep: Upkeep) -> Marker:
+async def advance(context: JobContext) -> RestoreMarker:
     """One more in the database, then in the bucket; nothing is changed where they disagree."""
-    before = await marker(database=upkeep.database, objects=upkeep.objects)
+    before = await marker(database=context.database, objects=context.objects)
     if before.lags:
         return _refused(before)
     number: int | None = before.database
     # A bucket that takes no marker must not make its own database look like a stranger's: it catches up first.
     if before.bucket is not None or before.database < UNMARKED_MOST:
-        number = await generation.advance(upkeep.database, bucket=before.bucket or 0)
-    vault, _ = await generation.known(upkeep.database)
+        number = await generation.advance(context.database, bucket=before.bucket or 0)
+    vault, _ = await generation.known(context.database)
     if number is None:
         return _refused(before)
-    after = _marker(await _write(upkeep.objects, number, vault=vault), vault=vault, number=number)
-    return _refused(after) if after.is_of_another_vault else Marker(database=number, bucket=number)
+    after = _marker(await _write(context.objects, number, vault=vault), vault=vault, number=number)
+    return _refused(after) if after.is_of_another_vault else RestoreMarker(database=number, bucket=number)
 
 
-async def confirm_restore(upkeep: Upkeep) -> Marker:
+async def confirm_restore(context: JobContext) -> RestoreMarker:
     """Database and bucket as they are now count from here on: the number goes past the bucket's, and the bucket follows.
 
     The change feed goes on behind all that was ever read from it, also what came after the dump and is not there any more.
     """
-    in_bucket = await _read(upkeep.objects)
-    await go_past_all(upkeep.database)
-    vault, _ = await generation.known(upkeep.database)
+    in_bucket = await _read(context.objects)
+    await go_past_all(context.database)
+    vault, _ = await generation.known(context.database)
     seen = (in_bucket and in_bucket.number) or 0
-    number = await generation.go_past(upkeep.database, bucket=seen if seen <= PLAUSIBLE_MOST else 0)
-    await _write(upkeep.objects, number, vault=vault, over_anything=True)
+    number = await generation.go_past(context.database, bucket=seen if seen <= PLAUSIBLE_MOST else 0)
+    await _write(context.objects, number, vault=vault, over_anything=True)
     log.warning("restore confirmed", generation=number)
-    return Marker(database=number, bucket=number)
+    return RestoreMarker(database=number, bucket=number)
 
 
 async def refuse_another_vaults(objects: ObjectStore, vault: UUID) -> None:
@@ -118,14 +118,14 @@ class _InBucket:
         return self.number
 
 
-def _marker(in_bucket: _InBucket | None, *, vault: UUID, number: int) -> Marker:
+def _marker(in_bucket: _InBucket | None, *, vault: UUID, number: int) -> RestoreMarker:
     if in_bucket is None:
-        return Marker(database=number, bucket=None)
+        return RestoreMarker(database=number, bucket=None)
     is_other = in_bucket.vault not in (None, vault)
-    return Marker(database=number, bucket=in_bucket.known, is_of_another_vault=is_other)
+    return RestoreMarker(database=number, bucket=in_bucket.known, is_of_another_vault=is_other)
 
 
-def _refused(found: Marker) -> Marker:
+def _refused(found: RestoreMarker) -> RestoreMarker:
     log.error("restore marker is not advanced", database=found.database, bucket=found.bucket, why=found.reason)
     return found
 

@@ -21,7 +21,7 @@ from platevault.infra.objectstore import ObjectStore
 from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
 from platevault.infra.postgres.database import Database
 from platevault.jobs.report import COUNT_IMAGES, JobRun, Notes
-from platevault.jobs.sql.lock import acting_alone
+from platevault.jobs.sql.lock import maintenance_lock
 from platevault.jobs.sql.runs import image_states, prune_runs, record_run
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ UNREADABLE_IN_A_ROW: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upkeep:
+class JobContext:
     """What the jobs need; `bucket` is None where images are in a folder, `retention` (the default class) where nothing is swept."""
 
     database: Database
@@ -71,17 +71,17 @@ class Unreadable:
             raise StoreUnavailable(f"{self.in_a_row} objects in a row could not be read: look at the store first")
 
 
-async def keep_run(
-    job: str, work: Callable[[Notes], Awaitable[None]], *, upkeep: Upkeep, dry_run: bool, alone: bool = True
+async def record_job(
+    job: str, work: Callable[[Notes], Awaitable[None]], *, context: JobContext, dry_run: bool, alone: bool = True
 ) -> JobRun:
     """Run `work`, which is alone in it but for dry runs and where `alone` is False, and keep what it noted: `done`, `stopped`, or `failed` where a neighbour did not answer.
 
     Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
     """
-    notes, started_at = Notes(), upkeep.now()
+    notes, started_at = Notes(), context.now()
     outcome = "done"
     try:
-        async with nullcontext() if dry_run or not alone else acting_alone(upkeep.database):
+        async with nullcontext() if dry_run or not alone else maintenance_lock(context.database):
             await work(notes)
     except (Stopped, HoldsBeingPlaced) as stopped:
         outcome = "stopped"
@@ -94,27 +94,27 @@ async def keep_run(
     run = JobRun(
         job=job,
         started_at=started_at,
-        ended_at=upkeep.now(),
+        ended_at=context.now(),
         dry_run=dry_run,
         outcome=outcome,
         counts=dict(notes.counts),
         findings=notes.findings,
     )
-    await record_run(upkeep.database, run)
+    await record_run(context.database, run)
     say = log.info if outcome == "done" else log.warning
     say("job ended", job=job, outcome=outcome, dry_run=dry_run, reason=notes.facts.get("reason"), **run.counts)
     return run
 
 
-async def count_images(upkeep: Upkeep) -> JobRun:
+async def count_images(context: JobContext) -> JobRun:
     """How many images are in each state, counted one by one and kept in `counts` of the run, for whoever shows it."""
 
     async def work(notes: Notes) -> None:
-        notes.counts.update(await image_states(upkeep.database))
+        notes.counts.update(await image_states(context.database))
 
-    return await keep_run(COUNT_IMAGES, work, upkeep=upkeep, dry_run=True)
+    return await record_job(COUNT_IMAGES, work, context=context, dry_run=True)
 
 
-async def forget_old_runs(upkeep: Upkeep) -> int:
+async def forget_old_runs(context: JobContext) -> int:
     """Runs that ended more than 90 days ago are not kept; returns how many went."""
-    return await prune_runs(upkeep.database, older_than=KEEP_RUNS_FOR)
+    return await prune_runs(context.database, older_than=KEEP_RUNS_FOR)

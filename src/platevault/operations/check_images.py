@@ -6,16 +6,16 @@ from platevault.delivery.sql.lost_images import in_trouble
 from platevault.domain.errors import Unavailable
 from platevault.jobs.restore_marker import marker
 from platevault.operations.diagnosis import Finding, fine, problem, warning
-from platevault.operations.installation import Patient
+from platevault.operations.installation import Installation
 
 
-async def examine_images(patient: Patient) -> Sequence[Finding]:
+async def check_images(installation: Installation) -> Sequence[Finding]:
     """What stands in the rows, and what the restore marker tells; a store that does not answer was said already."""
     found = []
     try:
-        missing, dead = await in_trouble(patient.database)
+        missing, dead = await in_trouble(installation.database)
         found += [_missing(missing), _dead(dead)]
-        numbers = await marker(database=patient.database, objects=patient.objects)
+        numbers = await marker(database=installation.database, objects=installation.objects)
     except Unavailable:
         return found
     if numbers.reason is not None:

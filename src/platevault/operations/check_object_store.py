@@ -9,7 +9,7 @@ from platevault.domain.errors import StoreMisconfigured, StoreUnavailable, Unava
 from platevault.infra.objectstore import NewObject
 from platevault.operations.diagnosis import Finding, fine, problem, warning
 from platevault.operations.http_probe import probe
-from platevault.operations.installation import Patient
+from platevault.operations.installation import Installation
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 CANARY: Final = b"\xff\xd8\xff platevault doctor"
@@ -17,17 +17,17 @@ SKEW_WARNING: Final = timedelta(seconds=30)
 SKEW_REFUSED: Final = timedelta(minutes=15)  # S3 refuses signatures past it
 
 
-async def examine_store(patient: Patient) -> list[Finding]:
+async def check_object_store(installation: Installation) -> list[Finding]:
     """Puts, clock, bucket, URLs and identities, in the order in which an operator would mend them."""
-    found = [*await _store(patient)]
-    if patient.store_url is not None:
-        found += [*await _clock(patient, patient.store_url), *await _bucket(patient)]
-    return [*found, *await _public_endpoint(patient), *await _presign_identity(patient)]
+    found = [*await _store(installation)]
+    if installation.store_url is not None:
+        found += [*await _clock(installation, installation.store_url), *await _bucket(installation)]
+    return [*found, *await _public_endpoint(installation), *await _presign_identity(installation)]
 
 
-async def _store(patient: Patient) -> Sequence[Finding]:
+async def _store(installation: Installation) -> Sequence[Finding]:
     try:
-        await patient.objects.check()
+        await installation.objects.check()
     except StoreMisconfigured as error:
         return [
             problem(
@@ -41,14 +41,14 @@ async def _store(patient: Patient) -> Sequence[Finding]:
     return [fine("object store", "takes objects")]
 
 
-async def _clock(patient: Patient, store_url: str) -> Sequence[Finding]:
+async def _clock(installation: Installation, store_url: str) -> Sequence[Finding]:
     try:
         told = (await probe(store_url)).date
     except StoreUnavailable:
         return []  # said already
     if told is None:
         return [warning("clock", "the store does not tell its time", "compare the clocks by hand")]
-    skew = abs(patient.now() - told)
+    skew = abs(installation.now() - told)
     what = f"{skew.total_seconds():.0f} seconds from the store's"
     repair = "set the clock of this machine and of the store by NTP"
     if skew > SKEW_REFUSED:
@@ -58,11 +58,11 @@ async def _clock(patient: Patient, store_url: str) -> Sequence[Finding]:
     return [fine("clock", what)]
 
 
-async def _bucket(patient: Patient) -> Sequence[Finding]:
-    if patient.bucket_report is None:
+async def _bucket(installation: Installation) -> Sequence[Finding]:
+    if installation.bucket_report is None:
         return []
     try:
-        report = await patient.bucket_report()
+        report = await installation.bucket_report()
     except Unavailable as error:
         return [
             warning("bucket", f"cannot be looked at: {error}", "run `platevault bucket check` with the admin identity")
@@ -73,23 +73,23 @@ async def _bucket(patient: Patient) -> Sequence[Finding]:
     return [fine("bucket", f"{report.bucket} and its rules are as they should be")]
 
 
-async def _public_endpoint(patient: Patient) -> Sequence[Finding]:
+async def _public_endpoint(installation: Installation) -> Sequence[Finding]:
     """A browser must get an object by its URL: one is put, fetched as a stranger would, and removed."""
-    key = f"{patient.canary_key}_url.jpg"
+    key = f"{installation.canary_key}_url.jpg"
     repair = (
         "correct MINIO_PUBLIC_ENDPOINT, so that it leads from a browser to the store and its Host arrives unchanged"
     )
     try:
-        await patient.objects.create(key, NewObject(data=CANARY, content_type="image/jpeg", metadata={}))
+        await installation.objects.create(key, NewObject(data=CANARY, content_type="image/jpeg", metadata={}))
     except StoreUnavailable:
         return []  # said already
-    url = patient.signer.sign(key, valid_for=timedelta(minutes=5), now=patient.now()).url
+    url = installation.signer.sign(key, valid_for=timedelta(minutes=5), now=installation.now()).url
     origin = url.partition("?")[0].removesuffix(key)
     try:
         got = await probe(url)
     except StoreUnavailable as error:
         what = f"{origin} cannot be reached from here: {error}"
-        if urlsplit(url).hostname in _LOOPBACK and urlsplit(patient.store_url or url).hostname not in _LOOPBACK:
+        if urlsplit(url).hostname in _LOOPBACK and urlsplit(installation.store_url or url).hostname not in _LOOPBACK:
             # Inside a container loopback is another place than for a browser on the machine.
             return [
                 warning(
@@ -98,16 +98,16 @@ async def _public_endpoint(patient: Patient) -> Sequence[Finding]:
             ]
         return [problem("image URLs", what, repair)]
     finally:
-        await patient.objects.delete(key)
+        await installation.objects.delete(key)
     if got.body != CANARY:
         return [problem("image URLs", f"{origin} answered {got.status} to a signed URL", repair)]
     return [fine("image URLs", f"{origin} gives an object by its signed URL")]
 
 
-async def _presign_identity(patient: Patient) -> Sequence[Finding]:
-    if patient.store_url is None:
+async def _presign_identity(installation: Installation) -> Sequence[Finding]:
+    if installation.store_url is None:
         return []
-    if patient.presigner is None:
+    if installation.presigner is None:
         what = "image URLs carry the id of the service's own key"
         return [
             warning(
@@ -116,14 +116,14 @@ async def _presign_identity(patient: Patient) -> Sequence[Finding]:
                 "set MINIO_PRESIGN_ACCESS_KEY and MINIO_PRESIGN_SECRET_KEY; `platevault setup` makes it",
             )
         ]
-    key = f"{patient.canary_key}_presign.jpg"
+    key = f"{installation.canary_key}_presign.jpg"
     try:
-        await patient.presigner.create(key, NewObject(data=CANARY, content_type="image/jpeg", metadata={}))
+        await installation.presigner.create(key, NewObject(data=CANARY, content_type="image/jpeg", metadata={}))
     except StoreMisconfigured:
         return [fine("presign identity", "cannot write")]
     except StoreUnavailable:
         return []  # said already
-    await patient.objects.delete(key)
+    await installation.objects.delete(key)
     return [
         problem(
             "presign identity",

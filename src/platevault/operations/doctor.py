@@ -9,26 +9,26 @@ from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
 from platevault.domain.errors import Unavailable
 from platevault.infra.disk.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, file_system_of
 from platevault.infra.postgres.migrations import schema_state
-from platevault.operations.check_images import examine_images
-from platevault.operations.check_object_store import examine_store
+from platevault.operations.check_images import check_images
+from platevault.operations.check_object_store import check_object_store
 from platevault.operations.diagnosis import Finding, fine, problem, warning
-from platevault.operations.installation import Patient
+from platevault.operations.installation import Installation
 
 WORKER_SILENT_SECONDS: Final = 300.0
 
 
-async def examine(patient: Patient) -> list[Finding]:
+async def diagnose(installation: Installation) -> list[Finding]:
     """Every finding, in the order in which an operator would mend them."""
-    base = await _database(patient)
-    found = [*base, *_spool(patient), *await examine_store(patient)]
+    base = await _database(installation)
+    found = [*base, *_spool(installation), *await check_object_store(installation)]
     if all(finding.status == "ok" for finding in base):
-        found += [*await examine_images(patient), *await _worker(patient)]
+        found += [*await check_images(installation), *await _worker(installation)]
     return found
 
 
-async def _database(patient: Patient) -> Sequence[Finding]:
+async def _database(installation: Installation) -> Sequence[Finding]:
     try:
-        state = await schema_state(patient.database)
+        state = await schema_state(installation.database)
     except Unavailable as error:
         return [problem("database", str(error), "start PostgreSQL, or correct DATABASE_URL")]
     if state.is_older:
@@ -37,8 +37,8 @@ async def _database(patient: Patient) -> Sequence[Finding]:
     return [fine("database", "answers"), fine("schema", state.current or "")]
 
 
-def _spool(patient: Patient) -> Sequence[Finding]:
-    folder = patient.spool_dir
+def _spool(installation: Installation) -> Sequence[Finding]:
+    folder = installation.spool_dir
     if not folder.is_dir():
         return [
             warning(
@@ -61,15 +61,15 @@ def _spool(patient: Patient) -> Sequence[Finding]:
         what = f"{folder} belongs to user {owner} and this is user {os.geteuid()}"
         return [problem("spool", what, f"run as user {owner}, or `chown -R {os.geteuid()} {folder}`")]
     free = shutil.disk_usage(folder).free
-    if free < patient.room_wanted:
-        what = f"{free:,} bytes are free and a few batches want {patient.room_wanted:,}"
+    if free < installation.room_wanted:
+        what = f"{free:,} bytes are free and a few batches want {installation.room_wanted:,}"
         return [problem("spool", what, "free some room, or move SPOOL_DIR to a larger disk")]
     return [fine("spool", f"{folder} on {kind or 'a local disk'}, {free:,} bytes free")]
 
 
-async def _worker(patient: Patient) -> Sequence[Finding]:
+async def _worker(installation: Installation) -> Sequence[Finding]:
     try:
-        age = await seconds_since_a_worker_was_seen(patient.database)
+        age = await seconds_since_a_worker_was_seen(installation.database)
     except Unavailable:
         return []  # said already
     if age is None or age > WORKER_SILENT_SECONDS:

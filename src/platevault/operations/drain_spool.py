@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from platevault.delivery.drain import drain_once
-from platevault.ingest.context import Reception
+from platevault.ingest.context import IngestContext
 from platevault.ingest.recover import recover
 
 AGAIN_SECONDS: Final = 1.0
 
 
-async def empty_spool(reception: Reception, *, wait: bool, show: Callable[[int], None]) -> int:
+async def drain_spool(ingest_context: IngestContext, *, wait: bool, show: Callable[[int], None]) -> int:
     """Ingest and upload what waits here, now; returns how many images still wait. With `wait` it goes on until there are none.
 
     `show` is told the number as it goes down. Dead letters stay. Other processes of this node may drain beside it.
     """
-    lane = reception.lane
-    descriptor = lane.spool.announce(reception.rules.process_id)
+    uploader = ingest_context.uploader
+    descriptor = uploader.spool.announce(ingest_context.rules.process_id)
     try:
-        await lane.ledger.all_due_now()
-        while left := await _drain_a_round(reception, show=show):
+        await uploader.ledger.all_due_now()
+        while left := await _drain_a_round(ingest_context, show=show):
             if left.tried:
                 continue
             if not wait:
                 return left.images or left.files
-            await asyncio.sleep(max(AGAIN_SECONDS, lane.breaker.seconds_left))
+            await asyncio.sleep(max(AGAIN_SECONDS, uploader.breaker.seconds_left))
     finally:
         os.close(descriptor)
     return 0
@@ -40,12 +40,12 @@ class _Left:
     files: int
 
 
-async def _drain_a_round(reception: Reception, *, show: Callable[[int], None]) -> _Left | None:
+async def _drain_a_round(ingest_context: IngestContext, *, show: Callable[[int], None]) -> _Left | None:
     """None when nothing is left."""
-    lane = reception.lane
-    await recover(lane=lane, rules=reception.rules, database=reception.database)
-    tried = await drain_once(lane=lane)
-    images, _ = await lane.ledger.waiting()
+    uploader = ingest_context.uploader
+    await recover(uploader=uploader, rules=ingest_context.rules, database=ingest_context.database)
+    tried = await drain_once(uploader=uploader)
+    images, _ = await uploader.ledger.waiting()
     show(images)
-    files = len(lane.spool.ready_files())
+    files = len(uploader.spool.ready_files())
     return _Left(tried=tried, images=images, files=files) if images or files else None

@@ -11,7 +11,7 @@ from platevault.provisioning.bucket import BucketReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class Installation:
     """The installation. `store_url` is None and `presigner` may be None where there is no S3; `bucket_report` looks at the bucket."""
 
     database: Database

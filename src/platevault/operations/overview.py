@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import Unavailable
 from platevault.infra.postgres.database import Database
 from platevault.operations.camera_activity import Numbers, Traffic
@@ -38,7 +38,7 @@ class Overview:
         return self.traffic is not None and self.numbers is not None
 
 
-class Lookout:
+class OverviewCache:
     """Keeps the last overview of this process; who asks while one is being made waits for it."""
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ class Lookout:
         self._latest: Overview | None = None
 
     async def overview(
-        self, *, database: Database, lane: UploadLane, reserve_bytes: int, now: Callable[[], datetime]
+        self, *, database: Database, uploader: Uploader, reserve_bytes: int, now: Callable[[], datetime]
     ) -> Overview:
         """An overview of now, or of up to 30 seconds ago, 5 where something was missing in it; never fails for a neighbour."""
         async with self._lock:
             if self._latest is None or not _is_fresh(self._latest, now()):
-                self._latest = await _look(database, lane=lane, reserve_bytes=reserve_bytes, now=now())
+                self._latest = await _look(database, uploader=uploader, reserve_bytes=reserve_bytes, now=now())
             return self._latest
 
 
@@ -61,11 +61,11 @@ def _is_fresh(overview: Overview, now: datetime) -> bool:
     return timedelta(0) <= now - overview.made_at < kept_for
 
 
-async def _look(database: Database, *, lane: UploadLane, reserve_bytes: int, now: datetime) -> Overview:
+async def _look(database: Database, *, uploader: Uploader, reserve_bytes: int, now: datetime) -> Overview:
     ready, seen, numbers = await asyncio.gather(
-        readiness(database=database.aside, lane=lane, reserve_bytes=reserve_bytes),
+        readiness(database=database.aside, uploader=uploader, reserve_bytes=reserve_bytes),
         _traffic(database, now),
-        _numbers(database, lane),
+        _numbers(database, uploader),
     )
     return Overview(made_at=now, readiness=ready, traffic=seen, numbers=numbers)
 
@@ -79,11 +79,11 @@ async def _traffic(database: Database, now: datetime) -> Traffic | None:
         return None
 
 
-async def _numbers(database: Database, lane: UploadLane) -> Numbers | None:
+async def _numbers(database: Database, uploader: Uploader) -> Numbers | None:
     found: dict[tuple[str, tuple[str, ...]], float] = {}
     try:
         async with asyncio.timeout(WITHIN_SECONDS):
-            await tally(database, node_id=lane.spool.node_id, found=found)
+            await tally(database, node_id=uploader.spool.node_id, found=found)
             purges, holds = await recent_purges(database, most=1), await count_holds(database)
     except (Unavailable, TimeoutError) as error:
         log.warning("overview without numbers", why=str(error) or "no answer in time")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import StoreMisconfigured, Unavailable, VaultError
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import schema_state
@@ -33,10 +33,12 @@ class Readiness:
         return "ok" if all(check["status"] == "ok" for check in self.checks.values()) else "degraded"
 
 
-async def readiness(*, database: Database, lane: UploadLane, reserve_bytes: int) -> Readiness:
+async def readiness(*, database: Database, uploader: Uploader, reserve_bytes: int) -> Readiness:
     """Looks at database, spool, store and worker; the store and the worker may fail without a batch being refused."""
-    base, store, marked = await asyncio.gather(_database(database), _store(lane), _restore_marker(database, lane))
-    spool = _spool(lane, reserve_bytes)
+    base, store, marked = await asyncio.gather(
+        _database(database), _store(uploader), _restore_marker(database, uploader)
+    )
+    spool = _spool(uploader, reserve_bytes)
     checks = {"database": base, "spool": spool, "object_store": store}
     if base["status"] == "ok":
         checks["restore_marker"] = marked
@@ -56,23 +58,23 @@ async def _database(database: Database) -> dict[str, Any]:
     return {"status": "ok", "schema": state.current}
 
 
-def _spool(lane: UploadLane, reserve_bytes: int) -> dict[str, Any]:
+def _spool(uploader: Uploader, reserve_bytes: int) -> dict[str, Any]:
     try:
-        used, has_room = lane.spool.used(), lane.spool.has_room(reserve_bytes)
+        used, has_room = uploader.spool.used(), uploader.spool.has_room(reserve_bytes)
     except OSError as error:
         return {"status": "unavailable", "reason": f"the spool cannot be used: {error.strerror}"}
-    numbers = {"used_bytes": used, "max_bytes": lane.spool.max_bytes}
-    if used + reserve_bytes > lane.spool.max_bytes:
+    numbers = {"used_bytes": used, "max_bytes": uploader.spool.max_bytes}
+    if used + reserve_bytes > uploader.spool.max_bytes:
         return {"status": "full", "reason": "the spool has no room for one more batch", **numbers}
     if not has_room:
         return {"status": "full", "reason": "the disk of the spool is full", **numbers}
     return {"status": "ok", **numbers}
 
 
-async def _store(lane: UploadLane) -> dict[str, Any]:
+async def _store(uploader: Uploader) -> dict[str, Any]:
     try:
         async with asyncio.timeout(STORE_CHECK_SECONDS):
-            await lane.objects.check()
+            await uploader.objects.check()
     except StoreMisconfigured as error:
         return {"status": "misconfigured", "reason": str(error)}
     except (VaultError, TimeoutError) as error:
@@ -80,10 +82,10 @@ async def _store(lane: UploadLane) -> dict[str, Any]:
     return {"status": "ok"}
 
 
-async def _restore_marker(database: Database, lane: UploadLane) -> dict[str, Any]:
+async def _restore_marker(database: Database, uploader: Uploader) -> dict[str, Any]:
     try:
         async with asyncio.timeout(STORE_CHECK_SECONDS):
-            found = await marker(database=database, objects=lane.objects)
+            found = await marker(database=database, objects=uploader.objects)
     except (VaultError, TimeoutError) as error:
         return {"status": "unknown", "reason": str(error) or "no answer in time"}
     numbers = {"database": found.database, "bucket": found.bucket}

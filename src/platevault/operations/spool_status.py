@@ -8,10 +8,10 @@ from uuid import UUID
 from platevault.delivery.lost_image import Node
 from platevault.delivery.pending_image import DeadLetter
 from platevault.delivery.sql.nodes import nodes
-from platevault.delivery.uploader import UploadLane
+from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import Missing
 from platevault.infra.spool.dead_letters import DeadFile
-from platevault.ingest.context import Reception
+from platevault.ingest.context import IngestContext
 
 LISTED_MOST: Final = 1000
 
@@ -33,33 +33,33 @@ class SpoolReport:
     nodes: tuple[Node, ...]
 
 
-async def look_into_spool(reception: Reception) -> SpoolReport:
+async def spool_status(ingest_context: IngestContext) -> SpoolReport:
     """At most 1000 dead letters are listed; `dead` counts all of them."""
-    lane = reception.lane
-    waiting, dead = await lane.ledger.waiting()
+    uploader = ingest_context.uploader
+    waiting, dead = await uploader.ledger.waiting()
     return SpoolReport(
-        node_id=lane.spool.node_id,
-        used_bytes=lane.spool.used(),
-        max_bytes=lane.spool.max_bytes,
-        dead_bytes=lane.spool.dead.used(),
-        dead_max_bytes=lane.spool.dead.max_bytes,
-        ready_files=len(lane.spool.ready_files()),
+        node_id=uploader.spool.node_id,
+        used_bytes=uploader.spool.used(),
+        max_bytes=uploader.spool.max_bytes,
+        dead_bytes=uploader.spool.dead.used(),
+        dead_max_bytes=uploader.spool.dead.max_bytes,
+        ready_files=len(uploader.spool.ready_files()),
         waiting=waiting,
         dead=dead,
-        dead_letters=tuple(await lane.ledger.dead_letters(most=LISTED_MOST)),
-        set_aside=tuple(lane.spool.dead.listed()),
-        nodes=tuple(await nodes(reception.database)),
+        dead_letters=tuple(await uploader.ledger.dead_letters(most=LISTED_MOST)),
+        set_aside=tuple(uploader.spool.dead.listed()),
+        nodes=tuple(await nodes(ingest_context.database)),
     )
 
 
-async def try_again(names: Sequence[str] | None, *, lane: UploadLane) -> int:
+async def retry_dead_letters(names: Sequence[str] | None, *, uploader: Uploader) -> int:
     """Dead letters (by detection id) and files that were set aside (by file name) are due again; None means all of them.
 
     Returns how many; raises `Missing` when a name was none of them. Whoever drains this node takes them up.
     """
-    files = [one.file for one in lane.spool.dead.listed() if names is None or one.file in names]
-    revived = await lane.ledger.retry_dead(names)
-    taken = [file for file in files if lane.spool.take_back(file)]
+    files = [one.file for one in uploader.spool.dead.listed() if names is None or one.file in names]
+    revived = await uploader.ledger.retry_dead(names)
+    taken = [file for file in files if uploader.spool.take_back(file)]
     unknown = set(names or ()) - {detection_id for detection_id, _ in revived} - set(taken)
     if unknown:
         raise Missing("nothing of this name in dead/: " + ", ".join(sorted(unknown)))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from platevault.domain.errors import Busy
-from platevault.infra.concurrency.fair_semaphore import Turns
+from platevault.infra.concurrency.fair_semaphore import FairSemaphore
 
 RENDERS_AT_ONCE: Final = 2
 WAITING_MOST: Final = 64
@@ -14,7 +14,7 @@ IN_HAND_MOST: Final = 3 * RENDERS_AT_ONCE
 ORIGINALS_MOST_BYTES: Final = 64 << 20
 
 
-class Desk:
+class RenderCapacity:
     """Admission comes first: who gets no place here has fetched nothing, claimed nothing and made nobody wait.
 
     `hands` are taken before an original is fetched and kept until its picture is in the store; a `turn` for the time that it is
@@ -24,8 +24,8 @@ class Desk:
     def __init__(self, *, places: int = RENDERS_AT_ONCE + WAITING_MOST) -> None:
         self._places = places
         self._taken = 0
-        self.hands = Turns(IN_HAND_MOST, bytes_most=ORIGINALS_MOST_BYTES, kept_free=RENDERS_AT_ONCE)
-        self.turns = Turns(RENDERS_AT_ONCE)
+        self.hands = FairSemaphore(IN_HAND_MOST, bytes_most=ORIGINALS_MOST_BYTES, kept_free=RENDERS_AT_ONCE)
+        self.turns = FairSemaphore(RENDERS_AT_ONCE)
 
     @contextmanager
     def place(self) -> Iterator[None]:

@@ -11,13 +11,13 @@ from platevault.domain.images import ImageState
 from platevault.domain.rendition_recipe import Facts, Recipe, Rendered
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.postgres.database import Database
-from platevault.infra.telemetry.metrics import Meters
-from platevault.renditions.capacity import Desk
-from platevault.renditions.sql.renditions import Ledger
+from platevault.infra.telemetry.metrics import Metrics
+from platevault.renditions.capacity import RenderCapacity
+from platevault.renditions.sql.renditions import RenditionRows
 from platevault.renditions.variants import Picture, Variants
 
 
-class PictureMaker(Protocol):
+class Decoder(Protocol):
     """Who decodes and encodes: `infra/imaging/decoder_pool`."""
 
     async def render(self, original: bytes, recipe: Recipe) -> Rendered:
@@ -58,10 +58,10 @@ class Outcome:
 class Bench:
     """What one process makes pictures with, and which are in hand. One per process."""
 
-    maker: PictureMaker
+    maker: Decoder
     variants: Variants = field(default_factory=Variants)
     shows_location: bool = False
-    desk: Desk = field(default_factory=Desk)
+    desk: RenderCapacity = field(default_factory=RenderCapacity)
     in_hand: dict[tuple[str, str, str, bool], "asyncio.Task[Outcome]"] = field(default_factory=dict)
 
     async def close(self) -> None:
@@ -74,7 +74,7 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Darkroom:
+class RenditionContext:
     """What making a picture needs. `spool` is None where nothing of a spool is at hand."""
 
     bench: Bench
@@ -84,8 +84,8 @@ class Darkroom:
     process_id: UUID
     spool: SpoolReader | None = None
     node_id: UUID | None = None
-    meters: Meters = field(default_factory=Meters.none)
+    meters: Metrics = field(default_factory=Metrics.none)
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.database, process_id=self.process_id)
+    def ledger(self) -> RenditionRows:
+        return RenditionRows(self.database, process_id=self.process_id)

@@ -6,14 +6,14 @@ from platevault.access.actor import Look
 from platevault.domain.errors import Missing
 from platevault.domain.images import ImageState
 from platevault.domain.rendition_recipe import Facts
-from platevault.renditions.context import Darkroom
+from platevault.renditions.context import RenditionContext
 from platevault.renditions.render import original_of
 from platevault.renditions.serve import look_at_image
 from platevault.renditions.sql.renditions import Derivable, find_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldFacts:
+class ImageFacts:
     """`facts` is None where the image cannot be shown, which `state` explains. `location` is None unless a setting allows it."""
 
     one: Derivable
@@ -22,23 +22,23 @@ class ToldFacts:
     location: tuple[float, float] | None = None
 
 
-async def tell_facts(name: tuple[str, str], *, look: Look, room: Darkroom) -> ToldFacts:
+async def image_facts(name: tuple[str, str], *, look: Look, room: RenditionContext) -> ImageFacts:
     """Raises `Missing`, `HeldElsewhere`, `ImageRefused`, `Busy`, `Corrupted`, and what store and database raise."""
     one = await look_at_image(name, look=look, room=room)
     for _ in range(2):
         if one.image.state not in {ImageState.STORED, ImageState.PENDING}:
-            return ToldFacts(one=one, state=one.image.state)
+            return ImageFacts(one=one, state=one.image.state)
         facts = await _facts(one, room=room)
         if facts is not None:
             location = facts.location if room.bench.shows_location else None
-            return ToldFacts(one=one, state=one.image.state, facts=facts, location=location)
+            return ImageFacts(one=one, state=one.image.state, facts=facts, location=location)
         one = await find_again(room.database, one)  # it was drained or swept between the row and its bytes
     if one.image.state is ImageState.STORED:
-        return ToldFacts(one=one, state=ImageState.MISSING)
+        return ImageFacts(one=one, state=ImageState.MISSING)
     raise Missing("the bytes of this image are nowhere to be found")
 
 
-async def _facts(one: Derivable, *, room: Darkroom) -> Facts | None:
+async def _facts(one: Derivable, *, room: RenditionContext) -> Facts | None:
     """None when its bytes are not where the row says."""
     desk = room.bench.desk
     with desk.place():

@@ -18,7 +18,7 @@ from platevault.domain.errors import (
     StoreUnavailable,
 )
 from platevault.jobs.report import Notes
-from platevault.renditions.context import Darkroom
+from platevault.renditions.context import RenditionContext
 from platevault.renditions.render import picture_of
 from platevault.renditions.sql.renditions import Derivable
 from platevault.renditions.variants import Variant
@@ -29,7 +29,7 @@ BUSY_WAIT_SECONDS: Final = 1.0
 FAILED: Final = "failed"
 
 
-def lacking(one: Derivable, variants: Sequence[Variant], *, room: Darkroom) -> list[Variant]:
+def lacking(one: Derivable, variants: Sequence[Variant], *, room: RenditionContext) -> list[Variant]:
     """Those of these variants that it does not have, and that were not found a moment ago to be impossible."""
 
     def is_there(variant: Variant) -> bool:
@@ -40,7 +40,7 @@ def lacking(one: Derivable, variants: Sequence[Variant], *, room: Darkroom) -> l
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class VariantPace:
     """How many at once, and how often each is tried while no picture at all can be made."""
 
     at_once: int
@@ -48,7 +48,7 @@ class Pace:
 
 
 async def make_all(
-    page: Sequence[Derivable], variants: Sequence[Variant], notes: Notes, *, room: Darkroom, pace: Pace
+    page: Sequence[Derivable], variants: Sequence[Variant], notes: Notes, *, room: RenditionContext, pace: VariantPace
 ) -> list[Derivable]:
     """Make what they lack; what became of each is counted as `made`, `refused`, `failed` or `gone`. Returns the images of those that
     failed, each once: something is wrong with them alone, and they may be tried again.
@@ -77,7 +77,7 @@ async def make_all(
     return list(failed.values())
 
 
-async def _make_one(one: Derivable, variant: Variant, *, room: Darkroom, tries: int) -> str:
+async def _make_one(one: Derivable, variant: Variant, *, room: RenditionContext, tries: int) -> str:
     """What became of it, in one word."""
     for left in reversed(range(tries)):
         try:
@@ -104,7 +104,7 @@ async def _make_one(one: Derivable, variant: Variant, *, room: Darkroom, tries: 
     raise AssertionError("the last try returns or raises")
 
 
-async def _is_its_own_fault(error: Exception, *, room: Darkroom, is_last: bool) -> bool:
+async def _is_its_own_fault(error: Exception, *, room: RenditionContext, is_last: bool) -> bool:
     """Whether others can be made all the same. False: no picture can be made now, and there are tries left.
 
     Raises what store or renderer say of themselves where it is theirs.

@@ -17,8 +17,8 @@ import structlog
 from platevault.domain.search_query import Position
 from platevault.jobs.report import JobRun, Notes
 from platevault.jobs.sql.runs import last_to_say, record_run
-from platevault.renditions.context import Darkroom
-from platevault.renditions.make_variants import Pace, make_all
+from platevault.renditions.context import RenditionContext
+from platevault.renditions.make_variants import VariantPace, make_all
 from platevault.renditions.sql.missing import DETECTIONS_AT_ONCE, NewImages, new_after, newest_place, stored_of
 from platevault.renditions.sql.renditions import Derivable
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 MAKE_VARIANTS: Final = "make-variants"
 PLACE: Final = "place"
 AGAIN: Final = "again"
-PACE: Final = Pace(at_once=2, tries=1)
+PACE: Final = VariantPace(at_once=2, tries=1)
 # So many detections are made or gone past before the place moves: what stops a run costs no more than these.
 AT_A_TIME: Final = 20
 # A detection whose image waits for the store so long is gone past: its pictures are made when somebody asks.
@@ -39,7 +39,7 @@ AGAIN_MOST: Final = 50
 AGAIN_A_RUN: Final = 4
 
 
-async def make_new(room: Darkroom, *, seconds: float = 50.0) -> int:
+async def prerender(room: RenditionContext, *, seconds: float = 50.0) -> int:
     """Make what is asked for at ingest, of images stored since the last run, for about so many seconds; returns how many were made.
 
     Where it came to, and what is to be tried again, is kept in the runs of the job. The first run begins with what is stored from
@@ -69,7 +69,7 @@ async def make_new(room: Darkroom, *, seconds: float = 50.0) -> int:
 class _Run:
     """How far a run has come."""
 
-    room: Darkroom
+    room: RenditionContext
     notes: Notes
     place: Position
     again: "_Again"
@@ -145,7 +145,7 @@ class _Again:
                 log.warning("variants are left to who asks for them", detection=name, failures=failures)
 
 
-def _ready(page: Sequence[NewImages], *, room: Darkroom) -> list[NewImages]:
+def _ready(page: Sequence[NewImages], *, room: RenditionContext) -> list[NewImages]:
     """Up to the first that waits for the store, and has not done so for long."""
     return list(takewhile(lambda new: not new.waits or room.now() - new.received_at > WAITED_FOR, page))
 

@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from platevault.jobs.report import JobRun, Notes
-from platevault.jobs.run import Upkeep, keep_run
-from platevault.renditions.context import Darkroom
-from platevault.renditions.make_variants import Pace, lacking, make_all
+from platevault.jobs.run import JobContext, record_job
+from platevault.renditions.context import RenditionContext
+from platevault.renditions.make_variants import VariantPace, lacking, make_all
 from platevault.renditions.sql.missing import stored_after
 from platevault.renditions.variants import Variant
 
 REBUILD_VARIANTS: Final = "rebuild-variants"
-PACE: Final = Pace(at_once=4, tries=30)
+PACE: Final = VariantPace(at_once=4, tries=30)
 
 
 async def rebuild_variants(
-    room: Darkroom,
+    room: RenditionContext,
     *,
     variants: Sequence[Variant],
     act: bool,
@@ -40,5 +40,5 @@ async def rebuild_variants(
             moved(images)
             place = (page[-1].image.detection_id, page[-1].image.kind)
 
-    upkeep = Upkeep(database=room.database, objects=room.objects, now=room.now)
-    return await keep_run(REBUILD_VARIANTS, work, upkeep=upkeep, dry_run=not act, alone=False)
+    context = JobContext(database=room.database, objects=room.objects, now=room.now)
+    return await record_job(REBUILD_VARIANTS, work, context=context, dry_run=not act, alone=False)

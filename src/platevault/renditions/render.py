@@ -33,7 +33,7 @@ from platevault.domain.images import ImageState
 from platevault.domain.rendition_recipe import Recipe, Rendered
 from platevault.domain.search_results import ImageRow
 from platevault.infra.objectstore import NewObject, ObjectStore
-from platevault.renditions.context import Bench, Darkroom, Outcome
+from platevault.renditions.context import Bench, Outcome, RenditionContext
 from platevault.renditions.sql.renditions import Derivable, find_again
 from platevault.renditions.variants import Picture, Wanted, derived_key, plate_with_margin
 
@@ -49,7 +49,7 @@ _SHOWN: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 CACHE_CONTROL: Final = "private, max-age=86400, immutable"
 
 
-async def picture_of(one: Derivable, wanted: Wanted, *, room: Darkroom, behind: bool = False) -> Outcome:
+async def picture_of(one: Derivable, wanted: Wanted, *, room: RenditionContext, behind: bool = False) -> Outcome:
     """The picture, made if it is not there. It is kept where the image is stored; one that is made from a spool is not.
 
     With `behind` it gives way to pictures that somebody waits for. Raises `ImageRefused` or `InvalidRequest` where it cannot be
@@ -69,7 +69,7 @@ async def picture_of(one: Derivable, wanted: Wanted, *, room: Darkroom, behind: 
     return await asyncio.shield(task)  # it goes on for the others, and for who comes next
 
 
-async def original_of(one: Derivable, *, room: Darkroom) -> bytes | None:
+async def original_of(one: Derivable, *, room: RenditionContext) -> bytes | None:
     """The image's bytes, from store or spool, with the digest they arrived with; None when they are not where the row says.
 
     Raises `HeldElsewhere` or `Corrupted`.
@@ -86,7 +86,7 @@ async def original_of(one: Derivable, *, room: Darkroom) -> bytes | None:
     return data
 
 
-async def _made(one: Derivable, wanted: Wanted, *, room: Darkroom, behind: bool) -> Outcome:
+async def _made(one: Derivable, wanted: Wanted, *, room: RenditionContext, behind: bool) -> Outcome:
     name, desk = wanted.name(of_plate=one.of_plate), room.bench.desk
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + OTHERS_MAKE_IT_WITHIN_SECONDS
@@ -112,7 +112,7 @@ class _Making:
 
     one: Derivable
     wanted: Wanted
-    room: Darkroom
+    room: RenditionContext
     behind: bool
     began: float
 
@@ -213,7 +213,7 @@ async def _keep(making: _Making, rendered: Rendered) -> Outcome:
     return Outcome(state=image.state, picture=picture, data=rendered.data)
 
 
-async def _take_away(outworn: Mapping[str, Picture], image: ImageRow, *, room: Darkroom) -> None:
+async def _take_away(outworn: Mapping[str, Picture], image: ImageRow, *, room: RenditionContext) -> None:
     """Pictures that the ledger has taken in hand for it; one that the store does not let go is left to the bucket's rule."""
     if not outworn:
         return
@@ -241,7 +241,7 @@ async def _put(key: str, new: NewObject, *, objects: ObjectStore, ends_at: float
     raise StoreUnavailable(f"{key} changes all the time")
 
 
-def _standing(one: Derivable, name: str, *, room: Darkroom) -> Outcome | None:
+def _standing(one: Derivable, name: str, *, room: RenditionContext) -> Outcome | None:
     """What its row tells of the picture; raises `ImageRefused` where it was found that it cannot be made."""
     picture = one.pictures.get(name)
     if picture is not None and picture.is_refused(room.now()):

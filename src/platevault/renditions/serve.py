@@ -11,7 +11,7 @@ from platevault.access.actor import Look, Scope
 from platevault.access.sql import access_log
 from platevault.domain.errors import Busy, Missing
 from platevault.domain.images import ImageState
-from platevault.renditions.context import Darkroom, Outcome
+from platevault.renditions.context import Outcome, RenditionContext
 from platevault.renditions.render import picture_of
 from platevault.renditions.sql import renditions as derivatives
 from platevault.renditions.sql.renditions import Derivable
@@ -33,8 +33,8 @@ class ShownPicture:
     data: bytes | None = None
 
 
-async def derive(
-    name: tuple[str, str], wanted: Wanted, *, look: Look, room: Darkroom, check: bool = False
+async def serve_rendition(
+    name: tuple[str, str], wanted: Wanted, *, look: Look, room: RenditionContext, check: bool = False
 ) -> ShownPicture:
     """The picture, made if need be. With `check` the store is asked whether it is still there.
 
@@ -48,7 +48,7 @@ async def derive(
     return _shown(one, wanted, outcome)
 
 
-async def bytes_of(shown: ShownPicture, *, room: Darkroom) -> ShownPicture:
+async def bytes_of(shown: ShownPicture, *, room: RenditionContext) -> ShownPicture:
     """The same with the picture's bytes; made again where the object store does not have it any more."""
     picture = shown.picture
     if shown.data is not None or picture is None or picture.key is None:
@@ -65,7 +65,7 @@ async def bytes_of(shown: ShownPicture, *, room: Darkroom) -> ShownPicture:
     return _shown(shown.one, shown.wanted, outcome)
 
 
-async def look_at_image(name: tuple[str, str], *, look: Look, room: Darkroom) -> Derivable:
+async def look_at_image(name: tuple[str, str], *, look: Look, room: RenditionContext) -> Derivable:
     """The image that is kept under this very kind; raises `Missing`."""
     one = await _looked_at(name, look=look, room=room, filters={"metadata": True})
     if one.of_plate:
@@ -73,7 +73,9 @@ async def look_at_image(name: tuple[str, str], *, look: Look, room: Darkroom) ->
     return one
 
 
-async def _looked_at(name: tuple[str, str], *, look: Look, room: Darkroom, filters: Mapping[str, Any]) -> Derivable:
+async def _looked_at(
+    name: tuple[str, str], *, look: Look, room: RenditionContext, filters: Mapping[str, Any]
+) -> Derivable:
     look.actor.must(Scope.IMAGES_READ)
     one = await access_log.looking(
         room.database,
@@ -87,7 +89,7 @@ async def _looked_at(name: tuple[str, str], *, look: Look, room: Darkroom, filte
     return one
 
 
-async def _again(one: Derivable, wanted: Wanted, outcome: Outcome, *, room: Darkroom) -> Outcome:
+async def _again(one: Derivable, wanted: Wanted, outcome: Outcome, *, room: RenditionContext) -> Outcome:
     """The row is wrong about its object: it says so no more, and the picture is made."""
     assert outcome.picture is not None, "the row tells of one"
     log.warning("derived picture is not in the object store", detection=one.image.detection_id, kind=one.image.kind)

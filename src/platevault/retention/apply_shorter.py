@@ -8,7 +8,7 @@ from typing import Final
 from platevault.domain.retention_policy import Retention
 from platevault.infra.postgres.database import Database
 from platevault.jobs.report import SWEEP, Notes
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql.runs import last_to_say
 from platevault.retention.sql.classes import START, cameras, shorten_some
 
@@ -26,7 +26,7 @@ class Reached:
     due: int = 0
 
 
-async def shorten(
+async def apply_shorter(
     database: Database,
     retention: Retention,
     *,
@@ -64,28 +64,28 @@ async def shorten(
     return Reached(shortened=shortened, due=due)
 
 
-async def apply_policy(upkeep: Upkeep, notes: Notes, *, retention: Retention) -> None:
+async def apply_policy(context: JobContext, notes: Notes, *, retention: Retention) -> None:
     """Shorten what the classes and the default shorten, unless nothing changed since it was done: that costs one look at the last run.
 
     It is done twice before it counts as done, for a batch that was under way at the first time was judged by the classes before.
     """
-    before = await last_to_say(upkeep.database, SWEEP, POLICY)
+    before = await last_to_say(context.database, SWEEP, POLICY)
     known = {} if before is None else before.findings
     if known.get(APPLIED) != retention.policy:
-        done = await shorten(upkeep.database, retention, now=upkeep.now(), act=True)
+        done = await apply_shorter(context.database, retention, now=context.now(), act=True)
         notes.counts["shortened"] += done.shortened
     seen_again = before is not None and known.get(POLICY) == retention.policy
-    settled = seen_again and before is not None and upkeep.now() - before.ended_at >= SETTLED_AFTER
+    settled = seen_again and before is not None and context.now() - before.ended_at >= SETTLED_AFTER
     # Only now: a run that dies on its way says nothing.
     notes.facts[APPLIED] = retention.policy if settled else known.get(APPLIED)
     notes.facts[POLICY] = retention.policy
 
 
-async def would_shorten(upkeep: Upkeep, notes: Notes, *, retention: Retention) -> Reached:
+async def would_shorten(context: JobContext, notes: Notes, *, retention: Retention) -> Reached:
     """Count what `apply_policy` would reach."""
-    before = await last_to_say(upkeep.database, SWEEP, POLICY)
+    before = await last_to_say(context.database, SWEEP, POLICY)
     if before is not None and before.findings.get(APPLIED) == retention.policy:
         return Reached()
-    found = await shorten(upkeep.database, retention, now=upkeep.now(), act=False)
+    found = await apply_shorter(context.database, retention, now=context.now(), act=False)
     notes.counts["shortened"] += found.shortened
     return found

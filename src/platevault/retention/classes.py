@@ -31,7 +31,7 @@ RaiseTo = Callable[[int | None], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class LatelyRead:
+class CachedClasses:
     """The classes as this process read them last: one query in three seconds, however many batches come."""
 
     classes: tuple[RetentionClass, ...] = ()

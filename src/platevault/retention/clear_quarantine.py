@@ -14,7 +14,7 @@ from platevault.domain.images import ImageState
 from platevault.domain.object_keys import KeyParts, parse_object_key
 from platevault.jobs.report import HOLDS_PREFIX, QUARANTINE, SWEEP, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql.runs import last_to_say
 
 log = structlog.get_logger(__name__)
@@ -27,33 +27,33 @@ _SET_ASIDE: Final = re.compile(re.escape(QUARANTINE) + r"[a-z]+/(?:[0-9a-f]{64}/
 _FORGOTTEN: Final = frozenset({ImageState.EXPIRED, ImageState.DELETED})
 
 
-async def clear_quarantine(upkeep: Upkeep, notes: Notes) -> None:
+async def clear_quarantine(context: JobContext, notes: Notes) -> None:
     """Delete what stands under `quarantine/` of images that are expired or deleted; counted as `quarantine removed`.
 
     At most 20,000 objects are looked at; the next run goes on where this one ended, and begins again after the last. What the store
     does not let go of waits for that. Raises `Stopped` while the restore marker lags.
     """
     notes.counts["quarantine removed"] = 0
-    before = await last_to_say(upkeep.database, SWEEP, PASSED)
+    before = await last_to_say(context.database, SWEEP, PASSED)
     passed = 0 if before is None else int(before.findings[PASSED])
     notes.facts[PASSED] = passed
     page: list[tuple[str, KeyParts | None]] = []
     number, end = 0, passed + LOOKS_MOST
     try:
-        async for key, _, _ in upkeep.objects.list(QUARANTINE):
+        async for key, _, _ in context.objects.list(QUARANTINE):
             number += 1
             if number <= passed:
                 continue
             page.append((key, set_aside(key)))
             if len(page) == AT_ONCE or number == end:
-                await _clear(page, upkeep, notes)
+                await _clear(page, context, notes)
                 page = []
             if number == end:
                 break
         else:
-            await _clear(page, upkeep, notes)
+            await _clear(page, context, notes)
             notes.facts[PASSED] = 0
-        await upkeep.objects.settle()
+        await context.objects.settle()
     except StoreUnavailable as error:
         log.warning("quarantine of forgotten images waits", why=str(error))
         notes.facts["quarantine waits"] = str(error)
@@ -65,26 +65,26 @@ def set_aside(key: str) -> KeyParts | None:
     return None if match is None else parse_object_key(match["key"].removeprefix(HOLDS_PREFIX))
 
 
-async def _clear(page: list[tuple[str, KeyParts | None]], upkeep: Upkeep, notes: Notes) -> None:
+async def _clear(page: list[tuple[str, KeyParts | None]], context: JobContext, notes: Notes) -> None:
     """What stays of the page is passed by: so many objects the next run need not look at."""
     if not page:
         return
-    await refuse_while_it_lags(upkeep)
+    await refuse_while_it_lags(context)
     names = sorted({(parts.detection_id, parts.image_type) for _, parts in page if parts is not None})
-    async with upkeep.database.reading() as connection:
+    async with context.database.reading() as connection:
         rows = await find_images(names, connection)
     for key, parts in page:
         row = None if parts is None else rows.get((parts.detection_id, parts.image_type))
-        if row is not None and row.state in _FORGOTTEN and await _deleted(key, upkeep, notes):
+        if row is not None and row.state in _FORGOTTEN and await _deleted(key, context, notes):
             notes.counts["quarantine removed"] += 1
         else:
             notes.facts[PASSED] += 1
 
 
-async def _deleted(key: str, upkeep: Upkeep, notes: Notes) -> bool:
+async def _deleted(key: str, context: JobContext, notes: Notes) -> bool:
     """A single object that the store does not let go of keeps none behind it."""
     try:
-        await upkeep.objects.delete(key)
+        await context.objects.delete(key)
     except ObjectRefused as error:
         notes.facts["quarantine waits"] = str(error)
         return False

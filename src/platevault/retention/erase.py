@@ -21,7 +21,7 @@ from platevault.domain.errors import ObjectRefused, StoreUnavailable
 from platevault.infra.objectstore import ObjectStore
 from platevault.jobs.report import HOLDS_PREFIX
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.renditions.variants import derived_folder
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class Removed:
     is_down: bool = False
 
 
-async def remove_bytes(upkeep: Upkeep) -> Removed:
+async def remove_bytes(context: JobContext) -> Removed:
     """Remove the bytes of all forgotten images from the object store: originals, copies of lifted holds, derived images.
 
     Never raises for the store: what it does not let go is due again in the next run. Raises `Stopped` while the restore marker says
@@ -54,12 +54,12 @@ async def remove_bytes(upkeep: Upkeep) -> Removed:
     is_down = False
     place = ("", "")
     try:
-        while page := await to_remove(upkeep.database, after=place, most=IMAGES_AT_ONCE):
-            await refuse_while_it_lags(upkeep)
-            removed, error = await _remove(page, objects=upkeep.objects)
-            await upkeep.objects.settle()
+        while page := await to_remove(context.database, after=place, most=IMAGES_AT_ONCE):
+            await refuse_while_it_lags(context)
+            removed, error = await _remove(page, objects=context.objects)
+            await context.objects.settle()
             reached("bytes-removed")
-            gone += await mark_removed(upkeep.database, removed, now=upkeep.now())
+            gone += await mark_removed(context.database, removed, now=context.now())
             if error is not None and not isinstance(error, ObjectRefused):
                 raise error
             why = why if error is None else str(error)
@@ -67,7 +67,7 @@ async def remove_bytes(upkeep: Upkeep) -> Removed:
     except StoreUnavailable as error:
         log.warning("bytes of forgotten images wait", why=str(error))
         why, is_down = str(error), not isinstance(error, ObjectRefused)
-    waiting = 0 if why is None else await count_to_remove(upkeep.database)
+    waiting = 0 if why is None else await count_to_remove(context.database)
     return Removed(images=gone, waiting=waiting, why=why, is_down=is_down)
 
 

@@ -16,7 +16,7 @@ from platevault.domain.crash_points import reached
 from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.jobs.report import SWEEP, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql.runs import last_done
 from platevault.retention.sql.purge_records import own_moment, record_purges
 from platevault.retention.sql.tombstones import count_held_back, erase_due
@@ -36,47 +36,47 @@ class Batches:
     most: int = 200
 
 
-async def forget_due(upkeep: Upkeep, notes: Notes, *, batches: Batches) -> bool:
+async def expire_due(context: JobContext, notes: Notes, *, batches: Batches) -> bool:
     """Erase what is due and nobody holds; False when the run reached its limit before all of it.
 
     Raises `Stopped` while the restore marker lags, or cannot be read.
     """
-    now = upkeep.now()
-    moment = await own_moment(upkeep.database, now=now)
+    now = context.now()
+    moment = await own_moment(context.database, now=now)
     place: tuple[datetime, str] | None = None
     finished = False
     notes.counts.update({"erased": 0, "images": 0, "bytes": 0})
     try:
         for _ in range(batches.most):
-            await look_at_marker(upkeep)
-            done, ended = await erase_due(upkeep.database, now=now, moment=moment, after=place, most=batches.size)
+            await look_at_marker(context)
+            done, ended = await erase_due(context.database, now=now, moment=moment, after=place, most=batches.size)
             if ended is None:
                 finished = True
                 break
             notes.counts.update({"erased": len(done.ids), "images": done.images, "bytes": done.bytes})
             place = ended
             reached("rows-erased")
-        notes.counts["held"] = await count_held_back(upkeep.database, now=now)
+        notes.counts["held"] = await count_held_back(context.database, now=now)
     finally:
-        await _record(upkeep, notes, moment=moment)
+        await _record(context, notes, moment=moment)
     return finished
 
 
-async def look_at_marker(upkeep: Upkeep) -> None:
+async def look_at_marker(context: JobContext) -> None:
     """Raise `Stopped` unless database and bucket are known to agree."""
     try:
-        await refuse_while_it_lags(upkeep)
+        await refuse_while_it_lags(context)
     except StoreUnavailable as error:
         raise Stopped(f"the restore marker cannot be read, so nothing is erased until the next run: {error}") from error
 
 
-async def _record(upkeep: Upkeep, notes: Notes, *, moment: datetime) -> None:
-    before = await last_done(upkeep.database, SWEEP)
+async def _record(context: JobContext, notes: Notes, *, moment: datetime) -> None:
+    before = await last_done(context.database, SWEEP)
     made = await record_purges(
-        upkeep.database,
+        context.database,
         since=moment - TOMBSTONES_FOR if before is None else before.started_at - LOOK_BACK,
         started_at=moment,
-        ended_at=upkeep.now(),
+        ended_at=context.now(),
         held=notes.counts.get("held"),
     )
     for purge in made:

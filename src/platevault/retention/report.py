@@ -7,7 +7,7 @@ from typing import Final
 from platevault.domain.purge_record import Purge
 from platevault.domain.retention_policy import Camera, Retention
 from platevault.jobs.report import SWEEP, JobRun
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.jobs.sql.runs import last_done
 from platevault.retention.sql.classes import cameras, retention_classes
 from platevault.retention.sql.purge_records import recent_purges
@@ -52,9 +52,9 @@ class RetentionReport:
         return tuple(one for one in self.cameras if one.overdue)
 
 
-async def report_retention(upkeep: Upkeep, *, default: Retention) -> RetentionReport:
+async def report_retention(context: JobContext, *, default: Retention) -> RetentionReport:
     """As it is now: a few look-ups by index for each camera."""
-    database, now = upkeep.database, upkeep.now()
+    database, now = context.database, context.now()
     retention = default.with_classes(await retention_classes(database))
     standing = await standing_out(database, now=now)
     found = []

@@ -6,9 +6,9 @@ from typing import Any
 
 from platevault.domain.errors import StoreUnavailable
 from platevault.domain.retention_policy import Retention, RetentionClass
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.provisioning.bucket import configure_bucket, raise_to
-from platevault.retention.apply_shorter import shorten
+from platevault.retention.apply_shorter import apply_shorter
 from platevault.retention.classes import set_class, with_class
 from platevault.retention.lifecycle_rules import rules_of_the_classes
 from platevault.retention.sql.classes import retention_classes
@@ -29,8 +29,8 @@ class ClassChange:
     bucket: tuple[str, ...] = ()
 
 
-async def change_retention(
-    upkeep: Upkeep,
+async def set_retention_class(
+    context: JobContext,
     wanted: RetentionClass | None,
     *,
     at: tuple[str, str],
@@ -43,44 +43,44 @@ async def change_retention(
     Raises `StoreMisconfigured` or `StoreUnavailable` where something would be kept longer and the bucket was not seen to let it: nothing is
     written then. What happens after the class is written is made good by the next sweep where it fails.
     """
-    database, now = upkeep.database, upkeep.now()
+    database, now = context.database, context.now()
     before = await retention_classes(database)
     after = with_class(before, wanted, at=at)
     if act:
 
         async def let_live(days: int | None) -> None:
-            if upkeep.bucket is not None:
-                await raise_to(days, admin=upkeep.bucket.admin, bound=upkeep.bucket.bound)
+            if context.bucket is not None:
+                await raise_to(days, admin=context.bucket.admin, bound=context.bucket.bound)
 
         changed = await set_class(
             wanted, at=at, database=database, default_days=default.keep_for.days, raise_to=let_live, now=now
         )
         before, after = changed.before, changed.after
-    reached = await shorten(database, default.with_classes(after), now=now, act=act, moved=moved)
+    reached = await apply_shorter(database, default.with_classes(after), now=now, act=act, moved=moved)
     return ClassChange(
         dry_run=not act,
         before=before,
         after=after,
         shortened=reached.shortened,
         due=reached.due,
-        bucket=await _follow(upkeep) if act else (),
+        bucket=await _follow(context) if act else (),
     )
 
 
-async def list_classes(upkeep: Upkeep, *, default: Retention) -> dict[str, Any]:
+async def list_classes(context: JobContext, *, default: Retention) -> dict[str, Any]:
     """The classes in the order in which they are asked, and the default behind them."""
-    return {"classes": await retention_classes(upkeep.database), "default_days": default.keep_for.days}
+    return {"classes": await retention_classes(context.database), "default_days": default.keep_for.days}
 
 
-async def _follow(upkeep: Upkeep) -> tuple[str, ...]:
+async def _follow(context: JobContext) -> tuple[str, ...]:
     """The bucket's rules come down to the longest class that is left; where that fails the bucket keeps longer, and its guard says so."""
-    if upkeep.bucket is None:
+    if context.bucket is None:
         return ()
     try:
         report = await configure_bucket(
-            admin=upkeep.bucket.admin,
-            rules_wanted=await rules_of_the_classes(upkeep.database, bound=upkeep.bucket.bound),
-            cors_origins=upkeep.bucket.cors_origins,
+            admin=context.bucket.admin,
+            rules_wanted=await rules_of_the_classes(context.database, bound=context.bucket.bound),
+            cors_origins=context.bucket.cors_origins,
         )
     except StoreUnavailable as error:
         return (

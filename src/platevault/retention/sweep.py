@@ -8,10 +8,10 @@ from typing import Final
 
 from platevault.domain.retention_policy import Retention
 from platevault.jobs.report import SWEEP, JobRun, Notes
-from platevault.jobs.run import Upkeep, keep_run
+from platevault.jobs.run import JobContext, record_job
 from platevault.retention.apply_shorter import apply_policy, would_shorten
 from platevault.retention.erase import remove_bytes
-from platevault.retention.expire import Batches, forget_due, look_at_marker
+from platevault.retention.expire import Batches, expire_due, look_at_marker
 from platevault.retention.prune import prune, would_prune
 from platevault.retention.sql.classes import count_due, retention_classes
 
@@ -19,7 +19,7 @@ BATCHES: Final = Batches()
 MORE: Final = "more is due"
 
 
-async def sweep(upkeep: Upkeep, *, default: Retention, act: bool = False, batches: Batches = BATCHES) -> JobRun:
+async def sweep(context: JobContext, *, default: Retention, act: bool = False, batches: Batches = BATCHES) -> JobRun:
     """What a sweep would do now, or with `act` did. `default` is what holds where no class does.
 
     Counts: `erased` detections with their `images` and `bytes`, `held` ones that were left alone, `bytes removed` and `bytes waiting` in
@@ -27,35 +27,35 @@ async def sweep(upkeep: Upkeep, *, default: Retention, act: bool = False, batche
     """
 
     async def work(notes: Notes) -> None:
-        retention = default.with_classes(await retention_classes(upkeep.database))
+        retention = default.with_classes(await retention_classes(context.database))
         if not act:
-            await _look(upkeep, notes, retention=retention)
+            await _look(context, notes, retention=retention)
             return
-        await look_at_marker(upkeep)
-        await apply_policy(upkeep, notes, retention=retention)
-        if not await forget_due(upkeep, notes, batches=batches):
+        await look_at_marker(context)
+        await apply_policy(context, notes, retention=retention)
+        if not await expire_due(context, notes, batches=batches):
             notes.facts[MORE] = True
-        removed = await remove_bytes(upkeep)
+        removed = await remove_bytes(context)
         notes.counts.update({"bytes removed": removed.images, "bytes waiting": removed.waiting})
         if removed.why is not None:
             notes.facts["bytes wait"] = removed.why
-        await prune(upkeep, notes)
+        await prune(context, notes)
 
-    return await keep_run(SWEEP, work, upkeep=upkeep, dry_run=not act)
+    return await record_job(SWEEP, work, context=context, dry_run=not act)
 
 
-async def sweep_all(upkeep: Upkeep, *, default: Retention) -> None:
+async def sweep_all(context: JobContext, *, default: Retention) -> None:
     """One run after the other until nothing is due any more, or a run gets no further."""
     while True:
-        run = await sweep(upkeep, default=default, act=True)
+        run = await sweep(context, default=default, act=True)
         if not run.findings.get(MORE) or not run.counts.get("erased"):
             return
 
 
-async def _look(upkeep: Upkeep, notes: Notes, *, retention: Retention) -> None:
-    now = upkeep.now()
-    reached = await would_shorten(upkeep, notes, retention=retention)
-    due, held = await count_due(upkeep.database, now=now)
+async def _look(context: JobContext, notes: Notes, *, retention: Retention) -> None:
+    now = context.now()
+    reached = await would_shorten(context, notes, retention=retention)
+    due, held = await count_due(context.database, now=now)
     notes.counts.update({"erased": due + reached.due, "held": held})
-    await would_prune(upkeep.database, notes, now=now)
-    await look_at_marker(upkeep)  # last: what could not be done is counted all the same
+    await would_prune(context.database, notes, now=now)
+    await look_at_marker(context)  # last: what could not be done is counted all the same

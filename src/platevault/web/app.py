@@ -14,10 +14,10 @@ from fastapi.staticfiles import StaticFiles
 from platevault.app.vault import Vault, vault_from_environment
 from platevault.web import problems
 from platevault.web.dependencies import DOOR, VAULT
-from platevault.web.middleware import SmallBodies, Surroundings
+from platevault.web.middleware import RequestMiddleware, SmallBodyLimit
 from platevault.web.routes import ROUTERS
 from platevault.web.schemas.detections import ProblemAnswered
-from platevault.web.server.overload import Crowd, Door
+from platevault.web.server.overload import BatchRefusals, LoadShedding
 
 STATIC: Final = Path(__file__).parent / "static"
 DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look
@@ -39,9 +39,9 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
         redoc_url=None,
         lifespan=_while_running,
     )
-    app.state.vault, app.state.door = vault, Door(vault)
-    app.add_middleware(SmallBodies)
-    app.add_middleware(Surroundings, vault=vault)
+    app.state.vault, app.state.door = vault, BatchRefusals(vault)
+    app.add_middleware(SmallBodyLimit)
+    app.add_middleware(RequestMiddleware, vault=vault)
     if vault.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -51,7 +51,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
             expose_headers=["X-Image-State", "Retry-After", "X-Request-Id", "Idempotent-Replayed"],
             max_age=600,
         )
-    app.add_middleware(Crowd, door=app.state.door)
+    app.add_middleware(LoadShedding, door=app.state.door)
     problems.install(app)
     for router in routers:
         app.include_router(router)
@@ -61,7 +61,7 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
 
 
 @asynccontextmanager
-async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | Door]]:
+async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | BatchRefusals]]:
     vault: Vault = app.state.vault
     await vault.start()
     # What was made up to here stays for good: to look through it again and again would stop all requests for a tenth of a second.
@@ -69,7 +69,7 @@ async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | Door]]
     gc.freeze()
     # Batches make many objects and few cycles: the usual thresholds look for them at every other request.
     gc.set_threshold(20_000, 20, 20)
-    door: Door = app.state.door
+    door: BatchRefusals = app.state.door
     try:
         yield {VAULT: vault, DOOR: door}  # for the server's connections, which no request is around
     finally:

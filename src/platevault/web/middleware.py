@@ -27,7 +27,7 @@ LARGE_BODIES: Final = re.compile(r"/v1/detections|/v1/uploads/[^/]+/commit")
 _log = structlog.get_logger("platevault.web")
 
 
-class Surroundings:
+class RequestMiddleware:
     """Wraps the app. Bodies pass through untouched and unbuffered.
 
     An answer that goes out before its request's body was read to the end ends the connection, unless what is left is sure to
@@ -101,7 +101,7 @@ class _Body:
         return not self._ended and (self._begun or must_close_unread(headers))
 
 
-class SmallBodies:
+class SmallBodyLimit:
     """Wraps the app: a body that is read whole into memory is of limited size, whether it says its length or not."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from platevault.domain import errors
 from platevault.domain.byte_ranges import RangeNotThere
 from platevault.web.dependencies import request_id_of
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -185,7 +185,7 @@ def _answer(request: Request, problem: Problem) -> Response:
     answer = page(
         "problem.html",
         status=problem.kind.status,
-        frame=frame_of(request),
+        frame=layout_of(request),
         problem=problem,
         request_id=request_id_of(request),
     )

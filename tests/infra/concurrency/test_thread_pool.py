@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from platevault.infra.concurrency.thread_pool import Hands
+from platevault.infra.concurrency.thread_pool import ThreadPool
 
 
 class Weight:
@@ -17,7 +17,7 @@ class Weight:
 
 
 async def test_what_work_returns_or_raises_comes_back() -> None:
-    hands = Hands(1)
+    hands = ThreadPool(1)
 
     def fail() -> None:
         raise OSError(28, "no space")
@@ -29,7 +29,7 @@ async def test_what_work_returns_or_raises_comes_back() -> None:
 
 
 async def test_no_more_threads_work_at_once_than_there_are() -> None:
-    hands, at_work, most = Hands(2), [0], [0]
+    hands, at_work, most = ThreadPool(2), [0], [0]
     lock = threading.Lock()
 
     def work() -> str:
@@ -47,7 +47,7 @@ async def test_no_more_threads_work_at_once_than_there_are() -> None:
 
 
 async def test_who_is_cancelled_goes_on_only_when_the_work_has_ended() -> None:
-    hands, may_end, ended = Hands(1), threading.Event(), threading.Event()
+    hands, may_end, ended = ThreadPool(1), threading.Event(), threading.Event()
 
     def work() -> None:
         may_end.wait(10)
@@ -66,7 +66,7 @@ async def test_who_is_cancelled_goes_on_only_when_the_work_has_ended() -> None:
 
 
 async def test_work_that_fails_after_its_caller_was_cancelled_is_no_error_of_the_loop() -> None:
-    hands, may_end, said = Hands(1), threading.Event(), []
+    hands, may_end, said = ThreadPool(1), threading.Event(), []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
 
     def work() -> None:
@@ -86,7 +86,7 @@ async def test_work_that_fails_after_its_caller_was_cancelled_is_no_error_of_the
 
 
 async def test_an_idle_thread_keeps_nothing_of_what_it_did() -> None:
-    hands, weight = Hands(1), Weight()
+    hands, weight = ThreadPool(1), Weight()
     gone = weakref.ref(weight)
     await hands.do(partial(id, weight))
     del weight
@@ -98,14 +98,14 @@ async def test_an_idle_thread_keeps_nothing_of_what_it_did() -> None:
 
 
 async def test_what_is_left_to_a_thread_is_done_though_nobody_waits() -> None:
-    hands, done = Hands(1), threading.Event()
+    hands, done = ThreadPool(1), threading.Event()
     hands.leave(done.set)
     assert await asyncio.to_thread(done.wait, 10)
     assert await hands.do(partial(pow, 2, 5)) == 32
 
 
 async def test_where_the_system_gives_no_thread_nothing_is_left_half_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    hands, left = Hands(2), []
+    hands, left = ThreadPool(2), []
 
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -123,7 +123,7 @@ async def test_where_the_system_gives_no_thread_nothing_is_left_half_done(monkey
 
 
 def test_work_may_end_when_nobody_waits_any_more() -> None:
-    hands, may_end = Hands(1), threading.Event()
+    hands, may_end = ThreadPool(1), threading.Event()
 
     async def leave() -> None:
         asyncio.get_running_loop().call_later(0.05, asyncio.get_running_loop().stop)

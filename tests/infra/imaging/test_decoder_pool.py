@@ -20,7 +20,7 @@ from tests.support.hostile_pictures import BOMBS, POLYGLOTS, a_file, a_picture, 
 
 from platevault.domain.errors import Busy, ImageRefused, InvalidRequest
 from platevault.domain.rendition_recipe import Crop, Format, Recipe, Rendered
-from platevault.infra.imaging.decoder_pool import Renderer, RenderLimits
+from platevault.infra.imaging.decoder_pool import DecoderLimits, DecoderPool
 from platevault.infra.imaging.decoder_process import reply
 
 ALL = frozenset(kind.content_type for kind in Format)
@@ -29,8 +29,8 @@ CPU_SECONDS, MEMORY_BYTES = 5, 1 << 30
 
 
 @pytest.fixture(scope="module")
-async def renderer() -> AsyncIterator[Renderer]:
-    async with Renderer(accepted=ALL) as renderer:
+async def renderer() -> AsyncIterator[DecoderPool]:
+    async with DecoderPool(accepted=ALL) as renderer:
         yield renderer
 
 
@@ -39,10 +39,10 @@ def children() -> list[psutil.Process]:
 
 
 @contextlib.asynccontextmanager
-async def alone(**limits: float) -> AsyncIterator[tuple[Renderer, psutil.Process]]:
+async def alone(**limits: float) -> AsyncIterator[tuple[DecoderPool, psutil.Process]]:
     """A renderer of one child, and that child."""
     before = children()
-    async with Renderer(accepted=ALL, limits=RenderLimits(children=1, **limits)) as renderer:
+    async with DecoderPool(accepted=ALL, limits=DecoderLimits(children=1, **limits)) as renderer:
         (child,) = (child for child in children() if child not in before)
         yield renderer, child
 
@@ -69,7 +69,7 @@ async def peak_bytes_of(child: psutil.Process) -> int:
 @pytest.mark.parametrize("source", Format)
 @pytest.mark.parametrize("target", Format)
 async def test_a_child_without_files_decodes_and_encodes_every_format(
-    renderer: Renderer, source: Format, target: Format
+    renderer: DecoderPool, source: Format, target: Format
 ) -> None:
     made = await renderer.render(a_file(source), Recipe(width=160, height=160, format=target, enhance=True))
     assert (made.width, made.height, made.content_type) == (160, 90, target.content_type)
@@ -107,7 +107,7 @@ def test_a_child_of_an_unprivileged_user_starts_no_thread_for_any_format() -> No
 
 
 async def test_a_format_that_the_vault_does_not_take_is_refused_by_its_bytes() -> None:
-    async with Renderer(accepted=frozenset({"image/jpeg"}), limits=RenderLimits(children=1)) as renderer:
+    async with DecoderPool(accepted=frozenset({"image/jpeg"}), limits=DecoderLimits(children=1)) as renderer:
         with pytest.raises(ImageRefused, match="format"):
             await renderer.render(a_file(Format.PNG), THUMB)
         with pytest.raises(ImageRefused, match="known"):
@@ -151,21 +151,21 @@ async def test_what_runs_out_of_time_is_ended_by_the_kernel_and_says_so() -> Non
 
 
 async def test_what_needs_more_memory_than_allowed_is_refused() -> None:
-    limits = RenderLimits(children=1, memory_bytes=160 << 20)
-    async with Renderer(accepted=ALL, limits=limits) as renderer:
+    limits = DecoderLimits(children=1, memory_bytes=160 << 20)
+    async with DecoderPool(accepted=ALL, limits=limits) as renderer:
         with pytest.raises(ImageRefused, match=r"memory|broke"):
             await renderer.render(a_png((7_000, 7_000), 7_000), THUMB)
         assert (await renderer.render(a_file(Format.JPEG), THUMB)).width == 160
 
 
 @pytest.mark.parametrize("what", POLYGLOTS)
-async def test_of_a_polyglot_only_the_picture_is_left(renderer: Renderer, what: str) -> None:
+async def test_of_a_polyglot_only_the_picture_is_left(renderer: DecoderPool, what: str) -> None:
     for target in Format:
         made = await renderer.render(POLYGLOTS[what](), Recipe(width=160, format=target))
         assert not any(word in made.data for word in (b"script", b"PK\x03\x04", b"evil"))
 
 
-async def test_a_thousand_random_mutations_hurt_nobody(renderer: Renderer) -> None:
+async def test_a_thousand_random_mutations_hurt_nobody(renderer: DecoderPool) -> None:
     good = encoded(a_picture((640, 360)), quality=80)
     outcomes = {"rendered": 0, "refused": 0}
     slowest = 0.0
@@ -208,7 +208,7 @@ async def test_a_child_that_hangs_is_killed_by_the_clock() -> None:
 
 
 async def test_whether_pictures_can_be_rendered_at_all_is_found_out_with_a_sound_one() -> None:
-    async with Renderer(accepted=frozenset(), limits=RenderLimits(children=1, wall_seconds=2)) as renderer:
+    async with DecoderPool(accepted=frozenset(), limits=DecoderLimits(children=1, wall_seconds=2)) as renderer:
         await renderer.check()
         psutil.Process(renderer._idle[0]._process.pid).suspend()
         with pytest.raises(Busy):
@@ -229,8 +229,8 @@ async def test_who_goes_away_leaves_no_child_in_the_middle_of_something() -> Non
 
 
 async def test_past_so_many_waiting_the_next_is_told_to_come_back() -> None:
-    limits = RenderLimits(children=1, waiting=3)
-    async with Renderer(accepted=ALL, limits=limits) as renderer:
+    limits = DecoderLimits(children=1, waiting=3)
+    async with DecoderPool(accepted=ALL, limits=limits) as renderer:
         data = a_file(Format.JPEG, (1_600, 1_200))
         asked = [asyncio.create_task(renderer.render(data, THUMB)) for _ in range(6)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -248,7 +248,7 @@ async def test_a_child_is_replaced_after_so_many_pictures() -> None:
         assert len(seen) == 3
 
 
-async def test_a_crop_that_lies_outside_is_the_callers_mistake(renderer: Renderer) -> None:
+async def test_a_crop_that_lies_outside_is_the_callers_mistake(renderer: DecoderPool) -> None:
     with pytest.raises(InvalidRequest, match="crop"):
         await renderer.render(a_file(Format.JPEG), Recipe(crop=Crop(x=320, y=0, width=9, height=9)))
 
@@ -287,9 +287,9 @@ def both_children(parent: psutil.Process) -> list[psutil.Process]:
 def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
-        "from platevault.infra.imaging.decoder_pool import Renderer\n"
+        "from platevault.infra.imaging.decoder_pool import DecoderPool\n"
         "async def main():\n"
-        "    renderer = Renderer(accepted=frozenset())\n"  # nobody's children are ended when it is collected
+        "    renderer = DecoderPool(accepted=frozenset())\n"  # nobody's children are ended when it is collected
         "    await renderer.start()\n"
         "    print('ready', flush=True)\n"
         "    await asyncio.sleep(60)\n"
@@ -307,7 +307,7 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
 
 async def test_after_the_end_no_child_is_left() -> None:
     before = len(children())
-    renderer = Renderer(accepted=ALL)
+    renderer = DecoderPool(accepted=ALL)
     await renderer.start()
     assert len(children()) == before + 2
     await renderer.close()

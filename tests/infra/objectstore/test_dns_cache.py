@@ -9,8 +9,8 @@ import pytest
 from tests.support.loops import on_each_loop
 
 from platevault.infra.objectstore.s3 import dns_cache as addresses
-from platevault.infra.objectstore.s3.connection_pool import Connections
-from platevault.infra.objectstore.s3.dns_cache import Address, Addresses
+from platevault.infra.objectstore.s3.connection_pool import ConnectionPool
+from platevault.infra.objectstore.s3.dns_cache import Address, DnsCache
 
 SOMEWHERE = ("127.0.0.1", 9000)
 
@@ -34,7 +34,7 @@ class Names:
 @on_each_loop
 async def test_a_name_server_that_says_nothing_is_asked_once_and_holds_up_nobody_else() -> None:
     names = Names()
-    store = Connections(Addresses("minio", 9000, look_up=names.look_up), name="minio", tls=None)
+    store = ConnectionPool(DnsCache("minio", 9000, look_up=names.look_up), name="minio", tls=None)
     puts = [asyncio.create_task(store.ask(b"", b"", seconds=60, may_repeat=False)) for _ in range(64)]
     await asyncio.sleep(0)
     assert await asyncio.get_running_loop().getaddrinfo("localhost", 5432), "another name is found meanwhile"
@@ -48,7 +48,7 @@ async def test_a_name_server_that_says_nothing_is_asked_once_and_holds_up_nobody
 async def test_what_was_found_is_believed_until_nothing_answers_there() -> None:
     names = Names(SOMEWHERE)
     names.goes_on.set()
-    here = Addresses("minio", 9000, look_up=names.look_up)
+    here = DnsCache("minio", 9000, look_up=names.look_up)
     assert [await here.find() for _ in range(3)] == [(SOMEWHERE,)] * 3
     assert names.asked == 1
     here.forget()
@@ -64,7 +64,7 @@ async def test_a_server_that_moved_is_found_again() -> None:
         listening.listen()
         names = Names(closed.getsockname())
         names.goes_on.set()
-        store = Connections(Addresses("minio", 9000, look_up=names.look_up), name="minio", tls=None)
+        store = ConnectionPool(DnsCache("minio", 9000, look_up=names.look_up), name="minio", tls=None)
         with pytest.raises(ConnectionRefusedError):
             await store.ask(b"", b"", seconds=60, may_repeat=False)
         names.found = (closed.getsockname(), listening.getsockname())
@@ -76,13 +76,13 @@ async def test_a_server_that_moved_is_found_again() -> None:
 async def test_an_address_is_looked_up_by_nobody() -> None:
     names = Names()
     for host in ("127.0.0.1", "::1"):
-        assert await Addresses(host, 9000, look_up=names.look_up).find() == ((host, 9000),)
+        assert await DnsCache(host, 9000, look_up=names.look_up).find() == ((host, 9000),)
     assert names.asked == 0
 
 
 async def test_what_nobody_waits_for_any_more_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     names = Names()
-    asked = asyncio.create_task(Addresses("minio", 9000, look_up=names.look_up).find())
+    asked = asyncio.create_task(DnsCache("minio", 9000, look_up=names.look_up).find())
     await asyncio.sleep(0)
     asked.cancel()
     names.goes_on.set()
@@ -92,4 +92,4 @@ async def test_what_nobody_waits_for_any_more_is_no_noise(caplog: pytest.LogCapt
 
 
 def test_the_system_is_asked_for_this_machine() -> None:
-    assert ("127.0.0.1", 80) in addresses.asked_of_the_system("localhost", 80)
+    assert ("127.0.0.1", 80) in addresses.resolve("localhost", 80)

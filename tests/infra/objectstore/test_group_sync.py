@@ -51,11 +51,11 @@ async def test_who_comes_while_a_sync_runs_waits_for_the_next_one() -> None:
 async def test_a_caller_that_gives_up_does_not_stop_the_others() -> None:
     disk = SlowDisk()
     shared = SharedSync(disk.sync)
-    impatient, patient = asyncio.create_task(shared.settle()), asyncio.create_task(shared.settle())
+    impatient, installation = asyncio.create_task(shared.settle()), asyncio.create_task(shared.settle())
     await disk.has_begun()
     impatient.cancel()
     disk.gate.release()
-    await patient
+    await installation
     assert impatient.cancelled()
     assert disk.began == 1
 

@@ -19,7 +19,7 @@ from tests.support.loops import on_each_loop
 from platevault.domain.errors import InvalidRequest, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.s3.proxied_put import is_behind_a_proxy
-from platevault.infra.objectstore.s3.put import IF_ABSENT, Puts
+from platevault.infra.objectstore.s3.put import IF_ABSENT, PutClient
 from platevault.infra.objectstore.s3.store import S3Store
 
 IMAGE = NewObject(data=b"jpeg" * 100, content_type="image/jpeg", metadata={"who": "me"})
@@ -104,8 +104,10 @@ def a_store(endpoint: str, **changes: Any) -> S3Store:
     return S3Store.open(**(settings | changes))
 
 
-def some_puts(server: Scripted) -> Puts:
-    return Puts(endpoint=server.endpoint, secure=False, region="us-east-1", bucket="b", access_key="k", secret_key="s")
+def some_puts(server: Scripted) -> PutClient:
+    return PutClient(
+        endpoint=server.endpoint, secure=False, region="us-east-1", bucket="b", access_key="k", secret_key="s"
+    )
 
 
 async def put(server: Scripted, new: NewObject = IMAGE) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from platevault.infra.postgres.database import Database
-from platevault.infra.postgres.notify import CHANNEL, Notices
+from platevault.infra.postgres.notify import CHANNEL, Notifications
 
 LISTENING = (
     f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN \"{CHANNEL}\"'"
@@ -15,17 +15,17 @@ LISTENING = (
 
 
 @pytest.fixture
-async def here(migrated: Database) -> AsyncIterator[Notices]:
-    notices = Notices(migrated)
+async def here(migrated: Database) -> AsyncIterator[Notifications]:
+    notices = Notifications(migrated)
     yield notices
     await notices.close()
 
 
 @pytest.fixture
-async def there(migrated_url: str) -> AsyncIterator[Notices]:
+async def there(migrated_url: str) -> AsyncIterator[Notifications]:
     """Another process."""
     database = Database.open(migrated_url, pool_size=2)
-    notices = Notices(database)
+    notices = Notifications(database)
     yield notices
     await notices.close()
     await database.close()
@@ -42,7 +42,9 @@ async def until_listening(database: Database, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_one_process_tells_all_others_hear(migrated: Database, here: Notices, there: Notices) -> None:
+async def test_what_one_process_tells_all_others_hear(
+    migrated: Database, here: Notifications, there: Notifications
+) -> None:
     with here.listening(), there.listening():
         await until_listening(migrated, 2)
         bells = here.bell, there.bell
@@ -53,7 +55,7 @@ async def test_what_one_process_tells_all_others_hear(migrated: Database, here: 
 
 
 async def test_there_is_one_connection_however_many_listen_and_none_where_nobody_does(
-    migrated: Database, here: Notices
+    migrated: Database, here: Notifications
 ) -> None:
     assert await listening(migrated) == 0
     with here.listening():
@@ -65,7 +67,7 @@ async def test_there_is_one_connection_however_many_listen_and_none_where_nobody
         await until_listening(migrated, 1)
 
 
-async def test_many_batches_are_few_notices(migrated: Database, here: Notices, there: Notices) -> None:
+async def test_many_batches_are_few_notices(migrated: Database, here: Notifications, there: Notifications) -> None:
     heard, clock = 0, asyncio.get_running_loop().time
     with there.listening():
         await until_listening(migrated, 1)
@@ -79,7 +81,7 @@ async def test_many_batches_are_few_notices(migrated: Database, here: Notices, t
 
 
 async def test_what_is_told_right_after_a_notice_is_a_notice_too(
-    migrated: Database, here: Notices, there: Notices
+    migrated: Database, here: Notifications, there: Notifications
 ) -> None:
     with there.listening():
         await until_listening(migrated, 1)
@@ -90,7 +92,9 @@ async def test_what_is_told_right_after_a_notice_is_a_notice_too(
                 await bell.wait()
 
 
-async def test_a_lost_connection_is_made_again_and_whoever_waits_is_woken(migrated: Database, here: Notices) -> None:
+async def test_a_lost_connection_is_made_again_and_whoever_waits_is_woken(
+    migrated: Database, here: Notifications
+) -> None:
     with here.listening():
         await until_listening(migrated, 1)
         bell = here.bell
@@ -102,9 +106,9 @@ async def test_a_lost_connection_is_made_again_and_whoever_waits_is_woken(migrat
             await until_listening(migrated, 1)
 
 
-async def test_a_database_that_is_away_is_no_trouble_of_who_tells(here: Notices) -> None:
+async def test_a_database_that_is_away_is_no_trouble_of_who_tells(here: Notifications) -> None:
     nowhere = Database.open("postgresql+asyncpg://nobody:nothing@127.0.0.1:9/nothing", pool_size=1)
-    notices = Notices(nowhere)
+    notices = Notifications(nowhere)
     notices.tell()
     with notices.listening():
         await asyncio.sleep(0.3)

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from platevault.domain.errors import VaultError
 from platevault.domain.metric_definitions import BY_NAME, MEASURES, kind_of
-from platevault.infra.telemetry.metric_files import HALF_BYTES, MeterFile, read_others
-from platevault.infra.telemetry.metrics import SERIES_MAX, Meters
+from platevault.infra.telemetry.metric_files import HALF_BYTES, MetricFile, read_others
+from platevault.infra.telemetry.metrics import SERIES_MAX, Metrics
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,13 +30,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "metrics"
 
 
-def a_process(folder: Path | None) -> Meters:
+def a_process(folder: Path | None) -> Metrics:
     """The meters of one process; another call with the same folder is another process of the node."""
-    return Meters(folder, uuid.uuid4())
+    return Metrics(folder, uuid.uuid4())
 
 
 @pytest.fixture
-def two(folder: Path) -> Iterator[tuple[Meters, Meters]]:
+def two(folder: Path) -> Iterator[tuple[Metrics, Metrics]]:
     pair = (a_process(folder), a_process(folder))
     for meters in pair:
         meters.start()
@@ -45,7 +45,7 @@ def two(folder: Path) -> Iterator[tuple[Meters, Meters]]:
         meters.stop()
 
 
-def shown(meters: Meters, name: str, **labels: str) -> float | None:
+def shown(meters: Metrics, name: str, **labels: str) -> float | None:
     """The value of a sample in the exposition; None when it is not there."""
     families = text_string_to_metric_families(meters.exposition({}).decode())
     found = [sample for family in families for sample in family.samples if sample.name == f"platevault_{name}"]
@@ -58,8 +58,8 @@ def in_a_process_of_its_own(folder: Path, then: str) -> subprocess.Popen[bytes]:
     code = f"""
 import os, signal, sys, time, uuid
 from pathlib import Path
-from platevault.infra.telemetry.metrics import Meters
-meters = Meters(Path({str(folder)!r}), uuid.uuid4())
+from platevault.infra.telemetry.metrics import Metrics
+meters = Metrics(Path({str(folder)!r}), uuid.uuid4())
 meters.start()
 for _ in range(3):
     meters.batch("accepted")
@@ -74,7 +74,7 @@ print("counted", flush=True)
     return process
 
 
-def test_the_counts_of_all_processes_add_up_whichever_is_asked(two: tuple[Meters, Meters]) -> None:
+def test_the_counts_of_all_processes_add_up_whichever_is_asked(two: tuple[Metrics, Metrics]) -> None:
     one, other = two
     one.batch("accepted")
     other.batch("accepted")
@@ -97,7 +97,7 @@ def test_the_counts_of_all_processes_add_up_whichever_is_asked(two: tuple[Meters
 
 
 def test_a_value_on_the_edge_of_a_bucket_is_in_it() -> None:
-    meters = Meters.none()
+    meters = Metrics.none()
     meters.image_put(seconds=0.1, size=7, attempts=3)
     assert shown(meters, "put_seconds_bucket", le="0.1") == 1
     assert shown(meters, "put_seconds_bucket", le="0.05") == 0
@@ -139,15 +139,15 @@ def test_a_crash_between_the_sum_and_the_files_counts_nothing_twice(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", crash)
         with pytest.raises(OSError, match="died here"):
-            MeterFile(folder, uuid.uuid4())
+            MetricFile(folder, uuid.uuid4())
     for _ in range(2):
         assert shown(a_process(folder), "batches_total", outcome="accepted") == 3
-        MeterFile(folder, uuid.uuid4()).close()
+        MetricFile(folder, uuid.uuid4()).close()
 
 
 def test_a_snapshot_that_was_cut_leaves_the_one_before(folder: Path) -> None:
     ours = uuid.uuid4()
-    file = MeterFile(folder, ours)
+    file = MetricFile(folder, ours)
     for number in (1.0, 2.0):
         file.write({("batches_total", ("accepted",)): [number]})
     file.close()
@@ -252,7 +252,7 @@ def test_a_whole_file_of_another_shape_costs_nothing_but_itself(folder: Path, na
 @pytest.mark.parametrize("name", ["past", "past.draft", "00000000-0000-4000-8000-000000000007"])
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "endless link"])
 def test_what_is_no_file_is_neither_waited_for_nor_read(folder: Path, name: str, make: Callable[[Path], None]) -> None:
-    dead = MeterFile(folder, uuid.uuid4())
+    dead = MetricFile(folder, uuid.uuid4())
     dead.write({("batches_total", ("accepted",)): [3.0]})
     dead.close()
     before = a_process(folder)
@@ -291,7 +291,7 @@ def test_of_a_file_that_is_longer_than_ours_no_more_is_read_than_ours_has(folder
 
 
 def test_labels_without_end_do_not_fill_the_memory() -> None:
-    meters = Meters.none()
+    meters = Metrics.none()
     for number in range(SERIES_MAX + 10):
         meters.batch(f"outcome-{number}")
     assert meters.exposition({}).count(b"platevault_batches_total{") == SERIES_MAX
@@ -304,7 +304,7 @@ def test_no_two_metrics_are_of_one_family() -> None:
 
 
 def test_everything_that_is_measured_parses_has_a_meaning_and_a_line_in_the_operators_page() -> None:
-    meters = Meters.none()
+    meters = Metrics.none()
     text = meters.exposition({(name, labels_of(name)): 1.0 for name in BY_NAME if BY_NAME[name].kind == "looked_up"})
     families = {family.name: family for family in text_string_to_metric_families(text.decode())}
     page = (ROOT / "docs/OPERATING.md").read_text(encoding="utf-8")

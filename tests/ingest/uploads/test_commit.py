@@ -36,8 +36,8 @@ from platevault.ingest.batch_status import batch_status
 from platevault.ingest.uploads.abort import abort_upload, show_upload
 from platevault.ingest.uploads.commit import commit_upload
 from platevault.ingest.uploads.context import COMMITS_IN_HAND, a_place
-from platevault.ingest.uploads.create import open_upload
-from platevault.ingest.uploads.expire import Cleared, clear_uploads
+from platevault.ingest.uploads.create import create_upload
+from platevault.ingest.uploads.expire import ExpiredUploads, expire_uploads
 from platevault.ingest.uploads.offer import COMMIT_WITHIN, OfferedFile, temp_key
 from platevault.integrity.reconcile import reconcile
 from tests.support.deliveries import Batch, a_batch, a_jpeg, a_name, a_png
@@ -121,7 +121,7 @@ async def test_a_lost_answer_of_the_commit_costs_nothing(node: Node, migrated_ur
     batch = a_batch()
     database = Forgetful.open(migrated_url, pool_size=2)
     assert isinstance(database, Forgetful)
-    forgetful = dataclasses.replace(node, reception=dataclasses.replace(node.reception, database=database))
+    forgetful = dataclasses.replace(node, ingest_context=dataclasses.replace(node.ingest_context, database=database))
     direct = direct_of(forgetful)
     upload = await uploaded(batch, node, direct)
     database.lose = True
@@ -135,9 +135,9 @@ async def test_a_lost_answer_of_the_commit_costs_nothing(node: Node, migrated_ur
     await is_kept_exactly(batch, node)
 
 
-async def upkeep_clears(node: Node) -> Cleared:
+async def upkeep_clears(node: Node) -> ExpiredUploads:
     later = dataclasses.replace(upkeep_of(node), now=lambda: datetime.now(UTC) + COMMIT_WITHIN)
-    return await clear_uploads(later)
+    return await expire_uploads(later)
 
 
 async def test_a_file_that_did_not_come_is_named_and_can_still_come(node: Node) -> None:
@@ -203,7 +203,7 @@ async def test_bytes_that_changed_between_reading_and_putting_are_not_kept(migra
     objects = Changing()
     node = await a_node(migrated, tmp_path / "spool", objects=objects)
     batch, direct = a_batch(), direct_of(node)
-    assert node.reception.memory.take(64 * 2**20), "no room: files are read twice"
+    assert node.ingest_context.memory.take(64 * 2**20), "no room: files are read twice"
     upload = await uploaded(batch, node, direct)
     objects.forged = b"\xff\xd8\xff forged"
     with pytest.raises(BatchRefused, match="SHA-256"):
@@ -213,7 +213,7 @@ async def test_bytes_that_changed_between_reading_and_putting_are_not_kept(migra
 
 async def test_without_room_in_memory_files_are_read_twice_and_kept_all_the_same(node: Node) -> None:
     batch, direct = a_batch(3), direct_of(node)
-    assert node.reception.memory.take(64 * 2**20)
+    assert node.ingest_context.memory.take(64 * 2**20)
     assert statuses(await commit(await uploaded(batch, node, direct), batch, direct)) == ["created"] * 3
     await is_kept_exactly(batch, node)
 
@@ -226,7 +226,7 @@ async def test_memory_is_given_back(node: Node) -> None:
         await commit(upload, batch, direct)
     await put(upload, node, **batch.parts)
     await commit(upload, batch, direct)
-    assert node.reception.memory.taken == 0
+    assert node.ingest_context.memory.taken == 0
     assert direct.places.borrowed_tokens == direct.slots.borrowed_tokens == 0
 
 
@@ -496,7 +496,7 @@ async def test_an_upload_is_its_collectors(node: Node) -> None:
         with pytest.raises(Missing):
             await act
     with pytest.raises(Forbidden):
-        await open_upload("gate-1", [], only_collector="gate-2", direct=direct)
+        await create_upload("gate-1", [], only_collector="gate-2", direct=direct)
 
 
 async def test_only_so_many_commits_are_in_hand(node: Node) -> None:
@@ -524,8 +524,8 @@ async def test_only_so_many_commits_are_in_hand(node: Node) -> None:
 async def test_while_the_store_refuses_a_commit_is_refused_before_its_body(node: Node) -> None:
     direct = direct_of(node)
     for _ in range(10):
-        node.lane.breaker.failed("no answer")
-    if node.lane.breaker.is_open:
+        node.uploader.breaker.failed("no answer")
+    if node.uploader.breaker.is_open:
         with pytest.raises(StoreUnavailable), a_place(direct):
             raise AssertionError("no place")
     else:
@@ -554,10 +554,10 @@ async def test_what_could_not_be_committed_is_not_offered(
     direct = direct_of(await a_node(migrated, tmp_path / "spool", limits=limits))
     file = OfferedFile(**{"name": "evt_1_full", "size": 500, "sha256": "0" * 64, **change})
     if error is None and change != {"name": "evt_1"}:
-        await open_upload("gate-1", [file], only_collector=None, direct=direct)
+        await create_upload("gate-1", [file], only_collector=None, direct=direct)
     else:
         with pytest.raises(error or InvalidRequest):
-            await open_upload("gate-1", [file], only_collector=None, direct=direct)
+            await create_upload("gate-1", [file], only_collector=None, direct=direct)
 
 
 async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path: Path) -> None:
@@ -568,7 +568,7 @@ async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path:
         return OfferedFile(name=f"evt_1_k{number}", size=size, sha256="0" * 64)
 
     async def offer(*files: OfferedFile) -> None:
-        await open_upload("gate-1", files, only_collector=None, direct=direct)
+        await create_upload("gate-1", files, only_collector=None, direct=direct)
 
     await offer(file(1), file(2), file(3))
     with pytest.raises(TooLarge):
@@ -579,7 +579,7 @@ async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path:
     with pytest.raises(TooLarge):
         await offer(*(file(number, 1) for number in range(17)))
     with pytest.raises(InvalidRequest, match="collector_id"):
-        await open_upload("no/collector", [file(1)], only_collector=None, direct=direct)
+        await create_upload("no/collector", [file(1)], only_collector=None, direct=direct)
 
 
 async def test_an_upload_that_is_off_names_the_setting(node: Node) -> None:
@@ -603,7 +603,7 @@ async def test_a_collector_that_opens_and_opens_is_told_to_stop(node: Node, monk
 async def test_each_file_has_its_place(node: Node) -> None:
     batch, direct = a_batch(), direct_of(node)
     files = [OfferedFile(**file) for file in files_of(batch)]
-    offer = await open_upload("gate-1", files, only_collector=None, direct=direct)
+    offer = await create_upload("gate-1", files, only_collector=None, direct=direct)
     for name, signed in offer.puts.items():
         assert f"/alpr-images/{temp_key(offer.upload.upload_id, name)}?" in signed.url
         assert int(signed.headers["Content-Length"]) == len(batch.parts[name])

@@ -11,9 +11,9 @@ import pytest
 from platevault.domain.errors import StoreUnavailable, UploadEnded
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.ingest.uploads.expire import KEEP_UPLOADS_FOR, Cleared, clear_uploads
+from platevault.ingest.uploads.expire import KEEP_UPLOADS_FOR, ExpiredUploads, expire_uploads
 from platevault.ingest.uploads.offer import COMMIT_WITHIN, temp_key, upload_id_of
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from tests.support.deliveries import a_batch
 from tests.support.direct_uploads import commit, direct_of, put, uploaded
 from tests.support.keeping import an_object, bytes_of, upkeep_of
@@ -25,7 +25,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
     return await a_node(migrated, tmp_path / "spool")
 
 
-def at(node: Node, **later: float) -> Upkeep:
+def at(node: Node, **later: float) -> JobContext:
     now: Callable[[], datetime] = lambda: datetime.now(UTC) + timedelta(**later)  # noqa: E731  a clock
     return dataclasses.replace(upkeep_of(node), now=now)
 
@@ -33,13 +33,13 @@ def at(node: Node, **later: float) -> Upkeep:
 async def test_an_upload_is_cleared_when_it_is_over_and_not_before(node: Node) -> None:
     batch, direct = a_batch(), direct_of(node)
     upload = await uploaded(batch, node, direct)
-    await clear_uploads(at(node, minutes=119))
+    await expire_uploads(at(node, minutes=119))
     assert len(await node.keys()) == 2
-    assert await clear_uploads(at(node, minutes=121)) == Cleared(uploads=1, objects=2, nobodys=0)
+    assert await expire_uploads(at(node, minutes=121)) == ExpiredUploads(uploads=1, objects=2, nobodys=0)
     assert await node.keys() == []
     with pytest.raises(UploadEnded, match="expired"):
         await commit(upload, batch, direct)
-    assert await clear_uploads(at(node, minutes=121)) == Cleared(uploads=0, objects=0, nobodys=0)
+    assert await expire_uploads(at(node, minutes=121)) == ExpiredUploads(uploads=0, objects=0, nobodys=0)
 
 
 async def test_what_is_put_after_the_commit_goes_and_what_was_kept_stays(node: Node) -> None:
@@ -47,9 +47,9 @@ async def test_what_is_put_after_the_commit_goes_and_what_was_kept_stays(node: N
     upload = await uploaded(batch, node, direct)
     await commit(upload, batch, direct)
     await put(upload, node, **batch.parts)  # its URLs are good for an hour, and the place is free again
-    await clear_uploads(upkeep_of(node))
+    await expire_uploads(upkeep_of(node))
     assert len(await node.keys()) == 4
-    await clear_uploads(at(node, minutes=121))
+    await expire_uploads(at(node, minutes=121))
     assert len(await bytes_of(node)) == 2
     assert not [key for key in await node.keys() if key.startswith("temp/")]
 
@@ -58,9 +58,9 @@ async def test_what_nobody_knows_goes_after_a_day(node: Node) -> None:
     mine = await an_object(node, temp_key(uuid.uuid4(), "evt_1_full"))
     odd = await an_object(node, "temp/probe/evt_1_full")
     image = await an_object(node)
-    await clear_uploads(at(node, hours=23))
+    await expire_uploads(at(node, hours=23))
     assert sorted(await node.keys()) == sorted([mine, odd, image])
-    assert await clear_uploads(at(node, hours=25)) == Cleared(uploads=0, objects=0, nobodys=2)
+    assert await expire_uploads(at(node, hours=25)) == ExpiredUploads(uploads=0, objects=0, nobodys=2)
     assert await node.keys() == [image]
 
 
@@ -71,7 +71,7 @@ async def test_where_the_clock_of_the_store_is_behind_an_open_upload_keeps_its_o
     node = await a_node(migrated, tmp_path / "spool", objects=behind)
     batch, direct = a_batch(), direct_of(node)
     upload = await uploaded(batch, node, direct)
-    assert (await clear_uploads(upkeep_of(node))).nobodys == 0
+    assert (await expire_uploads(upkeep_of(node))).nobodys == 0
     assert (await commit(upload, batch, direct)).status_code == 201
 
 
@@ -89,18 +89,18 @@ async def test_a_store_that_does_not_answer_is_asked_again(migrated: Database, t
     batch, direct = a_batch(), direct_of(node)
     await commit(await uploaded(batch, node, direct), batch, direct)  # is stored all the same
     with pytest.raises(StoreUnavailable):
-        await clear_uploads(at(node, minutes=121))
+        await expire_uploads(at(node, minutes=121))
     objects.silent = False
-    assert (await clear_uploads(at(node, minutes=121))).objects == 2
+    assert (await expire_uploads(at(node, minutes=121))).objects == 2
     assert len(await node.keys()) == 2
 
 
 async def test_uploads_are_forgotten_long_after_they_were_cleared(node: Node) -> None:
     await uploaded(a_batch(), node, direct_of(node))
-    await clear_uploads(at(node, minutes=121))
-    await clear_uploads(at(node, days=89))
+    await expire_uploads(at(node, minutes=121))
+    await expire_uploads(at(node, days=89))
     assert len(await node.rows("SELECT state FROM uploads")) == 1
-    await clear_uploads(at(node, seconds=(KEEP_UPLOADS_FOR + COMMIT_WITHIN).total_seconds() + 1))
+    await expire_uploads(at(node, seconds=(KEEP_UPLOADS_FOR + COMMIT_WITHIN).total_seconds() + 1))
     assert await node.rows("SELECT state FROM uploads") == []
 
 

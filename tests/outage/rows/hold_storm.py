@@ -21,7 +21,7 @@ from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program
 from platevault.holds.copy_images import copy_some
 from platevault.holds.hold import HoldAsked
 from platevault.holds.sql import holds
-from platevault.holds.verify_copies import guard_holds
+from platevault.holds.verify_copies import verify_copies
 from platevault.infra.disk.private_files import GRPC_OFFSET
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.admin.bucket import BucketAdmin
@@ -29,7 +29,7 @@ from platevault.infra.objectstore.admin.bucket_xml import parse_lifecycle
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import migrate
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.sweep import sweep
 from tests.outage.scenario import Asked, Shown, Wrong
 from tests.support.servers import S3Server, embedded_servers, s3_of
@@ -70,7 +70,7 @@ STANDING: Final = text("""
 class Storm:
     """What is under way, and what was seen."""
 
-    upkeep: Upkeep
+    context: JobContext
     chance: random.Random
     wrong: Wrong = field(default_factory=Wrong)
     seen: Counter[str] = field(default_factory=Counter)
@@ -89,8 +89,8 @@ async def hold_storm(asked: Asked) -> Shown:
             await migrate(database)
             admin = _admin(server)
             await admin.write_lifecycle(parse_lifecycle(RULE))
-            upkeep = Upkeep(database=database, objects=store, now=lambda: datetime.now(UTC))
-            storm = Storm(upkeep=upkeep, chance=asked.random("holds"))
+            context = JobContext(database=database, objects=store, now=lambda: datetime.now(UTC))
+            storm = Storm(context=context, chance=asked.random("holds"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(_sweeps(storm))
                 group.create_task(_passes(storm, servers.seaweed))
@@ -113,7 +113,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
     async def put(one: str, key: str) -> None:
         async with slots:
             new = NewObject(data=bytes_of[one], content_type="image/jpeg", metadata={})
-            storm.wrong.add("objects that were there already", not await storm.upkeep.objects.create(key, new))
+            storm.wrong.add("objects that were there already", not await storm.job_context.objects.create(key, new))
 
     await asyncio.gather(*(put(one, key) for one, key in zip(ids, keys, strict=True)))
     parameters = {
@@ -126,7 +126,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
     }
     for statement in ROWS:
         known = {name: value for name, value in parameters.items() if f":{name}" in statement}
-        await storm.upkeep.database.transaction(
+        await storm.job_context.database.transaction(
             lambda connection, one=statement, with_these=known: connection.execute(text(one), with_these)  # type: ignore[misc]
         )
     wanted = storm.chance.sample(ids, len(ids) // 2)
@@ -138,7 +138,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
 async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) -> None:
     """As `place_hold` does it, without a spool: rows, then copies until nothing more is due."""
     async with places:
-        hold_id, upkeep = uuid.uuid4(), storm.upkeep
+        hold_id, context = uuid.uuid4(), storm.job_context
         asked = HoldAsked(
             requested_by="J. Doe",
             authority="City police",
@@ -147,14 +147,14 @@ async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) 
             review_on=datetime.now(UTC).date() + timedelta(days=30),
             detection_ids=tuple(sorted(ids)),
         )
-        await holds.place(upkeep.database, asked, hold_id=hold_id, look=LOOK, now=upkeep.now())
-        while await copy_some(upkeep, hold_id=hold_id):
+        await holds.place(context.database, asked, hold_id=hold_id, look=LOOK, now=context.now())
+        while await copy_some(context, hold_id=hold_id):
             pass
-        found = await holds.hold_now(upkeep.database, hold_id)
+        found = await holds.hold_now(context.database, hold_id)
         assert found is not None
         storm.seen.update({"held": found.images.held, "gone": found.images.gone, "too late": found.images.copying})
         storm.seen["holds confirmed"] += found.is_held
-        async with upkeep.database.reading() as connection:
+        async with context.database.reading() as connection:
             images = await holds.images_of_hold(connection, hold_id=hold_id, after=("", ""), state="held", most=1000)
         storm.confirmed |= {one.detection_id: hold_id for one in images or ()}
 
@@ -162,7 +162,7 @@ async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) 
 async def _sweeps(storm: Storm) -> None:
     retention = Retention(keep_for=timedelta(days=1))
     while not storm.over.is_set():
-        run = await sweep(storm.upkeep, default=retention, act=True)
+        run = await sweep(storm.job_context, default=retention, act=True)
         storm.wrong.add("sweeps that failed", run.outcome != "done")
         storm.seen["sweeps"] += 1
         storm.seen["swept"] += run.counts.get("erased", 0)
@@ -196,8 +196,8 @@ def _run_shards(seaweed: EmbeddedSeaweed) -> None:
 
 async def _judged(storm: Storm, objects: int) -> Shown:
     """Every image that was said to be held is read by the key of its row and hashed."""
-    upkeep, wrong = storm.upkeep, storm.wrong
-    async with upkeep.database.reading() as connection:
+    context, wrong = storm.job_context, storm.wrong
+    async with context.database.reading() as connection:
         standing = {row.detection_id: row for row in await connection.execute(STANDING)}
     wrong.add("confirmed and not held any more", len(storm.confirmed.keys() - standing.keys()))
     slots = asyncio.Semaphore(PUTS_AT_ONCE)
@@ -205,19 +205,19 @@ async def _judged(storm: Storm, objects: int) -> Shown:
     async def look(detection_id: str) -> None:
         row = standing.get(detection_id)
         async with slots:
-            data = None if row is None else await upkeep.objects.get(row.key)
+            data = None if row is None else await context.objects.get(row.key)
         wrong.add("confirmed and not readable", data is None)
         if row is not None and data is not None:
             wrong.add("confirmed with other bytes", hashlib.sha256(data).hexdigest() != row.sha256)
             wrong.add("confirmed and expired", row.state != "stored" or row.holds < 1)
 
     await asyncio.gather(*(look(one) for one in storm.confirmed))
-    await upkeep.database.transaction(
+    await context.database.transaction(
         lambda connection: connection.execute(
             text("UPDATE hold_images SET verified_at = '2020-01-01' WHERE state = 'held'")
         )
     )
-    run = await guard_holds(upkeep, runs_a_round=1)
+    run = await verify_copies(context, runs_a_round=1)
     wrong.add("copies that the guard found broken", run.counts["broken"])
     wrong.add("images that both deleters spared", not (storm.seen["swept"] and storm.seen["lifecycle passes"] > 1))
     seen = storm.seen

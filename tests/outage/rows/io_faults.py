@@ -161,7 +161,7 @@ async def _one(database: Database, disk: Disk, *, route: str, wrong: Wrong) -> s
         await node.uploaded()
         await node.leases_end()
         objects.dead = False
-        node.lane.breaker.succeeded()
+        node.uploader.breaker.succeeded()
     with disk.failing():
         answer = await (_sent(node, batch) if route == "send" else _drained(node))
     label = f"{disk.operation} {disk.nth} {errno.errorcode.get(disk.code, '')} {route}"
@@ -224,7 +224,7 @@ async def _heal(node: Node) -> None:
     """What the node's loops do by themselves once the disk is whole."""
     await node.recover()
     await node.leases_end()
-    node.lane.breaker.succeeded()
+    node.uploader.breaker.succeeded()
     while await node.drain():
         pass
     await node.recover()
@@ -237,7 +237,7 @@ async def _retried(node: Node, batch: Batch) -> bool:
     await _heal(node)
     states = await node.rows("SELECT state FROM images WHERE detection_id = ANY(:ids)", ids=batch.ids)
     stored = len(states) == len(batch.parts) and all(row["state"] == "stored" for row in states)
-    return stored and await _bytes_are_there(node, batch) and not node.spool_files() and node.lane.spool.used() == 0
+    return stored and await _bytes_are_there(node, batch) and not node.spool_files() and node.uploader.spool.used() == 0
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from platevault.app.vault import open_upkeep
+from platevault.app.vault import open_job_context
 from platevault.infra.postgres.database import Database
 from platevault.jobs.restore_marker import advance
 from platevault.settings import read_settings, variables
@@ -91,12 +91,12 @@ async def _run(site: Site, *arguments: str, wrong: Wrong, may_stop: bool = False
 async def _advance(site: Site) -> None:
     """The restore marker, as the schedule does every ten minutes."""
     known = {name.lower(): value for name, value in site.api.environment.items() if name in variables()}
-    upkeep = open_upkeep(read_settings(env_file=None, **known))
+    context = open_job_context(read_settings(env_file=None, **known))
     try:
-        await advance(upkeep)
+        await advance(context)
     finally:
-        await upkeep.objects.close()
-        await upkeep.database.close()
+        await context.objects.close()
+        await context.database.close()
 
 
 async def _rows(database: Database) -> Rows:

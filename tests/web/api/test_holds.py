@@ -15,10 +15,10 @@ from platevault.app.vault import Vault
 from platevault.domain.object_keys import generate_object_key
 from platevault.domain.retention_policy import Retention
 from platevault.holds import place as placing
-from platevault.holds.copy_images import copy_held
+from platevault.holds.copy_images import copy_images
 from platevault.holds.sql import holds as hold_rows
 from platevault.infra.objectstore import NewObject
-from platevault.retention.deletions.execute import delete_requested
+from platevault.retention.deletions.execute import execute_due_deletions
 from platevault.retention.sweep import sweep
 from tests.makers import NOON, DetectionRows, a_detection, an_image
 from tests.support.vaults import COLLECTOR, NOW, RULES, a_client, keep, looks
@@ -147,17 +147,17 @@ async def test_while_a_hold_takes_up_its_detections_nothing_is_erased(
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
         assert refused.json()["type"] == "urn:platevault:problem:holds-being-placed"
         assert refused.json()["hold_ids"] == [hold_id]
-    run = await sweep(vault.upkeep, default=RETENTION, act=True)
+    run = await sweep(vault.job_context, default=RETENTION, act=True)
     assert (run.outcome, run.counts["erased"]) == ("stopped", 0)
     assert hold_id in str(run.findings["reason"])
     assert (await admin.get(asked.headers["location"])).json()["state"] == "asked"
     assert (await viewer.get(location)).json()["status"] == "placing"
 
-    await copy_held(vault.upkeep)
+    await copy_images(vault.job_context)
     done = (await viewer.get(location)).json()
     assert (done["status"], done["detections"]["active"], done["images"]) == ("held", 5, images(held=5))
     assert {(await admin.delete(f"/v1/detections/{one}")).status_code for one in ids} == {409}
-    run = await sweep(vault.upkeep, default=RETENTION, act=True)
+    run = await sweep(vault.job_context, default=RETENTION, act=True)
     assert (run.outcome, run.counts["erased"], run.counts["held"]) == ("done", 1, 5)
 
 
@@ -173,12 +173,12 @@ async def test_a_deletion_that_a_hold_comes_upon_goes_on_once_that_has_all(
         await connection.execute(text("UPDATE deletions SET confirmed_at = now(), confirmed_by = 'admin'"))
         await connection.commit()
     location = (await place(viewer, filter={"camera_id": "north"})).headers["Location"]
-    run = await delete_requested(vault.upkeep)
+    run = await execute_due_deletions(vault.job_context)
     assert run is not None
     assert run.outcome == "stopped"
-    await copy_held(vault.upkeep)
+    await copy_images(vault.job_context)
     assert (await viewer.get(location)).json()["detections"]["active"] == 5
-    await delete_requested(vault.upkeep)
+    await execute_due_deletions(vault.job_context)
     done = (await admin.get(asked.headers["location"])).json()
     assert (done["state"], done["deleted"], done["skipped"]) == ("done", 1, 5)
 

@@ -67,7 +67,7 @@ async def send(vault: Vault, batch: Batch, *, token: str = COLLECTOR, body: byte
     async with a_client(vault, token=token) as client:
         given = batch.body() if body is None else body
         answer = await client.post("/v1/detections", content=given, headers={"Content-Type": CONTENT_TYPE})
-        await asyncio.gather(*vault.reception.uploads)
+        await asyncio.gather(*vault.ingest_context.uploads)
         return answer.status_code
 
 
@@ -195,8 +195,8 @@ async def test_without_database_store_and_folder_the_answer_is_what_the_process_
     nobody = "postgresql+asyncpg://u:p@127.0.0.1:1/none"
     access = dataclasses.replace(RULES, metrics_token=METRICS)
     vault = a_vault(nobody, tmp_path, access=access)
-    lane = dataclasses.replace(vault.lane, objects=GoneStore())
-    vault = dataclasses.replace(vault, reception=dataclasses.replace(vault.reception, lane=lane))
+    uploader = dataclasses.replace(vault.uploader, objects=GoneStore())
+    vault = dataclasses.replace(vault, ingest_context=dataclasses.replace(vault.ingest_context, uploader=uploader))
     (tmp_path / "spool" / "metrics").write_text("no folder")
     assert await send(vault, a_batch()) == 503
     for _ in range(2):
@@ -211,7 +211,7 @@ async def test_without_database_store_and_folder_the_answer_is_what_the_process_
 async def test_a_full_pool_is_seen_and_neither_holds_up_the_answer_nor_looks_like_a_database_that_is_down(
     measured: Vault,
 ) -> None:
-    watch(reception=measured.reception)
+    watch(ingest_context=measured.ingest_context)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(4):
             connection = await stack.enter_async_context(measured.database.reading())

@@ -21,9 +21,9 @@ from platevault.catalog.feed.subscribers import Tempo
 from platevault.web.api import stream
 from platevault.web.app import build_app
 from platevault.web.dependencies import VAULT
-from platevault.web.server.connections import ImpatientProtocol
+from platevault.web.server.connections import DeadlineProtocol
 from tests.makers import DetectionRows, a_detection, an_image
-from tests.support.followers import BRISK, some_followers
+from tests.support.subscribers import BRISK, some_followers
 from tests.support.vaults import COLLECTOR, RULES, VIEWER, a_client, keep, looks
 
 
@@ -44,7 +44,7 @@ async def served(vault: Vault, app: FastAPI | None = None) -> AsyncIterator[tupl
 
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(with_state, http=ImpatientProtocol, lifespan="on", log_config=None)
+    config = uvicorn.Config(with_state, http=DeadlineProtocol, lifespan="on", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
@@ -56,7 +56,7 @@ async def served(vault: Vault, app: FastAPI | None = None) -> AsyncIterator[tupl
 
 @pytest.fixture
 def brisk(vault: Vault) -> Vault:
-    return dataclasses.replace(vault, followers=some_followers(vault.database))
+    return dataclasses.replace(vault, subscribers=some_followers(vault.database))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_an_event_is_a_detection_as_the_list_has_it_with_its_place_as_its_
 async def test_a_browser_that_comes_back_gets_what_it_missed_once(vault: Vault) -> None:
     """Even when it went before anything happened: the first lines have an id."""
     silent = dataclasses.replace(BRISK, sign_of_life=60.0)
-    quiet = dataclasses.replace(vault, followers=some_followers(vault.database, tempo=silent))
+    quiet = dataclasses.replace(vault, subscribers=some_followers(vault.database, tempo=silent))
     async with served(quiet) as (url, _):
         async with a_stream(url) as (_, events):
             begun = events.last_id
@@ -194,7 +194,7 @@ async def test_what_is_wrong_is_a_problem_before_there_is_a_stream(
 ) -> None:
     async with a_stream(url, **asked) as (answer, _):
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert brisk.followers.taken == 0
+    assert brisk.subscribers.taken == 0
 
 
 async def test_only_who_may_read_detections_follows_them(url: str) -> None:
@@ -204,19 +204,19 @@ async def test_only_who_may_read_detections_follows_them(url: str) -> None:
 
 
 async def test_past_the_cap_there_is_a_429_and_whoever_goes_makes_room(vault: Vault) -> None:
-    few = dataclasses.replace(vault, followers=some_followers(vault.database, most=1))
+    few = dataclasses.replace(vault, subscribers=some_followers(vault.database, most=1))
     async with served(few) as (url, _):
         async with a_stream(url) as (first, _), a_stream(url) as (second, _):
             assert (first.status_code, second.status_code) == (200, 429)
             assert int(second.headers["retry-after"]) >= 1
-        await until(lambda: few.followers.taken == 0)
+        await until(lambda: few.subscribers.taken == 0)
         async with a_stream(url) as (again, _):
             assert again.status_code == 200
 
 
 async def test_a_session_s_purpose_goes_with_the_stream_and_without_one_it_is_refused(vault: Vault) -> None:
     strict = dataclasses.replace(
-        vault, access=dataclasses.replace(RULES, purpose_required=True), followers=some_followers(vault.database)
+        vault, access=dataclasses.replace(RULES, purpose_required=True), subscribers=some_followers(vault.database)
     )
     async with served(strict) as (url, _):
         async with a_stream(url) as (answer, _):
@@ -256,9 +256,9 @@ async def signed_in(vault: Vault) -> dict[str, str]:
 @pytest.mark.parametrize("process", ["this", "another"])
 async def test_a_session_that_is_signed_out_anywhere_follows_no_more(vault: Vault, process: str) -> None:
     """Also with a cookie that had another purpose by then; other sessions go on."""
-    patient = dataclasses.replace(BRISK, credential=600.0)
-    here = dataclasses.replace(vault, followers=some_followers(vault.database, tempo=patient))
-    there = dataclasses.replace(vault, followers=some_followers(vault.database, tempo=patient))
+    installation = dataclasses.replace(BRISK, credential=600.0)
+    here = dataclasses.replace(vault, subscribers=some_followers(vault.database, tempo=installation))
+    there = dataclasses.replace(vault, subscribers=some_followers(vault.database, tempo=installation))
     ours, others = await signed_in(here), await signed_in(here)
     async with served(here) as (url, _):
         async with (
@@ -278,13 +278,13 @@ async def test_a_session_that_is_signed_out_anywhere_follows_no_more(vault: Vaul
                 pages.headers.update(newer)
                 assert (await pages.post("/logout", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 303
             await until(lambda: mine.ended)
-            await until(lambda: here.followers.taken == 1)
+            await until(lambda: here.subscribers.taken == 1)
             await keep(here, a_detection("evt_1"))
             await until(lambda: theirs.ids == ["evt_1"])
             assert mine.ids == []
         async with a_stream(url, token=None, headers=ours) as (_, again):
             await until(lambda: again.ended)
-    await there.followers.notices.close()
+    await there.subscribers.notices.close()
 
 
 @pytest.mark.parametrize("what", ["session's end", "other tokens"])
@@ -304,7 +304,7 @@ async def test_a_credential_that_opens_the_vault_no_more_does_not_follow_on(bris
             assert not events.ended, "a token is no session"
         else:
             await until(lambda: events.ended)
-            await until(lambda: brisk.followers.taken == 0)
+            await until(lambda: brisk.subscribers.taken == 0)
 
 
 async def test_no_event_is_sent_before_its_look_is_committed(brisk: Vault, url: str) -> None:
@@ -319,30 +319,30 @@ async def test_a_client_that_takes_nothing_is_dropped_and_gives_its_place_back(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "TAKEN_WITHIN_SECONDS", 0.5)
-    slow = dataclasses.replace(vault, followers=some_followers(vault.database))
+    slow = dataclasses.replace(vault, subscribers=some_followers(vault.database))
     async with served(slow) as (url, server):
         with a_deaf_client(url):
-            await until(lambda: slow.followers.taken == 1)
+            await until(lambda: slow.subscribers.taken == 1)
             await keep(slow, *large(60))
-            await until(lambda: slow.followers.taken == 0)
+            await until(lambda: slow.subscribers.taken == 0)
             await until(lambda: not server.server_state.connections)
 
 
 async def test_the_end_of_the_server_waits_for_no_follower_not_even_for_a_deaf_one(vault: Vault) -> None:
     lazy = dataclasses.replace(
-        vault, followers=some_followers(vault.database, tempo=dataclasses.replace(BRISK, unwoken=60.0))
+        vault, subscribers=some_followers(vault.database, tempo=dataclasses.replace(BRISK, unwoken=60.0))
     )
     async with served(lazy) as (url, server), a_stream(url) as (_, events):
         with a_deaf_client(url):
-            await until(lambda: lazy.followers.taken == 2)
+            await until(lambda: lazy.subscribers.taken == 2)
             await keep(lazy, *large(60))
-            lazy.followers.notices.ring()
+            lazy.subscribers.notices.ring()
             await until(lambda: len(events.seen) == 60)
             began = time.monotonic()
             server.should_exit = True
             await until(lambda: not server.server_state.connections)
             assert time.monotonic() - began < 30
-            assert lazy.followers.taken == 0
+            assert lazy.subscribers.taken == 0
             assert events.ended
 
 

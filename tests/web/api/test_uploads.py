@@ -22,15 +22,15 @@ from tests.support.vaults import COLLECTOR, NOW, a_client
 async def direct(vault: Vault) -> Vault:
     """The vault with direct upload, all of it on one store in memory."""
     objects = MemoryStore(now=lambda: NOW)
-    lane = dataclasses.replace(vault.lane, objects=objects)
-    reception = dataclasses.replace(vault.reception, lane=lane, now=lambda: NOW)
+    uploader = dataclasses.replace(vault.uploader, objects=objects)
+    ingest_context = dataclasses.replace(vault.ingest_context, uploader=uploader, now=lambda: NOW)
     await beat(vault.database, node_id=vault.node_id, host="test", as_worker=False)
     return dataclasses.replace(
         vault,
         objects=objects,
-        lane=lane,
-        reception=reception,
-        direct=dataclasses.replace(vault.direct, reception=reception, signer=SIGNER),
+        uploader=uploader,
+        ingest_context=ingest_context,
+        direct=dataclasses.replace(vault.direct, ingest_context=ingest_context, signer=SIGNER),
     )
 
 

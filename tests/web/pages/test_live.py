@@ -11,14 +11,14 @@ import pytest
 
 from platevault.app.vault import Vault
 from tests.makers import a_detection
-from tests.support.followers import some_followers
+from tests.support.subscribers import some_followers
 from tests.support.vaults import VIEWER, keep, looks
 from tests.web.api.test_stream import Events, served, until
 
 
 @pytest.fixture
 def brisk(vault: Vault) -> Vault:
-    return dataclasses.replace(vault, followers=some_followers(vault.database))
+    return dataclasses.replace(vault, subscribers=some_followers(vault.database))
 
 
 @contextlib.asynccontextmanager

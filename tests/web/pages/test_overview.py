@@ -13,7 +13,7 @@ from platevault.app.vault import Vault
 from platevault.domain.retention_policy import Camera
 from platevault.jobs.report import JobRun
 from platevault.jobs.sql.runs import record_run
-from platevault.operations.overview import KEPT_FOR, Lookout
+from platevault.operations.overview import KEPT_FOR, OverviewCache
 from platevault.operations.sql.camera_activity import traffic
 from tests.makers import NODE, NOON, a_detection, an_image
 from tests.support.vaults import COLLECTOR, NOW, a_client, keep, looks
@@ -26,7 +26,7 @@ SECOND = timedelta(seconds=1)
 
 async def told(vault: Vault, *, now: Callable[[], datetime] = lambda: NOW) -> str:
     """The page as it is with nothing remembered."""
-    async with a_client(dataclasses.replace(vault, lookout=Lookout(), now=now)) as client:
+    async with a_client(dataclasses.replace(vault, lookout=OverviewCache(), now=now)) as client:
         answer = await client.get("/overview")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     return " ".join(answer.text.split())

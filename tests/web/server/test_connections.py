@@ -12,7 +12,7 @@ import uvicorn
 
 from platevault.web.dependencies import DISCARD_BYTES_MAX
 from platevault.web.server import connections
-from platevault.web.server.connections import HEAD_BYTES_MAX, ImpatientProtocol
+from platevault.web.server.connections import HEAD_BYTES_MAX, DeadlineProtocol
 
 # A busy machine takes its time over what is done at once; what waits for a deadline takes longer still.
 AT_ONCE_SECONDS = 10
@@ -43,7 +43,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = int(probe.getsockname()[1])
-    config = uvicorn.Config(app, port=free, http=ImpatientProtocol, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, port=free, http=DeadlineProtocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

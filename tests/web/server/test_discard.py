@@ -12,7 +12,7 @@ import pytest
 
 from platevault.app.vault import Vault
 from platevault.web.server import connections
-from platevault.web.server.connections import ImpatientProtocol
+from platevault.web.server.connections import DeadlineProtocol
 from tests.web.server.test_connections import all_of, connect
 from tests.web.server.test_door import (
     BODY,
@@ -35,7 +35,7 @@ LONG_SECONDS = 300
 
 
 @pytest.fixture
-def patient(crowded: Vault, taken: list[str]) -> Iterator[int]:
+def installation(crowded: Vault, taken: list[str]) -> Iterator[int]:
     """A port whose idle connections are kept for longer than any test takes."""
     with served(crowded, taken, keep_alive=LONG_SECONDS) as port:
         yield port
@@ -59,29 +59,29 @@ def reset(connection: socket.socket) -> None:
 
 def protocols() -> int:
     gc.collect()
-    return sum(isinstance(one, ImpatientProtocol) for one in gc.get_objects())
+    return sum(isinstance(one, DeadlineProtocol) for one in gc.get_objects())
 
 
-def with_small_buffers(monkeypatch: pytest.MonkeyPatch) -> list[ImpatientProtocol]:
+def with_small_buffers(monkeypatch: pytest.MonkeyPatch) -> list[DeadlineProtocol]:
     """The connections that are made from now on; what they write stays with them unless it is read."""
-    made: list[ImpatientProtocol] = []
-    real = ImpatientProtocol.connection_made
+    made: list[DeadlineProtocol] = []
+    real = DeadlineProtocol.connection_made
 
-    def narrow(self: ImpatientProtocol, transport) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def narrow(self: DeadlineProtocol, transport) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
         real(self, transport)
         made.append(self)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2304)
         transport.set_write_buffer_limits(high=1500, low=100)
 
-    monkeypatch.setattr(ImpatientProtocol, "connection_made", narrow)
+    monkeypatch.setattr(DeadlineProtocol, "connection_made", narrow)
     return made
 
 
 @pytest.mark.parametrize("sent", [HEAD[:20], NEXT, HEAD, HEAD + BODY[:5], HEAD + BODY], ids=len)
-async def test_of_a_connection_that_its_client_reset_nothing_stays_in_memory(patient: int, sent: bytes) -> None:
+async def test_of_a_connection_that_its_client_reset_nothing_stays_in_memory(installation: int, sent: bytes) -> None:
     before = protocols()
     for _ in range(5):
-        connection = connect(patient)
+        connection = connect(installation)
         connection.sendall(sent)
         if sent != HEAD[:20]:
             one_answer(connection)
@@ -106,12 +106,12 @@ async def test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connectio
 
 
 async def test_who_reads_again_while_its_refused_body_is_thrown_away_is_answered_from_then_on(
-    patient: int, monkeypatch: pytest.MonkeyPatch
+    installation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = with_small_buffers(monkeypatch)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
-        connection.connect(("127.0.0.1", patient))
+        connection.connect(("127.0.0.1", installation))
         connection.settimeout(20)
         refused = 0
         while not made or not made[0].flow.write_paused:
@@ -146,9 +146,9 @@ async def test_a_body_behind_another_request_has_all_of_its_time(hurried: int, m
 
 @pytest.mark.parametrize("behind", [b"Transfer-Encoding: gzip\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"])
 async def test_a_refused_batch_with_bad_framing_is_told_so_and_nothing_is_written_behind_the_end(
-    patient: int, caplog: pytest.LogCaptureFixture, behind: bytes
+    installation: int, caplog: pytest.LogCaptureFixture, behind: bytes
 ) -> None:
-    with caplog.at_level(logging.ERROR), connect(patient) as connection:
+    with caplog.at_level(logging.ERROR), connect(installation) as connection:
         connection.sendall(b"POST /v1/detections HTTP/1.1\r\nHost: a\r\n" + behind)
         connection.shutdown(socket.SHUT_WR)
         answer = all_of(connection)

@@ -13,12 +13,12 @@ import uvicorn
 
 from platevault.app.vault import Vault
 from platevault.ingest.admission import IN_TURN_AT_ONCE
-from platevault.ingest.transfer_rate import Arrival
+from platevault.ingest.transfer_rate import TransferRate
 from platevault.web.dependencies import DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server import connections
 from platevault.web.server import overload as crowd
-from platevault.web.server.connections import ImpatientProtocol
-from platevault.web.server.overload import Door
+from platevault.web.server.connections import DeadlineProtocol
+from platevault.web.server.overload import BatchRefusals
 from tests.support.deliveries import CONTENT_TYPE
 from tests.support.vaults import COLLECTOR, a_client
 from tests.web.server.test_connections import all_of, app, connect
@@ -34,7 +34,7 @@ SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 @contextlib.contextmanager
 def served(vault: Vault, taken: list[str], *, keep_alive: int = KEEP_ALIVE_SECONDS) -> Iterator[int]:
     """A port whose connections know the vault's door; behind it there is an app that takes everything, and tells what it took."""
-    door = Door(vault)
+    door = BatchRefusals(vault)
 
     async def with_state(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         if scope["type"] != "lifespan":
@@ -53,7 +53,7 @@ def served(vault: Vault, taken: list[str], *, keep_alive: int = KEEP_ALIVE_SECON
     config = uvicorn.Config(
         with_state,
         port=port,
-        http=ImpatientProtocol,
+        http=DeadlineProtocol,
         lifespan="on",
         server_header=False,
         log_config=None,
@@ -76,7 +76,7 @@ def served(vault: Vault, taken: list[str], *, keep_alive: int = KEEP_ALIVE_SECON
 @pytest.fixture
 def crowded(vault: Vault) -> Vault:
     for _ in range(IN_TURN_AT_ONCE):
-        vault.reception.bodies.add(Arrival(began=0.0, complete=True))
+        vault.ingest_context.bodies.add(TransferRate(began=0.0, complete=True))
     return vault
 
 
@@ -193,7 +193,7 @@ async def test_with_a_place_left_and_for_every_other_request_the_app_is_asked(cr
             assert one_answer(connection).startswith(b"HTTP/1.1 200")
         connection.sendall(HEAD.replace(b"Host", b"Origin: https://a.example\r\nHost") + BODY)
         assert one_answer(connection).startswith(b"HTTP/1.1 200"), "what a browser has to be told is the app's to know"
-        crowded.reception.bodies.pop()
+        crowded.ingest_context.bodies.pop()
         connection.sendall(HEAD + BODY)
         assert one_answer(connection).startswith(b"HTTP/1.1 200")
     assert refused_total(crowded) == 0

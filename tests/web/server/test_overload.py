@@ -7,13 +7,13 @@ import pytest
 
 from platevault.app.vault import Vault
 from platevault.ingest.admission import IN_TURN_AT_ONCE
-from platevault.ingest.transfer_rate import Arrival
+from platevault.ingest.transfer_rate import TransferRate
 from tests.support.vaults import COLLECTOR, a_client
 
 
 def a_crowd(vault: Vault, size: int) -> None:
     for _ in range(size):
-        vault.reception.bodies.add(Arrival(began=0.0, complete=True))
+        vault.ingest_context.bodies.add(TransferRate(began=0.0, complete=True))
 
 
 async def test_one_too_many_is_told_when_to_come_back(vault: Vault) -> None:

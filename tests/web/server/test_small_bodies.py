@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from platevault.web import middleware
-from platevault.web.middleware import SmallBodies
+from platevault.web.middleware import SmallBodyLimit
 
 
 async def test_a_small_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,5 +26,5 @@ async def test_a_small_body_that_never_ends_is_given_up(monkeypatch: pytest.Monk
 
     scope: Scope = {"type": "http", "path": "/v1/search", "headers": []}
     with pytest.raises(HTTPException) as refused:
-        await asyncio.wait_for(SmallBodies(reading)(scope, dripping, sent), 30)
+        await asyncio.wait_for(SmallBodyLimit(reading)(scope, dripping, sent), 30)
     assert refused.value.status_code == 408

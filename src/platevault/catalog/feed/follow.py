@@ -8,17 +8,17 @@ from functools import partial
 from platevault.access.actor import Look, Scope
 from platevault.access.sql import access_log
 from platevault.catalog.feed.sql import feed
-from platevault.catalog.feed.subscribers import Followers, Tempo
-from platevault.catalog.feed.subscription import Following, Told
+from platevault.catalog.feed.subscribers import Subscribers, Tempo
+from platevault.catalog.feed.subscription import Subscription, Told
 from platevault.catalog.links import Links, link
 from platevault.domain.errors import DatabaseUnavailable
 from platevault.infra.postgres.database import Database
 
 
 async def follow(
-    following: Following, *, look: Look, followers: Followers, database: Database, links: Callable[[], Links]
+    following: Subscription, *, look: Look, subscribers: Subscribers, database: Database, links: Callable[[], Links]
 ) -> AsyncGenerator[Told, None]:
-    """First where it begins, then what there is, until it is closed, `followers` end or it lasted long enough.
+    """First where it begins, then what there is, until it is closed, `subscribers` end or it lasted long enough.
 
     Whoever takes this must close it, however it ends. Before the first value it raises what is wrong: `Forbidden`, `Busy`,
     `InvalidRequest`, `DatabaseUnavailable`. Later, while the database is away or the access log cannot be written, there are
@@ -26,16 +26,16 @@ async def follow(
     as it is when it is told: what becomes of its images later is no news.
     """
     look.actor.must(Scope.DETECTIONS_READ)
-    with followers.place():
+    with subscribers.place():
         position = await access_log.looking(
             database, partial(feed.begin, following.after), look=look, filters=following.asked, shows=lambda _: ()
         )
         yield Told(position=position)
-        loop, tempo = asyncio.get_running_loop(), followers.tempo
+        loop, tempo = asyncio.get_running_loop(), subscribers.tempo
         began = spoken = loop.time()
-        while not followers.ending.is_set() and loop.time() < began + tempo.at_most:
-            bell, looked = followers.notices.bell, loop.time()
-            seen = await _look(following.behind(position), look=look, followers=followers, database=database)
+        while not subscribers.ending.is_set() and loop.time() < began + tempo.at_most:
+            bell, looked = subscribers.notices.bell, loop.time()
+            seen = await _look(following.behind(position), look=look, subscribers=subscribers, database=database)
             position = position if seen is None else seen.position
             if seen is not None and seen.found:
                 at_once = links()
@@ -50,24 +50,26 @@ async def follow(
                 await _pause(bell, unsettled=seen is not None and seen.unsettled, looked=looked, tempo=tempo)
 
 
-async def _look(following: Following, *, look: Look, followers: Followers, database: Database) -> feed.Stretch | None:
+async def _look(
+    following: Subscription, *, look: Look, subscribers: Subscribers, database: Database
+) -> feed.FeedRange | None:
     """The next stretch, written down where it shows anybody; None while the database is away."""
     search = following.page
     try:
         database.refuse_while_down()
-        async with asyncio.timeout(followers.tempo.turn_within):
-            await followers.turns.acquire()
+        async with asyncio.timeout(subscribers.tempo.turn_within):
+            await subscribers.turns.acquire()
         try:
             return await access_log.looking(
-                database, partial(feed.stretch, search), look=look, filters=following.asked, shows=_ids
+                database, partial(feed.next_range, search), look=look, filters=following.asked, shows=_ids
             )
         finally:
-            followers.turns.release()
+            subscribers.turns.release()
     except (DatabaseUnavailable, TimeoutError):
         return None
 
 
-def _ids(stretch: feed.Stretch) -> Sequence[str] | None:
+def _ids(stretch: feed.FeedRange) -> Sequence[str] | None:
     return [detection.detection_id for _, detection in stretch.found] or None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from platevault.domain.errors import Busy
-from platevault.infra.postgres.notify import Notices
+from platevault.infra.postgres.notify import Notifications
 
 FOLLOWERS_MAX: Final = 64
 # Connections of the pool that all followers of a process together have at once: batches need the others.
@@ -32,10 +32,10 @@ class Tempo:
 
 
 @dataclass(kw_only=True)
-class Followers:
+class Subscribers:
     """Those of this process, and what wakes them. One per process."""
 
-    notices: Notices
+    notices: Notifications
     most: int = FOLLOWERS_MAX
     tempo: Tempo = field(default_factory=Tempo)
     taken: int = 0

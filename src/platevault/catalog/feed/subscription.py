@@ -15,7 +15,7 @@ _NOT_HERE: Final = frozenset(PAGE_FIELDS) - {"after"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Following:
+class Subscription:
     """Filters, and after which place to begin; None is now. `search.asked` is the question in the asker's words."""
 
     search: Search
@@ -31,7 +31,7 @@ class Following:
         """What is behind the place; from the first there is, where no place is known."""
         return replace(self.search, after=self.after or Position())
 
-    def behind(self, position: Position) -> "Following":
+    def behind(self, position: Position) -> "Subscription":
         """The same, going on behind this place."""
         return replace(self, after=position)
 
@@ -44,18 +44,20 @@ class Told:
     found: Sequence[tuple[Position, FoundDetection]] = ()
 
 
-def following_of(pairs: Sequence[tuple[str, str]], *, last_event_id: str | None = None) -> Following:
+def subscription_of(pairs: Sequence[tuple[str, str]], *, last_event_id: str | None = None) -> Subscription:
     """Raises `InvalidRequest` naming what is unknown or wrong. The last event wins over `after`, which stays in the URL."""
     for name, _ in pairs:
         if name in _NOT_HERE:
             raise InvalidRequest(f"{name}: unknown parameter here; a stream has no pages")
     search = parse_query([*pairs, ("order", Order.SEQ.value)])
-    return following_search(
+    return subscription_of_search(
         search, after=search.after if "after" in search.asked else None, last_event_id=last_event_id
     )
 
 
-def following_search(search: Search, *, after: Position | None = None, last_event_id: str | None = None) -> Following:
+def subscription_of_search(
+    search: Search, *, after: Position | None = None, last_event_id: str | None = None
+) -> Subscription:
     """All that comes in and that this search would find on one of its pages. Raises `InvalidRequest` for a wrong id of an event."""
     if last_event_id:
         try:
@@ -63,4 +65,4 @@ def following_search(search: Search, *, after: Position | None = None, last_even
         except InvalidRequest as error:
             raise InvalidRequest("Last-Event-ID: not the id of an event of this stream") from error
     asked = {name: value for name, value in search.asked.items() if name not in PAGE_FIELDS}
-    return Following(search=replace(search, order=Order.SEQ, limit=AT_ONCE, cursor=None, asked=asked), after=after)
+    return Subscription(search=replace(search, order=Order.SEQ, limit=AT_ONCE, cursor=None, asked=asked), after=after)

@@ -12,7 +12,7 @@ from platevault.domain.search_results import FoundDetection
 from platevault.infra.postgres.database import Database, Taken
 
 
-async def see(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], bool]:
+async def find_and_log(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], bool]:
     """(the page, newest first; whether more follow), once the row that says so is committed.
 
     Raises `DatabaseUnavailable` when either fails: then nothing may be shown.
@@ -27,7 +27,9 @@ async def see(search: Search, *, look: Look, database: Database) -> tuple[list[F
     return rows.told([row[0] for row in found], search)
 
 
-async def see_feed(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], Position | None]:
+async def find_feed_and_log(
+    search: Search, *, look: Look, database: Database
+) -> tuple[list[FoundDetection], Position | None]:
     """(the page of the change feed, its last row's place), once the row that says so is committed; raises the same."""
     return await access_log.looking(
         database,
@@ -38,7 +40,7 @@ async def see_feed(search: Search, *, look: Look, database: Database) -> tuple[l
     )
 
 
-async def see_one(detection_id: str, *, look: Look, database: Database) -> FoundDetection | None:
+async def find_one_and_log(detection_id: str, *, look: Look, database: Database) -> FoundDetection | None:
     """The detection; where there is none, nothing is written down. Raises the same."""
     return await access_log.looking(
         database,

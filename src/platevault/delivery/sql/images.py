@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from platevault.delivery.pending_image import DeadLetter, PutBack, WaitingImage
+from platevault.delivery.pending_image import DeadLetter, PendingImage, PutBack
 from platevault.delivery.sql import removals
 from platevault.infra.postgres.database import Database
 
@@ -119,7 +119,7 @@ _OF_LETTER: Final = text(
 )
 
 
-class ImageLedger:
+class PendingImages:
     """The state of images on behalf of one node and one process."""
 
     def __init__(self, database: Database, *, node_id: UUID, process_id: UUID) -> None:
@@ -127,13 +127,13 @@ class ImageLedger:
         self._node = node_id
         self._owner = process_id
 
-    async def lease(self, *, most: int, lease: timedelta) -> list[WaitingImage]:
+    async def lease(self, *, most: int, lease: timedelta) -> list[PendingImage]:
         """Up to `most` images of this node that nobody has leased, now leased to this process."""
         parameters = {"node": self._node, "owner": self._owner, "most": most, "lease": lease}
         rows = await self._database.transaction(lambda connection: _all(connection, _LEASE, parameters))
-        return [WaitingImage(**row) for row in rows]
+        return [PendingImage(**row) for row in rows]
 
-    async def mark_stored(self, images: Sequence[WaitingImage], *, file: str) -> tuple[set[tuple[str, str]], bool]:
+    async def mark_stored(self, images: Sequence[PendingImage], *, file: str) -> tuple[set[tuple[str, str]], bool]:
         """(detection id, kind) of those that were pending and are stored now, in one statement; each is counted once. And whether
         the file may be wanted yet: an image that is not among them names it, or none was marked.
 
@@ -149,7 +149,7 @@ class ImageLedger:
         rows = await self._database.alone(_MARK_STORED, parameters)
         return {(row["detection_id"], row["kind"]) for row in rows}, not rows or rows[0]["wanted"]
 
-    async def states(self, images: Sequence[WaitingImage]) -> dict[tuple[str, str], str]:
+    async def states(self, images: Sequence[PendingImage]) -> dict[tuple[str, str], str]:
         """The state of each now; an image without a row is not in it."""
         async with self._database.reading() as connection:
             rows = await _all(connection, _STATES, _pairs(images))
@@ -169,7 +169,7 @@ class ImageLedger:
         }
         await self._database.transaction(lambda connection: connection.execute(_PUT_BACK, parameters))
 
-    async def bury(self, image: WaitingImage, *, dead: str, error: str) -> bool:
+    async def bury(self, image: PendingImage, *, dead: str, error: str) -> bool:
         """The row names the dead letter from now on; False when the image is not waiting there any more."""
         parameters = {
             "detection_id": image.detection_id,
@@ -207,7 +207,7 @@ class ImageLedger:
         parameters = {"node": self._node, "owners": list(owners)}
         await self._database.transaction(lambda connection: connection.execute(_RELEASE, parameters))
 
-    async def mark_missing(self, image: WaitingImage, *, error: str) -> None:
+    async def mark_missing(self, image: PendingImage, *, error: str) -> None:
         """The bytes are gone or are not what they were: the row says so, and a re-sent batch heals it."""
         parameters = {"detection_id": image.detection_id, "kind": image.kind, "file": image.spool_file, "error": error}
         await self._database.transaction(lambda connection: connection.execute(_MARK_MISSING, parameters))
@@ -267,6 +267,6 @@ async def _all(connection: Any, statement: Any, parameters: Mapping[str, Any]) -
     return [dict(row) for row in (await connection.execute(statement, parameters)).mappings()]
 
 
-def _pairs(images: Sequence[WaitingImage]) -> dict[str, list[str]]:
+def _pairs(images: Sequence[PendingImage]) -> dict[str, list[str]]:
     ordered = sorted(images, key=lambda image: (image.detection_id, image.kind))
     return {"ids": [image.detection_id for image in ordered], "kinds": [image.kind for image in ordered]}

@@ -18,7 +18,7 @@ from platevault.access.actor import Look
 from platevault.access.sql import access_log
 from platevault.domain.errors import HoldIdReused, HoldLifted, InvalidRequest
 from platevault.holds.hold import CountedDetections, CountedImages, Hold, HoldAsked, HoldNow, HoldPlace, ImageUnderHold
-from platevault.holds.sql.placement import let_nobody_erase, next_ids
+from platevault.holds.sql.placement import block_erasures, next_ids
 from platevault.infra.postgres.database import Database
 
 DETECTIONS_AT_ONCE: Final = 500
@@ -152,7 +152,7 @@ async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Lo
     )
 
     async def work(connection: AsyncConnection) -> None:
-        await let_nobody_erase(connection)
+        await block_erasures(connection)
         if await _insert(connection, asked, hold_id=hold_id, placed_by=look.actor.subject, now=now):
             unknown = [row.id for row in await connection.execute(_UNKNOWN, {"ids": list(asked.detection_ids)})]
             if unknown:

@@ -24,19 +24,19 @@ _BEING_PLACED: Final = text("""
 """)
 
 
-async def let_nobody_erase(connection: AsyncConnection) -> None:
+async def block_erasures(connection: AsyncConnection) -> None:
     """Wait for whoever erases; nobody begins to until the transaction ends."""
     await connection.execute(_ALONE, {"lock": _LOCK})
 
 
-async def let_nobody_place(connection: AsyncConnection) -> None:
+async def block_placements(connection: AsyncConnection) -> None:
     """Wait for whoever writes down a hold; nobody does until the transaction ends. Others may erase."""
     await connection.execute(_SHARED, {"lock": _LOCK})
 
 
 async def refuse_while_placing(connection: AsyncConnection) -> None:
-    """`let_nobody_place`, and raise `HoldsBeingPlaced` where the detections of a hold are not all taken up."""
-    await let_nobody_place(connection)
+    """`block_placements`, and raise `HoldsBeingPlaced` where the detections of a hold are not all taken up."""
+    await block_placements(connection)
     # In a statement of its own: it sees the hold that the lock waited for.
     names = tuple(str(row.hold_id) for row in await connection.execute(_BEING_PLACED))
     if names:

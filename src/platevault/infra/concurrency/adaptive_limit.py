@@ -6,7 +6,7 @@ from typing import Final
 HALVES_EVERY_SECONDS: Final = 0.5
 
 
-class Pace:
+class AdaptiveLimit:
     """`limit` puts at once, between 1 and `most`.
 
     Each success adds one until half of what was too much, then one a round; a refusal for load halves it, but only once for

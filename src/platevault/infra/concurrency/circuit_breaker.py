@@ -7,7 +7,7 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 45.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed: go on. Open: wait `seconds_left`. The pause doubles with each failure after the one before, with jitter.
 
     `clock` is monotonic seconds; `jitter` gives a factor between 0.5 and 1.5, so that many nodes do not come back at once.

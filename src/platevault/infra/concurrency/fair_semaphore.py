@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 
-class Turns:
+class FairSemaphore:
     """So many at once, of so many bytes together, in the order of asking.
 
     Whoever asks to go `behind` does when nobody else waits, and leaves `kept_free` of the places to the others. What is larger

@@ -16,7 +16,7 @@ T = TypeVar("T")
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
-class Hands:
+class ThreadPool:
     """Threads are started when there is work, one at a time, and end with the process."""
 
     def __init__(self, threads: int) -> None:
@@ -90,8 +90,8 @@ def _fail(done: asyncio.Future[Any], *, error: BaseException) -> None:
         done.set_exception(RuntimeError("work ended with StopIteration") if isinstance(error, StopIteration) else error)
 
 
-hands: Final = Hands(THREADS)
-flushers: Final = Hands(THREADS)
+hands: Final = ThreadPool(THREADS)
+flushers: Final = ThreadPool(THREADS)
 """For what bodies write while they come: no batch that is whole waits behind those that are not."""
-readers: Final = Hands(READERS)
+readers: Final = ThreadPool(READERS)
 """For what is read back, so that no batch that is to be acknowledged waits behind it."""

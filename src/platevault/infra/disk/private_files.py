@@ -22,7 +22,7 @@ _given: set[int] = set()
 _giving = threading.Lock()
 
 
-def remember(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+def load_or_create(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     """The values saved in this file; a name that `make` knows and the file does not is added to it, durably."""
     saved: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     values = make() | saved

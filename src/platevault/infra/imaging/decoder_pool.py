@@ -39,7 +39,7 @@ main(*map(int, sys.argv[2:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenderLimits:
+class DecoderLimits:
     """What one picture may cost, and how many may be in hand in this process."""
 
     cpu_seconds: int = 5
@@ -50,7 +50,7 @@ class RenderLimits:
     renders_per_child: int = 500
 
 
-class Ended(Exception):
+class DecoderEnded(Exception):
     """A child is gone; `number` is the signal that ended it, or 0."""
 
     def __init__(self, number: int) -> None:
@@ -58,12 +58,12 @@ class Ended(Exception):
         self.number = number
 
 
-class Renderer:
+class DecoderPool:
     """A small pool of children. Nothing that a picture does reaches this process but bytes in answers, which are checked."""
 
-    def __init__(self, *, accepted: frozenset[str], limits: RenderLimits | None = None) -> None:
+    def __init__(self, *, accepted: frozenset[str], limits: DecoderLimits | None = None) -> None:
         self._accepted = accepted
-        self._limits = limits or RenderLimits()
+        self._limits = limits or DecoderLimits()
         self._turns = asyncio.Semaphore(self._limits.children)
         self._idle: list[_Child] = []
         self._in_hand = 0
@@ -143,7 +143,7 @@ class Renderer:
         for _ in range(2):
             try:
                 return await self._by_a_child(question, original)
-            except Ended as error:
+            except DecoderEnded as error:
                 if error.number == signal.SIGXCPU:
                     raise ImageRefused(f"it takes more than {self._limits.cpu_seconds} s to decode") from error
                 if error.number not in {0, signal.SIGKILL, signal.SIGTERM}:
@@ -177,7 +177,7 @@ class _Child:
         self.asked = 0
 
     @classmethod
-    async def start(cls, limits: RenderLimits) -> "_Child":
+    async def start(cls, limits: DecoderLimits) -> "_Child":
         """One that is ready; raises `Busy` when there is none to be had."""
         package = Path(__file__).parents[2]
         theirs, ours = os.pipe()
@@ -205,13 +205,13 @@ class _Child:
                 await child._answer()
         except BaseException as error:
             await asyncio.shield(child.kill())
-            if isinstance(error, Ended | TimeoutError):
+            if isinstance(error, DecoderEnded | TimeoutError):
                 raise Busy("the process that decodes pictures does not start", retry_after=30) from error
             raise
         return child
 
     async def ask(self, question: bytes, original: bytes) -> tuple[dict[str, Any], bytes]:
-        """Its answer; raises `Ended` when it is gone, or says what it cannot mean."""
+        """Its answer; raises `DecoderEnded` when it is gone, or says what it cannot mean."""
         self.asked += 1
         with contextlib.suppress(ConnectionError):  # the answer tells why
             self._questions.write(question + original)  # at once, so that the child wakes up once
@@ -229,16 +229,16 @@ class _Child:
         try:
             words, size = LENGTHS.unpack(await self._answers.readexactly(LENGTHS.size))
             if words > WORDS_MAX_BYTES or size > ANSWER_MAX_BYTES:
-                raise Ended(0)
+                raise DecoderEnded(0)
             said = json.loads(await self._answers.readexactly(words))
             data = await self._answers.readexactly(size)
         except asyncio.IncompleteReadError as error:
             number = -await self._process.wait()
-            raise Ended(max(0, number)) from error
+            raise DecoderEnded(max(0, number)) from error
         except (ValueError, RecursionError) as error:
-            raise Ended(0) from error
+            raise DecoderEnded(0) from error
         if not isinstance(said, dict):
-            raise Ended(0)
+            raise DecoderEnded(0)
         return said, data
 
 

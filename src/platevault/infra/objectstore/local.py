@@ -20,7 +20,7 @@ from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
 from platevault.infra.disk.local_disk import sync_folder
 from platevault.infra.objectstore import NewObject, SignedUrl, StoredObject
 from platevault.infra.objectstore.key_rules import check_key
-from platevault.infra.objectstore.local_metadata import Sidecar, encode_sidecars, read_sidecars
+from platevault.infra.objectstore.local_metadata import LocalMetadata, encode_local_metadata, read_local_metadata
 from platevault.infra.objectstore.signing_windows import window_of
 
 LOCKS = 64
@@ -165,11 +165,11 @@ class LocalStore:
         finally:
             data.unlink(missing_ok=True)
 
-    def _put_sidecar(self, key: str, latest: Sidecar) -> None:
+    def _put_sidecar(self, key: str, latest: LocalMetadata) -> None:
         target = self._sidecar(key)
-        standing = _fitting(self._objects / key, read_sidecars(target))
+        standing = _fitting(self._objects / key, read_local_metadata(target))
         # Until the bytes are renamed the version before still stands, and a crash may leave it standing.
-        written = self._temporary(encode_sidecars((latest,) if standing is None else (latest, standing)))
+        written = self._temporary(encode_local_metadata((latest,) if standing is None else (latest, standing)))
         self._make_folder(target.parent)
         written.replace(target)
         sync_folder(target.parent)
@@ -179,7 +179,7 @@ class LocalStore:
         if not path.is_file():
             return None
         about = path.stat()
-        version = _fitting(path, read_sidecars(self._sidecar(key))) or _unknown(path)
+        version = _fitting(path, read_local_metadata(self._sidecar(key))) or _unknown(path)
         return StoredObject(
             key=key,
             size=about.st_size,
@@ -300,9 +300,9 @@ async def _in_thread(doing: str, work: Callable[[], _Answer]) -> _Answer:
         raise StoreUnavailable(f"could not {doing}: {error.strerror}") from error
 
 
-def _version(path: Path, new: NewObject, sha256: str) -> Sidecar:
+def _version(path: Path, new: NewObject, sha256: str) -> LocalMetadata:
     about = path.stat()
-    return Sidecar(
+    return LocalMetadata(
         size=about.st_size,
         modified_ns=about.st_mtime_ns,
         sha256=sha256,
@@ -312,7 +312,7 @@ def _version(path: Path, new: NewObject, sha256: str) -> Sidecar:
     )
 
 
-def _fitting(path: Path, versions: Sequence[Sidecar]) -> Sidecar | None:
+def _fitting(path: Path, versions: Sequence[LocalMetadata]) -> LocalMetadata | None:
     """The version that the file is: by size and time, and where a restored backup lost the time, by its bytes."""
     if not versions or not path.is_file():
         return None
@@ -324,7 +324,7 @@ def _fitting(path: Path, versions: Sequence[Sidecar]) -> Sidecar | None:
     return next((version for version in versions if version.sha256 == sha256), None)
 
 
-def _unknown(path: Path) -> Sidecar:
+def _unknown(path: Path) -> LocalMetadata:
     """What can be said of a file that somebody else put there."""
     nothing = NewObject(data=b"", content_type="application/octet-stream", metadata={}, cache_control="")
     return _version(path, nothing, _digest(path))

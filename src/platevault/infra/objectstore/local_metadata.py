@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
+class LocalMetadata:
     """One version of an object. `size` and `modified_ns` (of the file) tell which version the file is."""
 
     size: int
@@ -23,14 +23,14 @@ class Sidecar:
         return f'"{self.sha256}"'
 
 
-def encode_sidecars(versions: Sequence[Sidecar]) -> bytes:
+def encode_local_metadata(versions: Sequence[LocalMetadata]) -> bytes:
     """The file's content; while an object is being replaced it names the new version and the one before."""
     return json.dumps([asdict(version) for version in versions], indent=1, sort_keys=True).encode()
 
 
-def read_sidecars(path: Path) -> tuple[Sidecar, ...]:
+def read_local_metadata(path: Path) -> tuple[LocalMetadata, ...]:
     """All versions that the sidecar names; none for a file that is absent or not ours."""
     try:
-        return tuple(Sidecar(**version) for version in json.loads(path.read_bytes()))
+        return tuple(LocalMetadata(**version) for version in json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return ()

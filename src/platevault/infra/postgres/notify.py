@@ -29,7 +29,7 @@ CHECKED_WITHIN_SECONDS: Final = 5.0
 _TELL: Final = text("SELECT pg_notify(:channel, :what)")
 
 
-class Notices:
+class Notifications:
     """One per process. `tell` sends them, `bell` rings for those of all processes while somebody is `listening`."""
 
     def __init__(self, database: Database) -> None:

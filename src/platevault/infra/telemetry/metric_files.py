@@ -41,7 +41,7 @@ _AS_FOUND: Final = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True, kw_only=True)
-class Sheet:
+class MetricValues:
     """Numbers, and for `past` the processes that are in them."""
 
     numbers: dict[Series, list[float]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class _Content(msgspec.Struct):
     numbers: list[tuple[str, tuple[str, ...], list[float]]]
 
 
-class MeterFile:
+class MetricFile:
     """The file of this process, which it holds locked. Methods raise `OSError`."""
 
     def __init__(self, folder: Path, process_id: UUID) -> None:
@@ -78,7 +78,7 @@ class MeterFile:
 
     def write(self, numbers: Numbers) -> None:
         """Survives the end of this process, however it ends."""
-        data = _encode(Sheet(numbers=dict(numbers)), sequence=self._sequence + 1)
+        data = _encode(MetricValues(numbers=dict(numbers)), sequence=self._sequence + 1)
         if os.pwrite(self._descriptor, data, self._sequence % 2 * HALF_BYTES) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the disk's last room; the same half is next again
         self._sequence += 1
@@ -87,13 +87,13 @@ class MeterFile:
         os.close(self._descriptor)
 
 
-def read_others(folder: Path, own: UUID) -> Sheet:
+def read_others(folder: Path, own: UUID) -> MetricValues:
     """The numbers of all processes but our own: counters of the living and the dead, gauges of the living."""
-    total = Sheet()
+    total = MetricValues()
     if not folder.is_dir():
         return total
     with _locked(folder, exclusive=False):
-        past = _read(folder / "past") or Sheet()
+        past = _read(folder / "past") or MetricValues()
         total.add(past.numbers, gauges=False)
         for path in _process_files(folder):
             if path.name in past.merged or path.name == str(own):
@@ -112,7 +112,7 @@ def _is_measured(series: Series, numbers: list[float]) -> bool:
 
 def _bury(folder: Path) -> None:
     """Add dead files to `past`, then remove them; a crash in between leaves files that `past` names and nobody counts."""
-    past = _read(folder / "past") or Sheet()
+    past = _read(folder / "past") or MetricValues()
     dead = [path for path in _process_files(folder) if _is_dead(path)]
     for path in dead:
         sheet = _read(path)
@@ -185,7 +185,7 @@ def _lock_in_time(descriptor: int, how: int) -> bool:
             return True
 
 
-def _encode(sheet: Sheet, *, sequence: int) -> bytes:
+def _encode(sheet: MetricValues, *, sequence: int) -> bytes:
     lines = [[name, labels, numbers] for (name, labels), numbers in sheet.numbers.items()]
     body = json.dumps({"merged": sheet.merged, "numbers": lines}).encode()
     if len(body) + _HEAD.size > HALF_BYTES:
@@ -193,7 +193,7 @@ def _encode(sheet: Sheet, *, sequence: int) -> bytes:
     return _HEAD.pack(sequence, len(body), zlib.crc32(body)) + body
 
 
-def _read(path: Path) -> Sheet | None:
+def _read(path: Path) -> MetricValues | None:
     """The newest whole snapshot; None when there is none, or none of ours."""
     try:
         data = _beginning(path)
@@ -207,7 +207,9 @@ def _read(path: Path) -> Sheet | None:
         content = msgspec.json.decode(body, type=_Content)
     except (ValueError, RecursionError):  # another version's
         return None
-    return Sheet(numbers={(name, labels): numbers for name, labels, numbers in content.numbers}, merged=content.merged)
+    return MetricValues(
+        numbers={(name, labels): numbers for name, labels, numbers in content.numbers}, merged=content.merged
+    )
 
 
 def _beginning(path: Path) -> bytes:

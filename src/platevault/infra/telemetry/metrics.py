@@ -19,7 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from platevault.domain.metric_definitions import BY_NAME, MEASURES, PREFIX, Kind, Measure, Numbers, Series, kind_of
-from platevault.infra.telemetry.metric_files import MeterFile, Sheet, read_others
+from platevault.infra.telemetry.metric_files import MetricFile, MetricValues, read_others
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ SERIES_MAX: Final = 2000
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-class Meters:
+class Metrics:
     """The counts of one process. No method raises, blocks or touches the disk but `start`, `stop` and `exposition`."""
 
     def __init__(self, folder: Path | None, process_id: UUID) -> None:
@@ -41,13 +41,13 @@ class Meters:
         self._counting = threading.Lock()
         self._writing = threading.Lock()
         self._written: Numbers = {}
-        self._file: MeterFile | None = None
+        self._file: MetricFile | None = None
         self._failed: str | None = None
         self._stopping = threading.Event()
         self._writer: threading.Thread | None = None
 
     @classmethod
-    def none(cls) -> "Meters":
+    def none(cls) -> "Metrics":
         """Counts for itself alone, and keeps nothing."""
         return cls(None, UUID(int=0))
 
@@ -151,7 +151,7 @@ class Meters:
                 return
             try:
                 if self._file is None:
-                    self._file = MeterFile(self._folder, self._process_id)
+                    self._file = MetricFile(self._folder, self._process_id)
                 self._file.write(numbers)
             except OSError as error:
                 self._say(str(error.strerror or error))
@@ -166,7 +166,7 @@ class Meters:
         """
         if self._writer is not None:
             self.write()
-        total = Sheet()
+        total = MetricValues()
         if self._folder is not None:
             try:
                 total = read_others(self._folder, self._process_id)

@@ -22,7 +22,7 @@ async def abort_upload(upload_id: UUID, *, only_collector: str | None, now: date
     `UploadEnded` when it is committed: then it is a batch like any other.
     """
     await own_upload(direct, upload_id, only_collector=only_collector)
-    await end_upload(direct.reception.database, upload_id, now=now)
+    await end_upload(direct.ingest_context.database, upload_id, now=now)
     upload = await own_upload(direct, upload_id, only_collector=only_collector)
     if upload.state == COMMITTED:
         raise UploadEnded("the upload is committed: its detections are kept")

@@ -36,7 +36,7 @@ async def commit_upload(
             raise BatchRefused(f"the upload is collector {upload.collector_id}'s", part="batch")
         if upload.state == COMMITTED:
             return count(await _again(upload, manifest, direct=direct), direct=direct)
-        upload.must_be_open(direct.reception.now())
+        upload.must_be_open(direct.ingest_context.now())
         async with a_turn(direct):
             try:
                 receipt = await _first_time(upload, manifest, direct=direct)
@@ -46,24 +46,24 @@ async def commit_upload(
                 if upload.state != COMMITTED:
                     raise
                 receipt = await _again(upload, manifest, direct=direct)
-        direct.reception.tell()
+        direct.ingest_context.tell()
         await clear_uploaded(upload, direct=direct)
         return count(receipt, direct=direct)
 
 
 async def _first_time(upload: Upload, manifest: Manifest, *, direct: DirectUpload) -> Receipt:
-    reception = direct.reception
-    received_at = reception.now()
+    ingest_context = direct.ingest_context
+    received_at = ingest_context.now()
     with room_in_memory(upload, direct=direct) as keep:
         uploaded = await read_uploaded(upload, manifest, keep=keep, direct=direct)
-        rules = await with_classes(reception.rules, database=reception.database)
+        rules = await with_classes(ingest_context.rules, database=ingest_context.database)
         batch = checked(
             manifest, uploaded.parts, file=f"upload/{upload.upload_id}", received_at=received_at, rules=rules
         )
         put = functools.partial(put_uploaded, uploaded=uploaded, direct=direct)
-        return await uploads.commit(reception.database, batch, upload_id=upload.upload_id, put=put)
+        return await uploads.commit(ingest_context.database, batch, upload_id=upload.upload_id, put=put)
 
 
 async def _again(upload: Upload, manifest: Manifest, *, direct: DirectUpload) -> Receipt:
     upload.must_be_of(manifest)
-    return await uploads.committed_now(direct.reception.database, upload)
+    return await uploads.committed_now(direct.ingest_context.database, upload)

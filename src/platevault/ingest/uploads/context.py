@@ -14,7 +14,7 @@ from platevault.domain.batch import MANIFEST_BYTES_MAX, Limits
 from platevault.domain.errors import Busy, DirectUploadOff, Missing, StoreUnavailable, TooLarge
 from platevault.domain.metric_definitions import kind_of
 from platevault.infra.objectstore.s3.presign import S3UploadSigner
-from platevault.ingest.context import Reception
+from platevault.ingest.context import IngestContext
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.uploads.offer import Upload
 from platevault.ingest.uploads.sql.uploads import find_upload
@@ -34,7 +34,7 @@ class DirectUpload:
     `turns`: each commit holds a connection to the database while it puts, so there are fewer of them than connections.
     """
 
-    reception: Reception
+    ingest_context: IngestContext
     signer: S3UploadSigner | None
     why_off: str
     new_id: Callable[[], UUID]
@@ -44,7 +44,7 @@ class DirectUpload:
 
     @property
     def limits(self) -> Limits:
-        return self.reception.rules.limits
+        return self.ingest_context.rules.limits
 
     @property
     def is_on(self) -> bool:
@@ -64,7 +64,7 @@ def turns_for(pool_size: int) -> asyncio.Semaphore:
 
 async def own_upload(direct: DirectUpload, upload_id: UUID, *, only_collector: str | None) -> Upload:
     """The upload; raises `Missing` where there is none, or it is another collector's."""
-    upload = await find_upload(direct.reception.database, upload_id)
+    upload = await find_upload(direct.ingest_context.database, upload_id)
     if upload is None or only_collector not in (None, upload.collector_id):
         raise Missing("no upload of that id")
     return upload
@@ -80,13 +80,13 @@ def a_place(direct: DirectUpload) -> Iterator[None]:
         with _a_place(direct):
             yield
     except Exception as error:
-        direct.reception.meters.batch(kind_of(error))
+        direct.ingest_context.meters.batch(kind_of(error))
         raise
 
 
 def count(receipt: Receipt, *, direct: DirectUpload) -> Receipt:
     """The receipt, which counts as that of any batch."""
-    meters = direct.reception.meters
+    meters = direct.ingest_context.meters
     meters.batch("replayed" if receipt.replayed else "accepted")
     if not receipt.replayed:
         for status, number in Counter(entry["status"] for entry in receipt.body["detections"]).items():
@@ -96,8 +96,8 @@ def count(receipt: Receipt, *, direct: DirectUpload) -> Receipt:
 
 @contextmanager
 def _a_place(direct: DirectUpload) -> Iterator[None]:
-    direct.reception.database.refuse_while_down()
-    breaker = direct.reception.lane.breaker
+    direct.ingest_context.database.refuse_while_down()
+    breaker = direct.ingest_context.uploader.breaker
     if breaker.is_open:
         raise StoreUnavailable(
             breaker.reason or "the object store did not answer", retry_after=1 + int(breaker.seconds_left)

@@ -24,7 +24,7 @@ class Offer:
     puts: Mapping[str, SignedUpload]
 
 
-async def open_upload(
+async def create_upload(
     collector_id: str, files: Sequence[OfferedFile], *, only_collector: str | None, direct: DirectUpload
 ) -> Offer:
     """The offer, recorded before it is told: whatever is put with it is found and removed when nobody commits it.
@@ -37,7 +37,7 @@ async def open_upload(
     if only_collector not in (None, collector_id):
         raise Forbidden(f"this credential may not write for collector {collector_id}")
     check_offer(files, limits=direct.limits)
-    now = direct.reception.now()
+    now = direct.ingest_context.now()
     upload = Upload(
         upload_id=direct.new_id(),
         collector_id=collector_id,
@@ -46,7 +46,7 @@ async def open_upload(
         state=OPEN,
         files=tuple(files),
     )
-    if not await insert_upload(direct.reception.database, upload, most=OPEN_AT_ONCE_MAX):
+    if not await insert_upload(direct.ingest_context.database, upload, most=OPEN_AT_ONCE_MAX):
         raise Busy(f"{OPEN_AT_ONCE_MAX} uploads of {collector_id} are open: commit or abort some first", retry_after=60)
 
     def sign(at: datetime) -> dict[str, SignedUpload]:

@@ -17,7 +17,7 @@ from platevault.infra.objectstore import ObjectStore
 from platevault.infra.objectstore.admin.lifecycle import CANARY
 from platevault.ingest.uploads.offer import temp_key, upload_id_of
 from platevault.ingest.uploads.sql.uploads import prune_uploads, still_known, temp_is_gone, uploads_over
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ DELETES_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
+class ExpiredUploads:
     """Uploads that are over, objects of theirs that went, and objects that nobody knew."""
 
     uploads: int
@@ -38,46 +38,46 @@ class Cleared:
     nobodys: int
 
 
-async def clear_uploads(upkeep: Upkeep) -> Cleared:
+async def expire_uploads(context: JobContext) -> ExpiredUploads:
     """What went; raises `StoreUnavailable` or `DatabaseUnavailable`, and the next run goes on."""
-    uploads, objects = await _of_uploads(upkeep)
-    nobodys = await _of_nobody(upkeep)
-    await prune_uploads(upkeep.database, now=upkeep.now(), older_than=KEEP_UPLOADS_FOR)
-    cleared = Cleared(uploads=uploads, objects=objects, nobodys=nobodys)
+    uploads, objects = await _of_uploads(context)
+    nobodys = await _of_nobody(context)
+    await prune_uploads(context.database, now=context.now(), older_than=KEEP_UPLOADS_FOR)
+    cleared = ExpiredUploads(uploads=uploads, objects=objects, nobodys=nobodys)
     if uploads or nobodys:
         log.info("uploads cleared", uploads=uploads, objects=objects, nobodys=nobodys)
     return cleared
 
 
-async def _of_uploads(upkeep: Upkeep) -> tuple[int, int]:
+async def _of_uploads(context: JobContext) -> tuple[int, int]:
     uploads = objects = 0
-    while over := await uploads_over(upkeep.database, now=upkeep.now(), most=UPLOADS_A_PAGE):
+    while over := await uploads_over(context.database, now=context.now(), most=UPLOADS_A_PAGE):
         for upload_id in over:
-            keys = [key async for key, _, _ in upkeep.objects.list(temp_key(upload_id))]
-            await _delete(keys, objects=upkeep.objects)
-            await temp_is_gone(upkeep.database, upload_id, now=upkeep.now())
+            keys = [key async for key, _, _ in context.objects.list(temp_key(upload_id))]
+            await _delete(keys, objects=context.objects)
+            await temp_is_gone(context.database, upload_id, now=context.now())
             uploads, objects = uploads + 1, objects + len(keys)
     return uploads, objects
 
 
-async def _of_nobody(upkeep: Upkeep) -> int:
+async def _of_nobody(context: JobContext) -> int:
     """Objects under temp/ older than a day, of no upload that is known or of one that is cleared."""
-    before, gone = upkeep.now() - NOBODYS_AFTER, 0
+    before, gone = context.now() - NOBODYS_AFTER, 0
     page: list[str] = []
-    async for key, _, modified_at in upkeep.objects.list(TEMP):
+    async for key, _, modified_at in context.objects.list(TEMP):
         if modified_at <= before and key != CANARY:
             page.append(key)
         if len(page) == OBJECTS_A_PAGE:
-            gone += await _delete_unknown(page, upkeep=upkeep)
+            gone += await _delete_unknown(page, context=context)
             page = []
-    return gone + await _delete_unknown(page, upkeep=upkeep)
+    return gone + await _delete_unknown(page, context=context)
 
 
-async def _delete_unknown(keys: Sequence[str], *, upkeep: Upkeep) -> int:
+async def _delete_unknown(keys: Sequence[str], *, context: JobContext) -> int:
     of = {key: upload_id_of(key) for key in keys}
-    known = await still_known(upkeep.database, {found for found in of.values() if found is not None})
+    known = await still_known(context.database, {found for found in of.values() if found is not None})
     nobodys = [key for key, upload_id in of.items() if upload_id not in known]
-    await _delete(nobodys, objects=upkeep.objects)
+    await _delete(nobodys, objects=context.objects)
     return len(nobodys)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from platevault.delivery.pending_image import Tried, WaitingImage
+from platevault.delivery.pending_image import PendingImage, Tried
 from platevault.delivery.put import put_image
 from platevault.domain.batch import Manifest, Part
 from platevault.domain.crash_points import reached
@@ -34,7 +34,7 @@ class Uploaded:
 @contextmanager
 def room_in_memory(upload: Upload, *, direct: DirectUpload) -> Iterator[bool]:
     """Whether the bytes may stay in memory from reading to putting; where they may not, they are read twice."""
-    memory, size = direct.reception.memory, sum(file.size for file in upload.files)
+    memory, size = direct.ingest_context.memory, sum(file.size for file in upload.files)
     keep = memory.take(size)
     try:
         yield keep
@@ -60,29 +60,29 @@ async def read_uploaded(upload: Upload, manifest: Manifest, *, keep: bool, direc
     return Uploaded(upload=upload, parts=tuple(parts), kept=kept)
 
 
-async def put_uploaded(images: Sequence[WaitingImage], *, uploaded: Uploaded, direct: DirectUpload) -> None:
+async def put_uploaded(images: Sequence[PendingImage], *, uploaded: Uploaded, direct: DirectUpload) -> None:
     """All of them stand under their keys and survive a power cut; raises `StoreUnavailable` while some do not.
 
     What was put stays, whatever becomes of the rest: the next try finds its own bytes.
     """
-    lane = direct.reception.lane
+    uploader = direct.ingest_context.uploader
 
-    async def put(image: WaitingImage) -> Tried:
+    async def put(image: PendingImage) -> Tried:
         file = uploaded.upload.file_of(image.detection_id, image.kind)
         data = uploaded.kept.get(file.name)
         if data is None:
             async with direct.slots:
                 data = await _fetched(file, upload=uploaded.upload, direct=direct)
-                return await put_image(image, kept={file.name: data}, lane=lane)
-        return await put_image(image, kept={file.name: data}, lane=lane)
+                return await put_image(image, kept={file.name: data}, uploader=uploader)
+        return await put_image(image, kept={file.name: data}, uploader=uploader)
 
     try:
         async with asyncio.timeout(PUT_ALL_WITHIN_SECONDS):
             tried = await _all([put(image) for image in images])
             for one in tried:
                 if one.why is not None:
-                    raise StoreUnavailable(one.why, retry_after=1 + int(lane.breaker.seconds_left))
-            await lane.objects.settle()
+                    raise StoreUnavailable(one.why, retry_after=1 + int(uploader.breaker.seconds_left))
+            await uploader.objects.settle()
     except TimeoutError as error:
         raise StoreUnavailable("the object store took too long over the images of an upload") from error
     reached("upload-put")
@@ -94,7 +94,7 @@ async def clear_uploaded(upload: Upload, *, direct: DirectUpload) -> None:
 
     async def delete(file: OfferedFile) -> None:
         async with direct.slots:
-            await direct.reception.lane.objects.delete(temp_key(upload.upload_id, file.name))
+            await direct.ingest_context.uploader.objects.delete(temp_key(upload.upload_id, file.name))
 
     with suppress(StoreUnavailable, TimeoutError):
         async with asyncio.timeout(CLEAR_WITHIN_SECONDS):
@@ -108,7 +108,7 @@ async def _look(upload: Upload, manifest: Manifest, *, direct: DirectUpload) -> 
     for name in declared:
         if name not in offered:
             raise BatchRefused("this file was not offered by this upload", part=name)
-    found = {key.removeprefix(begin): size async for key, size, _ in direct.reception.lane.objects.list(begin)}
+    found = {key.removeprefix(begin): size async for key, size, _ in direct.ingest_context.uploader.objects.list(begin)}
     for name, file in offered.items():
         if name in found and name not in declared:
             raise BatchRefused("this file was put and is not declared in the metadata", part=name)
@@ -127,7 +127,7 @@ async def _bytes_of(file: OfferedFile, *, upload: Upload, direct: DirectUpload) 
 
 async def _fetched(file: OfferedFile, *, upload: Upload, direct: DirectUpload) -> bytes:
     """Hashed each time it is read: not every server keeps a second put from replacing the first."""
-    data = await direct.reception.lane.objects.get(temp_key(upload.upload_id, file.name))
+    data = await direct.ingest_context.uploader.objects.get(temp_key(upload.upload_id, file.name))
     if data is None:
         raise _absent(file)
     if len(data) != file.size or (await digest_of(data)).hex() != file.sha256:

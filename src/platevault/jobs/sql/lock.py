@@ -15,7 +15,7 @@ _GIVE_BACK: Final = text("SELECT pg_advisory_unlock(:lock)")
 
 
 @asynccontextmanager
-async def acting_alone(database: Database) -> AsyncIterator[None]:
+async def maintenance_lock(database: Database) -> AsyncIterator[None]:
     """Nobody else on this database is inside at the same time; raises `Stopped` when somebody is.
 
     PostgreSQL lets go of the lock with its connection: a process that dies leaves nothing behind.

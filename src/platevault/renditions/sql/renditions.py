@@ -129,7 +129,7 @@ async def find_again(database: Database, one: Derivable) -> Derivable:
     return derivable(row, of_plate=one.of_plate and row["box"] is not None)
 
 
-class Ledger:
+class RenditionRows:
     """Claims of one process on pictures to be made."""
 
     def __init__(self, database: Database, *, process_id: UUID) -> None:

@@ -11,7 +11,7 @@ from platevault.delivery.sql import removals
 from platevault.domain.errors import StoreUnavailable
 from platevault.jobs.report import JobRun, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Upkeep, keep_run
+from platevault.jobs.run import JobContext, record_job
 from platevault.retention.deletions.sql import erase as deleting
 from platevault.retention.deletions.sql import requests as deletions
 from platevault.retention.erase import delete_bytes, remove_bytes
@@ -24,13 +24,13 @@ A_RUN_SECONDS: Final = 600.0
 _IMAGES_MOST: Final = 100
 
 
-async def delete_requested(upkeep: Upkeep) -> JobRun | None:
+async def execute_due_deletions(context: JobContext) -> JobRun | None:
     """Go on with what was confirmed, for ten minutes at most; None, and no record of a run, where there is nothing.
 
     What was not confirmed in time loses its filters.
     """
-    await deletions.lapse(upkeep.database, now=upkeep.now())
-    waiting = await deletions.under_way(upkeep.database)
+    await deletions.lapse(context.database, now=context.now())
+    waiting = await deletions.under_way(context.database)
     if not waiting:
         return None
 
@@ -38,28 +38,28 @@ async def delete_requested(upkeep: Upkeep) -> JobRun | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(A_RUN_SECONDS):
                 for deletion_id in waiting:
-                    ended = await carry_out(deletion_id, upkeep=upkeep)
+                    ended = await execute_deletion(deletion_id, context=context)
                     notes.add("ended" if ended else "bytes wait", str(deletion_id))
 
-    return await keep_run(DELETE_REQUESTED, work, upkeep=upkeep, dry_run=False)
+    return await record_job(DELETE_REQUESTED, work, context=context, dry_run=False)
 
 
-async def carry_out(deletion_id: UUID, *, upkeep: Upkeep) -> bool:
+async def execute_deletion(deletion_id: UUID, *, context: JobContext) -> bool:
     """True once nothing is left of it but what holds keep; False where it has to go on later, because the store does not answer.
 
     Rows of all of it first: no plate waits for a store. A single object that the store will not delete is due again with every
     sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags, and `HoldsBeingPlaced`. It may be cut off anywhere, and two may do it.
     """
     while True:
-        deleted = await _erase_rows(deletion_id, upkeep=upkeep)
+        deleted = await _erase_rows(deletion_id, context=context)
         if deleted is None:
             return True
         # Also when no row was left: a run before this one may have been cut off between its rows and its bytes.
-        removed = await remove_bytes(upkeep)
+        removed = await remove_bytes(context)
         if removed.is_down:
             log.warning("a deletion waits for the store", deletion=str(deletion_id), why=removed.why)
             return False
-        if await deleting.end(upkeep.database, deletion_id, now=upkeep.now()):
+        if await deleting.end(context.database, deletion_id, now=context.now()):
             log.info("deletion ended", deletion=str(deletion_id))
             return True
         # From the newest once more: a hold was lifted after its detection was passed over. But not for ever.
@@ -67,14 +67,14 @@ async def carry_out(deletion_id: UUID, *, upkeep: Upkeep) -> bool:
             return False
 
 
-async def _erase_rows(deletion_id: UUID, *, upkeep: Upkeep) -> int | None:
+async def _erase_rows(deletion_id: UUID, *, context: JobContext) -> int | None:
     """How many of its detections were erased now, from the newest to the oldest; None when it had ended."""
     place: deletions.Place | None = None
     deleted = 0
     while True:
-        await refuse_while_it_lags(upkeep)
+        await refuse_while_it_lags(context)
         step = await deleting.erase_some(
-            upkeep.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=upkeep.now()
+            context.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=context.now()
         )
         if step.ended:
             return None
@@ -84,20 +84,20 @@ async def _erase_rows(deletion_id: UUID, *, upkeep: Upkeep) -> int | None:
         place = step.after
 
 
-async def remove_bytes_of(detection_id: str, *, upkeep: Upkeep) -> None:
+async def remove_bytes_of(detection_id: str, *, context: JobContext) -> None:
     """The bytes of this deleted detection alone: who asked for it does not wait for what a sweep has left to do.
 
     What the store does not let go of is due again in the next run of whatever removes bytes.
     """
-    found = await removals.to_remove(upkeep.database, after=(detection_id, ""), most=_IMAGES_MOST)
+    found = await removals.to_remove(context.database, after=(detection_id, ""), most=_IMAGES_MOST)
     images = [image for image in found if image.detection_id == detection_id]
     if not images:
         return
     try:
         for image in images:
-            await delete_bytes(image, objects=upkeep.objects)
-        await upkeep.objects.settle()
+            await delete_bytes(image, objects=context.objects)
+        await context.objects.settle()
     except StoreUnavailable as error:
         log.warning("bytes of a deleted detection wait", detection=detection_id, why=str(error))
         return
-    await removals.mark_removed(upkeep.database, images, now=upkeep.now())
+    await removals.mark_removed(context.database, images, now=context.now())

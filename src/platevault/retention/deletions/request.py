@@ -14,57 +14,59 @@ from uuid import UUID
 from platevault.access.actor import Look, Scope
 from platevault.domain.errors import DeletionExpired, HoldsBeingPlaced, Missing, OnHold
 from platevault.jobs.restore_marker import refuse_while_it_lags
-from platevault.jobs.run import Upkeep
+from platevault.jobs.run import JobContext
 from platevault.retention.deletions.deletion import CONFIRM_FOR, Deletion, ErasedDetection, parse_filter
-from platevault.retention.deletions.execute import carry_out, remove_bytes_of
+from platevault.retention.deletions.execute import execute_deletion, remove_bytes_of
 from platevault.retention.deletions.sql import requests as deletions
 from platevault.retention.deletions.sql.erase import erase_one
 
 CONFIRMED_WITHIN_SECONDS: Final = 5.0
 
 
-async def delete_detection(detection_id: str, *, look: Look, upkeep: Upkeep, deletion_id: UUID) -> ErasedDetection:
+async def delete_detection(detection_id: str, *, look: Look, context: JobContext, deletion_id: UUID) -> ErasedDetection:
     """What became of it; what was deleted before, or has expired, is told the same way.
 
     Raises `Missing`, `OnHold` with the holds, or `HoldsBeingPlaced`.
     """
     look.actor.must(Scope.DETECTIONS_DELETE)
-    await refuse_while_it_lags(upkeep)
-    now = upkeep.now()
+    await refuse_while_it_lags(context)
+    now = context.now()
     asked = replace(
-        _asked(look, deletion_id=deletion_id, upkeep=upkeep),
+        _asked(look, deletion_id=deletion_id, context=context),
         confirmed_at=now,
         confirmed_by=look.actor.subject,
         ended_at=now,
     )
-    standing = await erase_one(upkeep.database, detection_id, asked=asked, look=look)
+    standing = await erase_one(context.database, detection_id, asked=asked, look=look)
     if standing is not None and standing.hold_ids:
         raise OnHold("a legal hold keeps this detection", hold_ids=standing.hold_ids)
     if standing is not None:
-        await remove_bytes_of(detection_id, upkeep=upkeep)
-        erased = await deletions.erased(upkeep.database, detection_id)
+        await remove_bytes_of(detection_id, context=context)
+        erased = await deletions.erased(context.database, detection_id)
         if erased is not None:
             return erased
     raise Missing("there is no detection of that id")
 
 
-async def ask_deletion(fields: Mapping[str, Any], *, look: Look, upkeep: Upkeep, deletion_id: UUID) -> Deletion:
+async def request_deletion(
+    fields: Mapping[str, Any], *, look: Look, context: JobContext, deletion_id: UUID
+) -> Deletion:
     """Count what a deletion over this filter would come to; nothing is deleted until it is confirmed."""
     look.actor.must(Scope.DETECTIONS_DELETE)
-    asked = _asked(look, deletion_id=deletion_id, upkeep=upkeep)
-    return await deletions.ask(upkeep.database, replace(asked, filters=parse_filter(fields).asked), look=look)
+    asked = _asked(look, deletion_id=deletion_id, context=context)
+    return await deletions.ask(context.database, replace(asked, filters=parse_filter(fields).asked), look=look)
 
 
 async def confirm_deletion(
-    deletion_id: UUID, *, look: Look, upkeep: Upkeep, within_seconds: float = CONFIRMED_WITHIN_SECONDS
+    deletion_id: UUID, *, look: Look, context: JobContext, within_seconds: float = CONFIRMED_WITHIN_SECONDS
 ) -> Deletion:
     """The deletion, done if that takes no longer than this; a worker does the rest, also what has to wait for a hold that comes now.
 
     Raises `Missing`, `DeletionExpired`, or `HoldsBeingPlaced`, and nothing is confirmed then.
     """
     look.actor.must(Scope.DETECTIONS_DELETE)
-    await refuse_while_it_lags(upkeep)
-    deletion = await deletions.confirm(upkeep.database, deletion_id, look=look, now=upkeep.now())
+    await refuse_while_it_lags(context)
+    deletion = await deletions.confirm(context.database, deletion_id, look=look, now=context.now())
     if deletion is None:
         raise Missing("there is no deletion of that id")
     if deletion.confirmed_at is None:
@@ -73,21 +75,21 @@ async def confirm_deletion(
         return deletion
     with suppress(TimeoutError, HoldsBeingPlaced):
         async with asyncio.timeout(within_seconds):
-            await carry_out(deletion_id, upkeep=upkeep)
-    return await deletions.find(upkeep.database, deletion_id) or deletion
+            await execute_deletion(deletion_id, context=context)
+    return await deletions.find(context.database, deletion_id) or deletion
 
 
-async def show_deletion(deletion_id: UUID, *, look: Look, upkeep: Upkeep) -> Deletion:
+async def show_deletion(deletion_id: UUID, *, look: Look, context: JobContext) -> Deletion:
     """How far it is; raises `Missing`."""
     look.actor.must(Scope.DETECTIONS_DELETE)
-    deletion = await deletions.look_at(upkeep.database, deletion_id, look=look)
+    deletion = await deletions.look_at(context.database, deletion_id, look=look)
     if deletion is None:
         raise Missing("there is no deletion of that id")
     return deletion
 
 
-def _asked(look: Look, *, deletion_id: UUID, upkeep: Upkeep) -> Deletion:
-    now = upkeep.now()
+def _asked(look: Look, *, deletion_id: UUID, context: JobContext) -> Deletion:
+    now = context.now()
     return Deletion(
         deletion_id=deletion_id,
         requested_at=now,

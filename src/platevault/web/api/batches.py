@@ -41,7 +41,7 @@ async def post_batch(
         only_collector=actor.collector_id,
         wait_until_stored=durability == STORED,
     )
-    receipt = await accept(_Chunks(request.receive), delivery, reception=vault.reception)
+    receipt = await accept(_Chunks(request.receive), delivery, ingest_context=vault.ingest_context)
     return Response(
         msgspec.json.encode(receipt.body),
         status_code=receipt.status_code,

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from platevault.retention.deletions.deletion import Deletion, DeletionState
-from platevault.retention.deletions.request import ask_deletion, confirm_deletion, delete_detection, show_deletion
+from platevault.retention.deletions.request import confirm_deletion, delete_detection, request_deletion, show_deletion
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.schemas.deletions import (
@@ -36,7 +36,7 @@ async def delete_one(detection_id: str, vault: Wired, look: Looking) -> Response
 
     409 names the legal holds that keep it.
     """
-    erased = await delete_detection(detection_id, look=look, upkeep=vault.upkeep, deletion_id=vault.new_id())
+    erased = await delete_detection(detection_id, look=look, context=vault.job_context, deletion_id=vault.new_id())
     return _json(erased)
 
 
@@ -49,20 +49,20 @@ async def delete_one(detection_id: str, vault: Wired, look: Looking) -> Response
 async def ask(asked: DeletionAsked, vault: Wired, look: Looking) -> Response:
     """Counts what would go, and deletes nothing yet: confirm it before `confirm_before`. What comes in later is not among it."""
     fields = asked.filter.model_dump(by_alias=True, exclude_unset=True)
-    deletion = await ask_deletion(fields, look=look, upkeep=vault.upkeep, deletion_id=vault.new_id())
+    deletion = await request_deletion(fields, look=look, context=vault.job_context, deletion_id=vault.new_id())
     return _answer(deletion, vault)
 
 
 @router.post(f"{_PATH}/confirm", summary="Confirm a deletion", responses=_DONE | _ACCEPTED | problems(404, 410))
 async def confirm(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
     """200 when it is done, 202 while it goes on. What a legal hold keeps is skipped and counted."""
-    return _answer(await confirm_deletion(deletion_id, look=look, upkeep=vault.upkeep), vault)
+    return _answer(await confirm_deletion(deletion_id, look=look, context=vault.job_context), vault)
 
 
 @router.get(_PATH, summary="How far a deletion is", responses=_DONE | problems(404))
 async def show(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
     """Also after it has ended; its filter is erased then."""
-    deletion = await show_deletion(deletion_id, look=look, upkeep=vault.upkeep)
+    deletion = await show_deletion(deletion_id, look=look, context=vault.job_context)
     return _answer(deletion, vault, status_code=200)
 
 

@@ -24,7 +24,7 @@ async def healthz() -> JSONResponse:
 )
 async def readyz(vault: Wired) -> JSONResponse:
     """200 while this process can acknowledge a batch, `degraded` when something else is wrong; else 503."""
-    found = await readiness(database=vault.database.aside, lane=vault.lane, reserve_bytes=RESERVE_BYTES)
+    found = await readiness(database=vault.database.aside, uploader=vault.uploader, reserve_bytes=RESERVE_BYTES)
     body = {"status": found.status, "checks": dict(found.checks)}
     headers = {"Cache-Control": "no-store"}
     if not found.can_acknowledge:

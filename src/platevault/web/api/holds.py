@@ -59,7 +59,7 @@ async def post_hold(asked: HoldRequested, vault: Wired, look: Looking) -> Respon
         today=vault.now().date(),
     )
     placed = await place_hold(
-        wanted, hold_id=asked.hold_id or vault.new_id(), look=look, upkeep=vault.upkeep, lane=vault.lane
+        wanted, hold_id=asked.hold_id or vault.new_id(), look=look, context=vault.job_context, uploader=vault.uploader
     )
     headers = {"Location": f"/v1/holds/{placed.hold.hold_id}"}
     return _json(_shown(placed), status_code=201 if placed.is_held else 202, headers=headers)
@@ -119,7 +119,7 @@ async def post_lift(hold_id: UUID, asked: LiftRequested, vault: Wired, look: Loo
 
     A hold that was lifted before stays as it is.
     """
-    return _json(_shown(await lift_hold(hold_id, reason=asked.reason, look=look, upkeep=vault.upkeep)))
+    return _json(_shown(await lift_hold(hold_id, reason=asked.reason, look=look, context=vault.job_context)))
 
 
 def _shown(found: HoldNow) -> dict[str, Any]:

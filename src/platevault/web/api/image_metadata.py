@@ -6,7 +6,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from platevault.domain.rendition_recipe import Facts
-from platevault.renditions.image_facts import ToldFacts, tell_facts
+from platevault.renditions.image_facts import ImageFacts, image_facts
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.problems import image_gone
@@ -23,14 +23,14 @@ router = APIRouter(tags=["images"])
 )
 async def get_facts(detection_id: str, kind: str, vault: Wired, look: Looking) -> Response:
     """Read from the bytes, of stored and of pending images. Where it was taken is left out unless IMAGE_METADATA_LOCATION is set."""
-    told = await tell_facts((detection_id, kind), look=look, room=vault.darkroom)
+    told = await image_facts((detection_id, kind), look=look, room=vault.rendition_context)
     if told.facts is None:
         return image_gone(told.state).response()
     answer = _answer(told, told.facts)
     return Response(msgspec.json.encode(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _answer(told: ToldFacts, facts: Facts) -> dict[str, Any]:
+def _answer(told: ImageFacts, facts: Facts) -> dict[str, Any]:
     image = told.one.image
     answer: dict[str, Any] = {
         "detection_id": image.detection_id,

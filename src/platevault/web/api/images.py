@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from platevault.catalog.check_object import checked
-from platevault.catalog.image_info import describe_image
+from platevault.catalog.image_info import image_info
 from platevault.catalog.show_image import show_image
 from platevault.domain.errors import HeldElsewhere, Missing
 from platevault.web.api import image_responses as image_answers
@@ -61,7 +61,7 @@ async def get_image(
 async def head_image(detection_id: str, kind: str, vault: Wired, look: Looking) -> Response:
     """Size, type and digest from the row, without asking the object store."""
     try:
-        row = await describe_image((detection_id, kind), look=look, database=vault.database)
+        row = await image_info((detection_id, kind), look=look, database=vault.database)
     except Missing:
         return image_answers.gone_without_body(image_answers.UNKNOWN)
     return image_answers.described(row)

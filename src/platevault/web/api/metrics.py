@@ -30,5 +30,5 @@ def _is_on(vault: Wired) -> None:
 )
 async def show_metrics(vault: Wired, _actor: Annotated[Actor, Depends(needs(Scope.METRICS_READ))]) -> Response:
     """All processes of the node this process belongs to, and its spool, store and database; 200 whatever of these is down."""
-    text = await measure(reception=vault.reception, version=version("platevault"))
+    text = await measure(ingest_context=vault.ingest_context, version=version("platevault"))
     return Response(text, media_type=MEASURES_TYPE, headers={"Cache-Control": "no-store"})

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from platevault.catalog.serve_object import ShownObject, show_object
+from platevault.catalog.serve_object import ServedObject, serve_object
 from platevault.web.dependencies import Wired
 from platevault.web.schemas.openapi import Responses, problems
 
@@ -23,7 +23,7 @@ _RESPONSES: Responses = {
 )
 async def get_object(key: str, request: Request, vault: Wired) -> Response:
     """The signature is the credential; it is checked over the key and the whole query string."""
-    shown = await show_object(
+    shown = await serve_object(
         key,
         query=request.query_params,
         asked_range=request.headers.get("range"),
@@ -37,7 +37,7 @@ async def get_object(key: str, request: Request, vault: Wired) -> Response:
     return Response(bytes(shown.data), status_code=200 if shown.part is None else 206, headers=headers)
 
 
-def _headers(shown: ShownObject) -> dict[str, str]:
+def _headers(shown: ServedObject) -> dict[str, str]:
     headers = {
         "Content-Type": shown.content_type,
         "Cache-Control": shown.stored.cache_control or "private, max-age=86400",

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from platevault.access.actor import Actor, Look
 from platevault.app.vault import Vault
 from platevault.catalog.feed.follow import follow
-from platevault.catalog.feed.subscription import Following, Told, following_of
+from platevault.catalog.feed.subscription import Subscription, Told, subscription_of
 from platevault.domain.search_query import PAGE_FIELDS
 from platevault.web.auth.credentials import Looking, is_still_signed_in
 from platevault.web.dependencies import ABORT, Wired, links_of
@@ -71,27 +71,27 @@ async def stream_detections(
 
     A browser's `EventSource` sends the cookie, and with it the purpose of the session; others send `X-Purpose`.
     """
-    following = following_of(request.query_params.multi_items(), last_event_id=last_event_id)
+    following = subscription_of(request.query_params.multi_items(), last_event_id=last_event_id)
     return await answered(request, following, look=look, vault=vault)
 
 
-async def answered(request: Request, following: Following, *, look: Look, vault: Vault) -> Response:
+async def answered(request: Request, following: Subscription, *, look: Look, vault: Vault) -> Response:
     """The stream of what is asked for, until the request's credential opens the vault no more; what is wrong by now is raised."""
     told = follow(
-        following, look=look, followers=vault.followers, database=vault.database, links=lambda: links_of(vault)
+        following, look=look, subscribers=vault.subscribers, database=vault.database, links=lambda: links_of(vault)
     )
     first = await anext(told)  # what is wrong by now is answered as a problem
     signed_out = partial(_signed_out, request, look.actor)
-    return _Events(first, told, ending=vault.followers.ending, signed_out=signed_out)
+    return _Events(first, told, ending=vault.subscribers.ending, signed_out=signed_out)
 
 
 async def _signed_out(request: Request, actor: Actor) -> None:
     """Returns when whoever asked is not signed in any more."""
     while is_still_signed_in(request, actor, vault=request.app.state.vault):
-        followers = request.app.state.vault.followers
+        subscribers = request.app.state.vault.subscribers
         with suppress(TimeoutError):
-            async with asyncio.timeout(followers.tempo.credential):
-                await followers.signing_out.wait()
+            async with asyncio.timeout(subscribers.tempo.credential):
+                await subscribers.signing_out.wait()
 
 
 class _Events(EventSourceResponse):

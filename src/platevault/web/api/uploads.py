@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from platevault.domain.errors import BatchRefused
 from platevault.ingest.uploads.abort import abort_upload, show_upload
 from platevault.ingest.uploads.commit import commit_upload
-from platevault.ingest.uploads.create import open_upload
+from platevault.ingest.uploads.create import create_upload
 from platevault.ingest.uploads.offer import OfferedFile, Upload
 from platevault.web.auth.credentials import Collecting
 from platevault.web.dependencies import Wired
@@ -23,7 +23,7 @@ router = APIRouter(tags=["ingest"])
 @router.post("/v1/uploads", summary="Open a direct upload", status_code=201, responses=OFFERED)
 async def post_upload(asked: UploadAsked, actor: Collecting, vault: Wired) -> Response:
     """A URL for each file: PUT its bytes there with the headers given, then commit with the metadata."""
-    offer = await open_upload(
+    offer = await create_upload(
         asked.collector_id,
         [
             OfferedFile(name=file.name, size=file.size, sha256=file.sha256.lower(), content_type=file.content_type)

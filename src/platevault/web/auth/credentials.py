@@ -54,7 +54,7 @@ def is_still_signed_in(request: Request, actor: Actor, *, vault: Vault) -> bool:
         except NotSignedIn:
             return False
     session = session_of(request, rules=vault.access)
-    return session is not None and not vault.followers.is_signed_out(session.id)
+    return session is not None and not vault.subscribers.is_signed_out(session.id)
 
 
 async def look_of(

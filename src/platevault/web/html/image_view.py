@@ -16,7 +16,7 @@ _CHECKED: Final = "?check=true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ImageView:
     """What an <img> needs. `again` is the service's own path, which leads to a fresh URL or draws what became of the image."""
 
     url: str
@@ -25,7 +25,7 @@ class Picture:
     height: int | None
 
 
-def picture_of(detection: FoundDetection, kind: str, *, small: bool = False) -> Picture | None:
+def image_view(detection: FoundDetection, kind: str, *, small: bool = False) -> ImageView | None:
     """The picture, `small` for a list; None when there is nothing to show, as its state says.
 
     What is small and not made yet is made when it is asked for. A crop that no collector sent is cut out of the scene.
@@ -36,22 +36,22 @@ def picture_of(detection: FoundDetection, kind: str, *, small: bool = False) -> 
         return _derived(detection, kind)
     again = path + _CHECKED
     if not small or image.state is not ImageState.STORED:
-        return Picture(url=image.url, again=again, width=image.width, height=image.height)
+        return ImageView(url=image.url, again=again, width=image.width, height=image.height)
     thumb = (image.variants or {}).get(THUMB)
     if thumb is None or thumb.url is None:
-        return Picture(url=path + _MAKE_THUMB, again=again, width=image.width, height=image.height)
-    return Picture(url=thumb.url, again=again, width=thumb.width, height=thumb.height)
+        return ImageView(url=path + _MAKE_THUMB, again=again, width=image.width, height=image.height)
+    return ImageView(url=thumb.url, again=again, width=thumb.width, height=thumb.height)
 
 
-def _derived(detection: FoundDetection, kind: str) -> Picture | None:
+def _derived(detection: FoundDetection, kind: str) -> ImageView | None:
     derivable = {} if detection.derivable is msgspec.UNSET else detection.derivable
     if kind not in derivable:
         return None
     again = f"{derivable[kind].url}?variant={THUMB}&check=true"
     thumb = derivable[kind].variants.get(THUMB)
     if thumb is None or thumb.url is None:
-        return Picture(url=derivable[kind].url + "?variant=" + THUMB, again=again, width=None, height=None)
-    return Picture(url=thumb.url, again=again, width=thumb.width, height=thumb.height)
+        return ImageView(url=derivable[kind].url + "?variant=" + THUMB, again=again, width=None, height=None)
+    return ImageView(url=thumb.url, again=again, width=thumb.width, height=thumb.height)
 
 
 def vehicle_of(detection: FoundDetection) -> str:

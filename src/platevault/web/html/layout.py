@@ -14,7 +14,7 @@ _KEPT: Final = "cursor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class PageLayout:
     """What base.html knows besides the page itself. `back` is where its forms lead back to."""
 
     preferences: Preferences = field(default_factory=Preferences)
@@ -25,14 +25,14 @@ class Frame:
     case: str | None = None
 
 
-def frame_of(request: Request, look: Look | None = None) -> Frame:
+def layout_of(request: Request, look: Look | None = None) -> PageLayout:
     """The frame of this request's page; without `look` it shows nobody."""
     path = request.url.path
     cursor = request.query_params.get(_KEPT)
     preferences = preferences_of(request)
     back = "/" if request.method != "GET" else path if cursor is None else f"{path}?{urlencode({_KEPT: cursor})}"
     if look is None:
-        return Frame(preferences=preferences, back=back, path=path)
-    return Frame(
+        return PageLayout(preferences=preferences, back=back, path=path)
+    return PageLayout(
         preferences=preferences, back=back, path=path, kind=look.actor.kind, purpose=look.purpose, case=look.case
     )

@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from platevault.web.html.formatting import change, number, size, span
-from platevault.web.html.image_view import BLANK, picture_of, vehicle_of
-from platevault.web.html.layout import Frame
+from platevault.web.html.image_view import BLANK, image_view, vehicle_of
+from platevault.web.html.layout import PageLayout
 
 _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
@@ -27,10 +27,10 @@ def _with_code(text: str) -> Markup:
 
 
 _environment.filters |= {"with_code": _with_code, "number": number, "size": size, "span": span, "change": change}
-_environment.globals |= {"picture_of": picture_of, "vehicle_of": vehicle_of, "blank": BLANK}
+_environment.globals |= {"picture_of": image_view, "vehicle_of": vehicle_of, "blank": BLANK}
 
 
-def page(template: str, *, status: int = 200, frame: Frame | None = None, **values: Any) -> HTMLResponse:
+def page(template: str, *, status: int = 200, frame: PageLayout | None = None, **values: Any) -> HTMLResponse:
     """The page in its frame (`frame_of`); no cache keeps it."""
-    text = _environment.get_template(template).render(frame=frame or Frame(), **values)
+    text = _environment.get_template(template).render(frame=frame or PageLayout(), **values)
     return HTMLResponse(text, status_code=status, headers={"Cache-Control": "no-store"})

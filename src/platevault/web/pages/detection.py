@@ -12,7 +12,7 @@ from platevault.domain.search_results import FoundDetection
 from platevault.web.api.image_responses import gone
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
@@ -26,7 +26,7 @@ async def show_detection(detection_id: str, request: Request, vault: Wired, look
     found, holds = await shown_detection(detection_id, look=look, database=vault.database, links=links_of(vault))
     return page(
         "detection.html",
-        frame=frame_of(request, look),
+        frame=layout_of(request, look),
         detection=found,
         box=_box(found),
         holds=holds,

@@ -11,7 +11,7 @@ from platevault.domain.errors import InvalidRequest
 from platevault.domain.search_results import Page
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 from platevault.web.html.saved_searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of, suggested
 
@@ -51,7 +51,7 @@ async def show_search(search_id: str, request: Request, vault: Wired, look: Look
 
 
 async def _results(request: Request, vault: Wired, look: Looking, *, asked: Mapping[str, str]) -> Response:
-    rows = int(frame_of(request).preferences.rows)
+    rows = int(layout_of(request).preferences.rows)
     try:
         search = search_of(asked, rows=rows, cursor=request.query_params.get("cursor"))
     except InvalidRequest as error:
@@ -81,4 +81,4 @@ async def _page(
         "cameras": suggested(cameras),
         "collectors": sorted({one.collector for one in cameras}),
     }
-    return page("detections.html", status=status, frame=frame_of(request, look), message=message, **shown)
+    return page("detections.html", status=status, frame=layout_of(request, look), message=message, **shown)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
@@ -26,7 +26,7 @@ async def show_docs(request: Request) -> Response:
                 groups.setdefault(operation.get("tags", ["other"])[0], []).append(
                     _shown(method, path, operation, description)
                 )
-    return page("docs.html", groups=groups, info=description["info"], frame=frame_of(request))
+    return page("docs.html", groups=groups, info=description["info"], frame=layout_of(request))
 
 
 def _shown(method: str, path: str, operation: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:

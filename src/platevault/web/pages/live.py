@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from platevault.catalog.feed.subscription import following_search
+from platevault.catalog.feed.subscription import subscription_of_search
 from platevault.domain.errors import Missing
 from platevault.web.api.stream import answered
 from platevault.web.auth.credentials import Looking
@@ -26,5 +26,5 @@ async def stream_search(
     asked = searches_of(request).get(search_id)
     if asked is None:
         raise Missing("this search is not kept in this browser any more")
-    following = following_search(search_of(asked, rows=1), last_event_id=last_event_id)
+    following = subscription_of_search(search_of(asked, rows=1), last_event_id=last_event_id)
     return await answered(request, following, look=look, vault=vault)

@@ -13,7 +13,7 @@ from platevault.web.auth import session
 from platevault.web.auth.credentials import CASE_MAX, PURPOSE_MAX, SignedIn, checked_reason, is_same_origin
 from platevault.web.dependencies import Wired
 from platevault.web.html.forms import form_of
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 from platevault.web.html.saved_searches import forget_searches
 
@@ -78,7 +78,7 @@ async def log_out(request: Request, vault: Wired) -> Response:
         raise Forbidden("sign out from the page of this vault")
     ended = session.session_of(request, rules=vault.access)
     if ended is not None and ended.id is not None:
-        vault.followers.sign_out(ended.id)
+        vault.subscribers.sign_out(ended.id)
     answer = RedirectResponse("/login", 303, headers={"Cache-Control": "no-store"})
     session.end(answer, rules=vault.access)
     forget_searches(answer, secure=vault.access.cookie_secure)
@@ -105,7 +105,7 @@ def _form(
     return page(
         "login.html",
         status=status,
-        frame=frame_of(request),
+        frame=layout_of(request),
         back=back,
         message=message,
         typed={name: (typed or {}).get(name, "") for name in ("purpose", "case")},

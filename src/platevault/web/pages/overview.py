@@ -11,7 +11,7 @@ from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.html.charts import chart, spark
 from platevault.web.html.health_messages import concerns_of, findings_of
-from platevault.web.html.layout import frame_of
+from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
 router = APIRouter(include_in_schema=False)
@@ -24,11 +24,11 @@ async def show_overview(request: Request, vault: Wired, look: Looking) -> Respon
     """Counts, cameras and times, up to 30 seconds old; 200 whatever is down. It shows no detection, so no look is written down."""
     look.actor.must(Scope.DETECTIONS_READ)
     found = await vault.lookout.overview(
-        database=vault.database, lane=vault.lane, reserve_bytes=RESERVE_BYTES, now=vault.now
+        database=vault.database, uploader=vault.uploader, reserve_bytes=RESERVE_BYTES, now=vault.now
     )
     return page(
         "overview.html",
-        frame=frame_of(request, look),
+        frame=layout_of(request, look),
         seen=found,
         findings=findings_of(found.readiness.checks),
         concerns=concerns_of(found),

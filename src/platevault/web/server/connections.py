@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from platevault.app.vault import Vault
 from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server.discard import Discard
-from platevault.web.server.overload import Door
+from platevault.web.server.overload import BatchRefusals
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -27,7 +27,7 @@ TAKES_WITHIN_SECONDS: Final = 20.0
 UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
-class ImpatientProtocol(HttpToolsProtocol):
+class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the deadlines and limits that it has no setting for.
 
     A silent connection, a dripping head and an endless one are closed (408, 431). At the cap the connections that have waited
@@ -205,7 +205,7 @@ class ImpatientProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops. Who follows the stream would keep it from that for as long as he likes."""
         if self._vault is not None:
-            self._vault.followers.end()
+            self._vault.subscribers.end()
         super().shutdown()
 
     def leave(self) -> None:
@@ -244,7 +244,7 @@ class ImpatientProtocol(HttpToolsProtocol):
             (since, connection)
             for connection in self.connections
             if connection is not self
-            and isinstance(connection, ImpatientProtocol)
+            and isinstance(connection, DeadlineProtocol)
             and (since := connection.waits_since) is not None
             and not connection.transport.is_closing()
         ]
@@ -255,7 +255,7 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def _refuse_at_the_door(self) -> bool:
         """Whether this request needs no app: it is a batch for which there is no place, and was told so."""
-        door: Door | None = self.app_state.get(DOOR)
+        door: BatchRefusals | None = self.app_state.get(DOOR)
         if door is None or self.parser.get_method() != b"POST" or not self._may_answer():
             return False
         headers = Headers(raw=self.headers)
@@ -355,7 +355,7 @@ class ImpatientProtocol(HttpToolsProtocol):
 class _Unhurried:
     """What a request's cycle sees of its connection: closing it waits for what the client still sends."""
 
-    def __init__(self, protocol: ImpatientProtocol) -> None:
+    def __init__(self, protocol: DeadlineProtocol) -> None:
         self._protocol = protocol
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing

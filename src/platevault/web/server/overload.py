@@ -34,14 +34,14 @@ class Refused:
     unread: int | None
 
 
-class Door:
-    """Refuses for the server's connections (web/server/connections), before there is a task or a scope, and for `Crowd`. One per process.
+class BatchRefusals:
+    """Refuses for the server's connections (web/server/connections), before there is a task or a scope, and for `LoadShedding`. One per process.
 
     What it answers and counts is what the app would. The log has one line a second instead of one a refusal.
     """
 
     def __init__(self, vault: Vault) -> None:
-        self._reception = vault.reception
+        self._reception = vault.ingest_context
         self._unsaid = 0
         self._line: asyncio.TimerHandle | None = None
 
@@ -92,13 +92,13 @@ class Door:
             self._line = asyncio.get_running_loop().call_later(LINE_EVERY_SECONDS, self.say)
 
 
-class Crowd:
+class LoadShedding:
     """Wraps all of the app but the server's own part, for requests that came past the door: others may have come whole since.
 
     The route itself asks again.
     """
 
-    def __init__(self, app: ASGIApp, *, door: Door) -> None:
+    def __init__(self, app: ASGIApp, *, door: BatchRefusals) -> None:
         self._app = app
         self._door = door
 

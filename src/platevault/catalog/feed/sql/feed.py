@@ -29,7 +29,7 @@ _END: Final = text(f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class FeedRange:
     """What was found on one stretch, each with its place, and where the next begins.
 
     `more`: there may be more already. `unsettled`: committed rows wait for an older transaction to end.
@@ -54,15 +54,15 @@ async def begin(after: Position | None, connection: AsyncConnection) -> Position
     return after
 
 
-async def stretch(search: Search, connection: AsyncConnection) -> Stretch:
+async def next_range(search: Search, connection: AsyncConnection) -> FeedRange:
     """The next `ROWS_AT_ONCE` rows behind `search.after`, of which those are found that the filters want, to the limit."""
     after = search.after
     end = (await connection.execute(_END, {"xid": str(after.xid), "seq": after.seq, "rows": ROWS_AT_ONCE})).one()
     if not end.rows:
-        return Stretch(found=(), position=after, more=False, unsettled=end.unsettled)
+        return FeedRange(found=(), position=after, more=False, unsettled=end.unsettled)
     last = Position(xid=int(end.xid), seq=end.seq)
     found = await find_in_feed(search, connection, up_to=last)
     if len(found) > search.limit:
         found = found[: search.limit]
-        return Stretch(found=found, position=found[-1][0], more=True, unsettled=end.unsettled)
-    return Stretch(found=found, position=last, more=end.rows == ROWS_AT_ONCE, unsettled=end.unsettled)
+        return FeedRange(found=found, position=found[-1][0], more=True, unsettled=end.unsettled)
+    return FeedRange(found=found, position=last, more=end.rows == ROWS_AT_ONCE, unsettled=end.unsettled)

@@ -8,8 +8,8 @@ from typing import Final
 
 import certifi
 
-from platevault.infra.objectstore.s3.dns_cache import Address, Addresses
-from platevault.infra.objectstore.s3.http_connection import Answer, Connection, NoAnswer
+from platevault.infra.objectstore.s3.dns_cache import Address, DnsCache
+from platevault.infra.objectstore.s3.http_connection import HttpConnection, HttpResponse, NoResponse
 
 CONNECT_SECONDS: Final = 2.0
 IDLE_MAX: Final = 128
@@ -17,19 +17,19 @@ IDLE_MAX: Final = 128
 IDLE_SECONDS_MAX: Final = 15.0
 
 
-class Connections:
+class ConnectionPool:
     """As many as are asked for at once; `IDLE_MAX` of them are kept. Without `tls` they are in the clear."""
 
-    def __init__(self, addresses: Addresses, *, name: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, addresses: DnsCache, *, name: str, tls: ssl.SSLContext | None) -> None:
         """`name` is what the certificate is for."""
         self._addresses = addresses
         self._name = name
         self._tls = tls
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[HttpConnection] = deque()
 
     async def ask(
         self, head: bytes, data: bytes | bytearray | memoryview, *, seconds: float, may_repeat: bool
-    ) -> Answer:
+    ) -> HttpResponse:
         """One request, one answer; raises `OSError` when none came (`TimeoutError` when it took too long).
 
         A connection that the server has closed since its last answer is nobody's failure: with `may_repeat` the request goes
@@ -39,7 +39,7 @@ class Connections:
         if connection is not None:
             try:
                 return await connection.ask(head, data, seconds=seconds)
-            except NoAnswer as error:
+            except NoResponse as error:
                 if not (error.untouched and may_repeat):
                     raise
         return await (await self._connect()).ask(head, data, seconds=seconds)
@@ -51,7 +51,7 @@ class Connections:
             if not connection.loop.is_closed():
                 connection.close()
 
-    def _kept(self) -> Connection | None:
+    def _kept(self) -> HttpConnection | None:
         loop = asyncio.get_running_loop()
         while self._idle:
             connection = self._idle.pop()
@@ -62,7 +62,7 @@ class Connections:
             connection.close()
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> HttpConnection:
         async with asyncio.timeout(CONNECT_SECONDS):
             found = await self._addresses.find()
             try:
@@ -71,13 +71,13 @@ class Connections:
                 self._addresses.forget()
                 raise
 
-    async def _connect_to_one_of(self, addresses: Sequence[Address]) -> Connection:
+    async def _connect_to_one_of(self, addresses: Sequence[Address]) -> HttpConnection:
         """The first that answers; raises what the last one said."""
         loop = asyncio.get_running_loop()
         for number, (host, port) in enumerate(addresses, start=1):
             try:
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._free),
+                    lambda: HttpConnection(loop, self._free),
                     host,
                     port,
                     ssl=self._tls,
@@ -90,7 +90,7 @@ class Connections:
             return connection
         raise OSError("no address")
 
-    def _free(self, connection: Connection) -> None:
+    def _free(self, connection: HttpConnection) -> None:
         if len(self._idle) >= IDLE_MAX:
             self._idle.popleft().close()
         connection.freed_at = connection.loop.time()

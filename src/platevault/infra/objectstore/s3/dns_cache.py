@@ -15,20 +15,20 @@ Address = tuple[str, int]
 LookUp = Callable[[str, int], Sequence[Address]]
 
 
-def asked_of_the_system(host: str, port: int) -> Sequence[Address]:
+def resolve(host: str, port: int) -> Sequence[Address]:
     """(address, port) of each address that this system has for the name; blocks, for as long as name servers let it wait."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((str(where[0]), port) for *_, where in found))
 
 
-class Addresses:
+class DnsCache:
     """Those of one server.
 
     The name of a server that is down may take its name server many seconds to deny. Event loops look names up in a few threads that
     all share: where each of many requests asked there, nobody else of the process could connect to anything, the database included.
     """
 
-    def __init__(self, host: str, port: int, *, look_up: LookUp = asked_of_the_system) -> None:
+    def __init__(self, host: str, port: int, *, look_up: LookUp = resolve) -> None:
         self._host = host
         self._port = port
         self._look_up = look_up

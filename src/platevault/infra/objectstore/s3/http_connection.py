@@ -12,14 +12,14 @@ _FIRST_FINAL_STATUS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """A status and the beginning of what came with it."""
 
     status: int
     body: bytes
 
 
-class NoAnswer(OSError):
+class NoResponse(OSError):
     """The connection ended, or what came was no HTTP answer. `untouched`: not one byte came back."""
 
     def __init__(self, why: str, *, untouched: bool) -> None:
@@ -27,16 +27,16 @@ class NoAnswer(OSError):
         self.untouched = untouched
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """Hands itself to `free` after an answer, when it is good for another request; whoever fails, or is cancelled, closes it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, free: Callable[["Connection"], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, free: Callable[["HttpConnection"], None]) -> None:
         self.loop = loop
         self.freed_at = 0.0
         self.was_used = False
         self._free = free
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[HttpResponse] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._received: list[bytes] = []
@@ -49,12 +49,12 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, head: bytes, data: bytes | bytearray | memoryview, *, seconds: float) -> Answer:
-        """Send a request with this body; raises `NoAnswer`, `TimeoutError`, or what the transport says."""
+    async def ask(self, head: bytes, data: bytes | bytearray | memoryview, *, seconds: float) -> HttpResponse:
+        """Send a request with this body; raises `NoResponse`, `TimeoutError`, or what the transport says."""
         transport = self._transport
-        waiter: asyncio.Future[Answer] = self.loop.create_future()
+        waiter: asyncio.Future[HttpResponse] = self.loop.create_future()
         if transport is None or transport.is_closing():
-            raise NoAnswer("the connection is closed", untouched=True)
+            raise NoResponse("the connection is closed", untouched=True)
         self._waiter = waiter
         self._timer = self.loop.call_later(seconds, self._too_late)
         # Once for both: the first packet has what it can hold.
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(NoAnswer(f"no HTTP answer: {type(error).__name__}", untouched=False))
+            self._fail(NoResponse(f"no HTTP answer: {type(error).__name__}", untouched=False))
             return
         if self._is_whole:
             self._answered(may_go_on=self._may_go_on and not self._has_more)
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
             if self._has_head:
                 self._answered(may_go_on=False)
             else:
-                self._fail(NoAnswer("an answer with too long a head", untouched=False))
+                self._fail(NoResponse("an answer with too long a head", untouched=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiter is None:
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
             self._answered(may_go_on=False)  # its end is the end of the connection
             return
         why = "it closed the connection" if exc is None else f"{type(exc).__name__}"
-        self._fail(NoAnswer(why, untouched=not self._received))
+        self._fail(NoResponse(why, untouched=not self._received))
 
     # What the parser tells
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         return b"\ncontent-length:" in head or b"\ntransfer-encoding:" in head
 
     def _answered(self, *, may_go_on: bool) -> None:
-        answer = Answer(self._status, b"".join(self._body))
+        answer = HttpResponse(self._status, b"".join(self._body))
         transport = self._transport
         assert transport is not None
         # An answer before all was sent is final; the rest would be read as another request.
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._end(error)
         self.close()
 
-    def _end(self, outcome: Answer | Exception | None) -> None:
+    def _end(self, outcome: HttpResponse | Exception | None) -> None:
         waiter, self._waiter = self._waiter, None
         if self._timer is not None:
             self._timer.cancel()

@@ -11,17 +11,17 @@ from obstore.store import S3Store as Client
 
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.s3.errors import status_of
-from platevault.infra.objectstore.s3.http_connection import Answer, NoAnswer
+from platevault.infra.objectstore.s3.http_connection import HttpResponse, NoResponse
 from platevault.infra.objectstore.s3.put import Condition
 
 
-class ProxiedPuts:
+class ProxiedPutClient:
     """Does what `Puts` does, at three times the cost."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> Answer:
+    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> HttpResponse:
         """What the server said; raises `OSError` when it said nothing."""
         mode: obstore.PutMode = "overwrite"
         if condition.is_absent:
@@ -35,13 +35,13 @@ class ProxiedPuts:
                     self._client, key, new.data, attributes=attributes, mode=mode, use_multipart=False
                 )
         except FileNotFoundError as error:
-            return Answer(HTTPStatus.NOT_FOUND, str(error).encode())
+            return HttpResponse(HTTPStatus.NOT_FOUND, str(error).encode())
         except BaseError as error:
             status = status_of(str(error))
             if status is None:
-                raise NoAnswer(str(error), untouched=False) from error
-            return Answer(status, str(error).encode())
-        return Answer(HTTPStatus.OK, b"")
+                raise NoResponse(str(error), untouched=False) from error
+            return HttpResponse(status, str(error).encode())
+        return HttpResponse(HTTPStatus.OK, b"")
 
     def close(self) -> None:
         """The connections are the client's."""

@@ -12,9 +12,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from platevault.infra.objectstore import NewObject
-from platevault.infra.objectstore.s3.connection_pool import Connections, trusting_this_system
-from platevault.infra.objectstore.s3.dns_cache import Addresses
-from platevault.infra.objectstore.s3.http_connection import Answer
+from platevault.infra.objectstore.s3.connection_pool import ConnectionPool, trusting_this_system
+from platevault.infra.objectstore.s3.dns_cache import DnsCache
+from platevault.infra.objectstore.s3.http_connection import HttpResponse
 from platevault.infra.objectstore.s3.sigv4 import SignedPuts, Signer
 
 # A digest of more than that is made beside the loop; of less, it costs no more than going there.
@@ -43,7 +43,7 @@ IF_ABSENT: Final = Condition(is_absent=True)
 ALWAYS: Final = Condition()
 
 
-class Puts:
+class PutClient:
     """Puts with one identity. Tries once; a connection that was closed meanwhile does not count, where a second put changes nothing."""
 
     def __init__(
@@ -56,12 +56,12 @@ class Puts:
         literal = f"[{name}]" if ":" in name else name
         host = literal if parts.port in (None, usual) else f"{literal}:{parts.port}"
         tls: ssl.SSLContext | None = trusting_this_system() if secure else None
-        self._connections = Connections(Addresses(name, parts.port or usual), name=name, tls=tls)
+        self._connections = ConnectionPool(DnsCache(name, parts.port or usual), name=name, tls=tls)
         self._signed = SignedPuts(
             Signer(access_key=access_key, secret_key=secret_key, region=region, host=host, bucket=bucket)
         )
 
-    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> Answer:
+    async def put(self, key: str, new: NewObject, *, condition: Condition, seconds: float) -> HttpResponse:
         """What the server said; raises `OSError` when it said nothing (`TimeoutError`: not in time), `InvalidRequest` for metadata
         that is none.
         """

@@ -26,8 +26,8 @@ from platevault.infra.objectstore.s3.errors import (
     status_of,
     unreachable,
 )
-from platevault.infra.objectstore.s3.proxied_put import ProxiedPuts, is_behind_a_proxy
-from platevault.infra.objectstore.s3.put import ALWAYS, IF_ABSENT, Condition, Puts
+from platevault.infra.objectstore.s3.proxied_put import ProxiedPutClient, is_behind_a_proxy
+from platevault.infra.objectstore.s3.put import ALWAYS, IF_ABSENT, Condition, PutClient
 
 CONNECT_TIMEOUT = timedelta(seconds=2)
 ANSWER_SECONDS = 5.0
@@ -56,7 +56,7 @@ class S3Store:
     def __init__(
         self,
         client: Client,
-        puts: Puts | ProxiedPuts,
+        puts: PutClient | ProxiedPutClient,
         *,
         host: str,
         secure: bool,
@@ -106,9 +106,9 @@ class S3Store:
                 },
             )
             # In here too: a server on this machine is reached directly, whatever proxy is named.
-            puts: Puts | ProxiedPuts = ProxiedPuts(client)
+            puts: PutClient | ProxiedPutClient = ProxiedPutClient(client)
             if not is_behind_a_proxy(endpoint, secure=secure):
-                puts = Puts(
+                puts = PutClient(
                     endpoint=endpoint,
                     secure=secure,
                     region=region,

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.delivery.pending_image import WaitingImage
+from platevault.delivery.pending_image import PendingImage
 from platevault.infra.postgres.database import Database
 from platevault.ingest.receipt import Receipt, Recorded, with_states
 from platevault.ingest.sql import batches, detections
@@ -106,7 +106,7 @@ async def commit(
     batch: CheckedBatch,
     *,
     upload_id: UUID,
-    put: Callable[[Sequence[WaitingImage]], Awaitable[None]],
+    put: Callable[[Sequence[PendingImage]], Awaitable[None]],
 ) -> Receipt:
     """The receipt of the upload's batch, committed now or before, in one transaction.
 
@@ -164,10 +164,10 @@ async def _keep(
     receipt: Receipt,
     *,
     upload_id: UUID,
-    put: Callable[[Sequence[WaitingImage]], Awaitable[None]],
+    put: Callable[[Sequence[PendingImage]], Awaitable[None]],
 ) -> Receipt:
     here = {"node": batch.place.node_id, "file": batch.place.file}
-    waiting = [WaitingImage(**row) for row in (await connection.execute(_WAITING, here)).mappings()]
+    waiting = [PendingImage(**row) for row in (await connection.execute(_WAITING, here)).mappings()]
     if waiting:
         await put(waiting)
         await connection.execute(_STORED, here)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.access.actor import Look
 from platevault.access.sql import access_log
 from platevault.domain.object_keys import DETECTION_ID
-from platevault.holds.sql.placement import let_nobody_place, refuse_while_placing
+from platevault.holds.sql.placement import block_placements, refuse_while_placing
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.filters import conditions
 from platevault.infra.postgres.schema import deletions, detections, hold_detections, images
@@ -58,7 +58,7 @@ async def confirm(database: Database, deletion_id: UUID, *, look: Look, now: dat
     )
 
     async def work(connection: AsyncConnection) -> Deletion | None:
-        await let_nobody_place(connection)
+        await block_placements(connection)
         done = await connection.execute(
             update(deletions).where(*still).values(confirmed_at=now, confirmed_by=look.actor.subject)
         )
@@ -135,7 +135,7 @@ async def standing(detection_id: str, connection: AsyncConnection) -> Standing |
     """The detection, locked until the transaction ends, and no hold is written down meanwhile; None where there is none."""
     if DETECTION_ID.fullmatch(detection_id) is None:
         return None
-    await let_nobody_place(connection)
+    await block_placements(connection)
     row = (
         await connection.execute(
             select(detections.c.seq, detections.c.erased_at)
@@ -164,7 +164,7 @@ async def keep(deletion: Deletion, connection: AsyncConnection) -> None:
 async def found(deletion_id: UUID, connection: AsyncConnection, *, lock: bool = False) -> Deletion | None:
     """The deletion; with `lock` nobody else erases for it, or ends it, or writes down a hold, until the transaction ends."""
     if lock:
-        await let_nobody_place(connection)
+        await block_placements(connection)
     query = select(deletions).where(deletions.c.deletion_id == deletion_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
     return None if row is None else Deletion(**row)
