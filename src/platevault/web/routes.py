@@ -4,8 +4,8 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from platevault.web.api import health, metrics
 from platevault.web.api import routers as api
+from platevault.web.api.operations import health, metrics
 from platevault.web.pages import routers as pages
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (*api, health.router, metrics.router, *pages)

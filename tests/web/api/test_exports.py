@@ -22,7 +22,7 @@ from platevault.domain.errors import StoreUnavailable
 from platevault.export.export import ExportSlots
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
-from platevault.web.api import exports
+from platevault.web.api.export import exports
 from platevault.web.app import build_app
 from tests.makers import NODE, NOON, DetectionRows, a_detection, an_image
 from tests.support.vaults import NOW, RULES, VIEWER, a_client, keep, looks, put_into_spool

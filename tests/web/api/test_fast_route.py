@@ -5,7 +5,8 @@ from fastapi import Request
 
 from platevault.access.actor import Actor, Look
 from platevault.app.vault import Vault
-from platevault.web.api import batches, detections
+from platevault.web.api.catalog import detections
+from platevault.web.api.ingest import batches
 from platevault.web.auth.credentials import look_by_hand, signed_in_by_hand
 from tests.makers import a_detection
 from tests.support.deliveries import CONTENT_TYPE, a_batch

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from platevault.app.vault import Vault
 from platevault.catalog.feed.subscribers import Tempo
-from platevault.web.api import stream
+from platevault.web.api.catalog import stream
 from platevault.web.app import build_app
 from platevault.web.dependencies import VAULT
 from platevault.web.server.connections import DeadlineProtocol

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from platevault.catalog.show_detection import show_detection as shown_detection
 from platevault.catalog.sign_urls import sign_images
 from platevault.domain.search_results import FoundDetection
-from platevault.web.api.image_responses import gone
+from platevault.web.api.catalog.image_responses import gone
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
 from platevault.web.html.layout import layout_of

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from platevault.catalog.feed.subscription import subscription_of_search
 from platevault.domain.errors import Missing
-from platevault.web.api.stream import answered
+from platevault.web.api.catalog.stream import answered
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.html.saved_searches import search_of, searches_of

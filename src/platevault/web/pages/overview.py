@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from platevault.access.actor import Scope
-from platevault.web.api.health import RESERVE_BYTES
+from platevault.web.api.operations.health import RESERVE_BYTES
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.html.charts import chart, spark

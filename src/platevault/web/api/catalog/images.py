@@ -8,7 +8,7 @@ from platevault.catalog.check_object import checked
 from platevault.catalog.image_info import image_info
 from platevault.catalog.show_image import show_image
 from platevault.domain.errors import HeldElsewhere, Missing
-from platevault.web.api import image_responses as image_answers
+from platevault.web.api.catalog import image_responses as image_answers
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
 from platevault.web.schemas.openapi import Responses, problems

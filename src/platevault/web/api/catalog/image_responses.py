@@ -9,7 +9,7 @@ from platevault.catalog.show_image import ShownImage
 from platevault.domain.errors import HeldElsewhere
 from platevault.domain.images import ImageState
 from platevault.domain.search_results import ImageRow
-from platevault.web.api.placeholder import placeholder
+from platevault.web.api.catalog.placeholder import placeholder
 from platevault.web.problems import image_gone, problem_of
 
 UNKNOWN: Final = "unknown"

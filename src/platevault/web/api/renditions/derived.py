@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from platevault.domain.errors import HeldElsewhere, Missing
 from platevault.renditions.serve import ShownPicture, bytes_of, serve_rendition
-from platevault.web.api import rendition_responses as derived_answers
+from platevault.web.api.renditions import responses as derived_answers
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
 from platevault.web.schemas.openapi import Responses, answers, problems

@@ -11,7 +11,7 @@ from platevault.domain.errors import HeldElsewhere, Missing
 from platevault.domain.images import ImageState
 from platevault.renditions.serve import ShownPicture
 from platevault.renditions.variants import Picture
-from platevault.web.api import image_responses as image_answers
+from platevault.web.api.catalog import image_responses as image_answers
 from platevault.web.problems import image_gone
 from platevault.web.schemas.renditions import PictureUrlAsked
 
