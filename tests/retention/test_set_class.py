@@ -46,7 +46,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 async def changed(node: Node, wanted: RetentionClass | None, *, act: bool = True, **more: Any) -> ClassChange:
     at = (wanted.collector, wanted.camera) if wanted is not None else ("gate-1", "*")
-    context = more.pop("upkeep", None) or upkeep_of(node)
+    context = more.pop("context", None) or upkeep_of(node)
     return await set_retention_class(context, wanted, at=at, default=DEFAULT, act=act, **more)
 
 

@@ -1,4 +1,4 @@
-"""Followers of the change feed in tests, with what they were told."""
+"""Subscribers of the change feed in tests, with what they were told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
