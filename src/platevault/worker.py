@@ -6,7 +6,8 @@ import sys
 
 import structlog
 
-from platevault.app.vault import Vault, vault_from_environment
+from platevault.app.commands import vault_from_environment
+from platevault.app.vault import Vault
 from platevault.domain.errors import Unavailable, VaultError
 from platevault.provisioning.migrate import refuse_older_schema
 

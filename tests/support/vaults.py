@@ -11,7 +11,8 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from platevault.app.vault import AccessRules, LinkRules, Vault, open_vault
+from platevault.app.open import open_vault
+from platevault.app.vault import AccessRules, LinkRules, Vault
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.objectstore.s3.presign import S3UrlSigner, SigningIdentity
 from platevault.infra.postgres.schema import access_log, nodes

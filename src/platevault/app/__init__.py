@@ -1,6 +1,11 @@
 """The composition root: parts are opened, started, scheduled and stopped here.
 
-- `retention_jobs`: The jobs by the clock that keep and forget: what may still delete is looked at, and what is due goes.
-- `schedule`: What a worker does by the clock: what keeps rows and objects in agreement, and what keeps and forgets.
-- `vault`: Wires the parts once, by hand; the only place that makes clocks and ids.
+- `clock`: the clock and random pauses of the process.
+- `commands`: contexts of each process and command, from the environment.
+- `credentials`: credentials of the settings, by identity.
+- `open`: the vault and its contexts, from the settings.
+- `retention_jobs`: scheduled jobs of retention.
+- `schedule`: scheduled jobs of a worker.
+- `storage`: object store, URL signers, admins of bucket, identities and tiers.
+- `vault`: the parts of a running vault, their start and stop.
 """

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import rendition_context_from_environment
+from platevault.app.commands import rendition_context_from_environment
 from platevault.jobs.report import JobRun
 from platevault.renditions.context import RenditionContext
 from platevault.renditions.rebuild import rebuild_variants
