@@ -12,7 +12,6 @@ from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.jobs.sql.runs import latest_run
 from platevault.renditions.context import Bench, RenditionContext
-from platevault.renditions.jobs import variant_jobs
 from platevault.renditions.prerender import AGAIN_AFTER, MAKE_VARIANTS, WAITED_FOR, prerender
 from platevault.renditions.rebuild import REBUILD_VARIANTS, rebuild_variants
 from platevault.renditions.variants import STANDS_FOR, Variants
@@ -224,13 +223,6 @@ async def test_only_so_many_wait_for_another_try(
     last = await latest_run(migrated, MAKE_VARIANTS)
     assert last is not None
     assert (last.counts["given up"], sorted(last.findings["again"])) == (2, ["evt_0", "evt_1"])
-
-
-def test_there_is_no_job_where_nothing_is_made_at_ingest(
-    migrated: Database, objects: MemoryStore, room: RenditionContext, maker: CountingMaker
-) -> None:
-    assert variant_jobs(a_room(migrated, objects, maker)) == ()
-    assert [job.name for job in variant_jobs(room)] == [MAKE_VARIANTS]
 
 
 async def test_a_rebuild_makes_what_lacks_and_leaves_what_is_there(

@@ -36,7 +36,6 @@ from platevault.jobs.run import JobContext
 from platevault.operations.gauges import watch
 from platevault.operations.overview import OverviewCache
 from platevault.renditions.context import Bench, RenditionContext
-from platevault.renditions.jobs import variant_jobs
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +147,7 @@ class Vault:
         )
         self._begin(lambda: drain(uploader=self.uploader, jitter=jitter))
         if as_worker:
-            self._begin(lambda: keep_schedule(self.job_context, more=variant_jobs(self.rendition_context)))
+            self._begin(lambda: keep_schedule(self.job_context, renditions=self.rendition_context))
 
     async def stop(self) -> None:
         """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""

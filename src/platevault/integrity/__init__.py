@@ -1,6 +1,5 @@
 """Rows held against objects: reconcile, scrub, rebuild.
 
-- `jobs`: The jobs by the clock that keep rows and objects in agreement. Nothing here destroys.
 - `rebuild`: Make rows again from what objects say of themselves, after a database was lost or an old dump was restored.
 - `rebuilt_rows`: The rows that an object's metadata is good for, after a database was lost.
 - `reconcile`: Hold rows against objects, and objects against rows; say what differs, and put it right where the operator said so.

@@ -3,7 +3,6 @@
 - `capacity`: The places of whoever makes pictures in one process: how many may wait, how many have bytes in hand, and how many render.
 - `context`: What derived pictures are made with: who decodes, where originals come from, and which pictures are in hand.
 - `image_facts`: Tell what is known of one image beyond its row: what its header says, read from its bytes.
-- `jobs`: The job by the clock that makes pictures of newly stored images, where a variant asks for it.
 - `make_variants`: Make the named variants that images lack, a few at a time; one that cannot be made holds up none of the others.
 - `prerender`: Make the variants that are asked for at ingest, of newly stored images.
 - `rebuild`: Make named variants of all stored images, after a change or before anybody asks.
