@@ -23,11 +23,10 @@ from platevault.integrity.sql.inventory import stored_after, with_row
 from platevault.jobs.restore_marker import KEY, advance
 from platevault.jobs.sql.runs import latest_run
 from platevault.operations.readiness import readiness
-from platevault.renditions.context import Bench
 from platevault.renditions.variants import Variants
 from tests.support.holding import rows_hold
 from tests.support.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
-from tests.support.pictures import CountingMaker, a_room
+from tests.support.pictures import CountingMaker, a_rendition_context
 from tests.support.receptions import Node, a_node
 
 
@@ -79,8 +78,8 @@ async def test_the_sweep_runs_where_the_retention_is_known(node: Node) -> None:
 
 async def test_variants_are_made_where_one_is_wanted_at_ingest(node: Node) -> None:
     def found(variants: str) -> dict[str, str]:
-        bench = Bench(maker=CountingMaker(), variants=Variants.parse(variants))
-        renditions = a_room(node.database, MemoryStore(), CountingMaker(), bench=bench)
+        wanted = Variants.parse(variants)
+        renditions = a_rendition_context(node.database, MemoryStore(), CountingMaker(), variants=wanted)
         return crons_of(scheduled_jobs(upkeep_of(node), renditions=renditions))
 
     assert found('{"thumb": {"width": 320}}') == ALWAYS

@@ -54,7 +54,13 @@ def a_vault(database_url: str, folder: Path, **changes: Any) -> Vault:
         "links": LinkRules(),
         "now": lambda: NOW,
     }
-    return dataclasses.replace(open_vault(settings), **(usual | changes))
+    vault = dataclasses.replace(open_vault(settings), **(usual | changes))
+    return with_renditions(vault, objects=vault.objects, now=vault.now)
+
+
+def with_renditions(vault: Vault, **changes: Any) -> Vault:
+    """The vault with these changes in its rendition context."""
+    return dataclasses.replace(vault, rendition_context=dataclasses.replace(vault.rendition_context, **changes))
 
 
 def a_client(

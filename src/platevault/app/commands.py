@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from platevault.app.clock import now as clock
 from platevault.app.credentials import revealed
-from platevault.app.open import open_bench, open_database, open_job_context, open_vault
+from platevault.app.open import open_database, open_job_context, open_rendition_context, open_vault
 from platevault.app.storage import (
     open_bucket_admin,
     open_objects,
@@ -54,12 +54,8 @@ def rendition_context_from_environment() -> RenditionContext:
     """Open the rendition context for a command. It logs to standard error."""
     log_to_standard_error()
     settings = read_settings()
-    return RenditionContext(
-        bench=open_bench(settings),
-        database=open_database(settings),
-        objects=open_objects(settings),
-        now=clock,
-        process_id=uuid.uuid4(),
+    return open_rendition_context(
+        settings, database=open_database(settings), objects=open_objects(settings), process_id=uuid.uuid4()
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ from platevault.ingest.context import IngestContext
 from platevault.ingest.record import Rules
 from platevault.ingest.uploads.context import DirectUpload, turns_for
 from platevault.jobs.run import JobContext
-from platevault.renditions.context import Bench
+from platevault.renditions.context import RenditionContext
 from platevault.renditions.variants import Variants
 from platevault.settings import Settings
 
@@ -56,6 +57,7 @@ def open_vault(settings: Settings) -> Vault:
         meters=meters,
         tell=notices.tell,
     )
+    renditions = open_rendition_context(settings, database=database, objects=objects, process_id=process_id)
     return Vault(
         database=database,
         objects=objects,
@@ -66,7 +68,7 @@ def open_vault(settings: Settings) -> Vault:
         exports=ExportSlots(folder=settings.spool_dir),
         subscribers=Subscribers(notices=notices),
         direct=_direct_upload(settings, ingest_context),
-        bench=open_bench(settings),
+        rendition_context=replace(renditions, spool=spool, node_id=spool.node_id, meters=meters),
         access=_access(settings),
         links=_links(settings),
         now=now,
@@ -177,10 +179,16 @@ def retention_of(settings: Settings) -> Retention:
     )
 
 
-def open_bench(settings: Settings) -> Bench:
-    """What derived pictures are made with; no process is started yet."""
-    return Bench(
-        maker=DecoderPool(accepted=frozenset(settings.image_types)),
+def open_rendition_context(
+    settings: Settings, *, database: Database, objects: ObjectStore, process_id: uuid.UUID
+) -> RenditionContext:
+    """Open the context of renditions without a spool. Decoding processes start with the first picture."""
+    return RenditionContext(
+        database=database,
+        objects=objects,
+        decoder=DecoderPool(accepted=frozenset(settings.image_types)),
+        now=now,
+        process_id=process_id,
         variants=Variants.parse(settings.image_variants),
         shows_location=settings.image_metadata_location,
     )

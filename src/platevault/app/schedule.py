@@ -35,7 +35,7 @@ def scheduled_jobs(context: JobContext, *, renditions: RenditionContext | None =
     `cron` is in UTC, with seconds as a sixth field. A row whose condition is false is left out.
     """
     always, has_bucket, knows_retention = True, context.bucket is not None, context.retention is not None
-    makes_at_ingest = renditions is not None and bool(renditions.bench.variants.at_ingest)
+    makes_at_ingest = renditions is not None and bool(renditions.variants.at_ingest)
     table: tuple[tuple[str, str, bool, Callable[[], Awaitable[object]]], ...] = (
         # name, cron, condition, function
         #

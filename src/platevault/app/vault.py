@@ -35,7 +35,7 @@ from platevault.ingest.uploads.context import DirectUpload
 from platevault.jobs.run import JobContext
 from platevault.operations.gauges import watch
 from platevault.operations.overview import OverviewCache
-from platevault.renditions.context import Bench, RenditionContext
+from platevault.renditions.context import RenditionContext
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class Vault:
     exports: ExportSlots
     subscribers: Subscribers
     direct: DirectUpload
-    bench: Bench
+    rendition_context: RenditionContext
     access: AccessRules
     links: LinkRules
     now: Callable[[], datetime]
@@ -121,19 +121,6 @@ class Vault:
         """True when image URLs lead to this service, which signs them itself."""
         return isinstance(self.signer, LocalUrlSigner)
 
-    @property
-    def rendition_context(self) -> RenditionContext:
-        return RenditionContext(
-            bench=self.bench,
-            database=self.database,
-            objects=self.objects,
-            now=self.now,
-            process_id=self.ingest_context.rules.process_id,
-            spool=self.spool,
-            node_id=self.node_id,
-            meters=self.meters,
-        )
-
     async def start(self, *, as_worker: bool = False) -> None:
         """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
         host = socket.gethostname()
@@ -158,7 +145,7 @@ class Vault:
         for upload in self.ingest_context.uploads:
             upload.cancel()
         await asyncio.gather(*self._work, *self.ingest_context.uploads, return_exceptions=True)
-        await self.bench.close()
+        await self.rendition_context.close()
         for descriptor in self._announced:
             os.close(descriptor)
         self._announced.clear()
