@@ -14,6 +14,7 @@ LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
 OWN_IMPORTS_MAX = 12
 FILES_MAX = 25
+MODULE_LINE_MAX = 100
 LEVELS_MAX = 3
 # The composition root imports every capability, because it wires them. Its files are shorter instead.
 ROOT_LINES_MAX = 300
@@ -65,6 +66,17 @@ def test_a_package_names_no_module_that_is_gone() -> None:
         if not (init.with_name(f"{stem}.py").exists() or (init.parent / stem / "__init__.py").exists())
     ]
     assert gone == []
+
+
+def test_a_package_names_each_module_in_a_short_phrase() -> None:
+    long = [
+        f"{named(init)}: {line}"
+        for init in SOURCES
+        if init.name == "__init__.py"
+        for line in re.findall(r"^- `\w+/?`: .*(?:\n  .*)*", package_doc(init), re.MULTILINE)
+        if len(line) > MODULE_LINE_MAX
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("root", ["src/platevault", "tests"])
