@@ -45,7 +45,7 @@ BEGIN_AGAIN_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRules:
-    """Which credentials open what. `open_to_all` is for `--embedded` alone, on loopback."""
+    """Tokens, keys and cookie settings of the credentials. `open_to_all` is for `--embedded` only, on loopback."""
 
     collector_token: str | None
     viewer_token: str | None
@@ -60,7 +60,7 @@ class AccessRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRules:
-    """How long presigned URLs live."""
+    """Default and longest validity of presigned URLs."""
 
     valid_for: timedelta = timedelta(minutes=15)
     valid_for_at_most: timedelta = timedelta(minutes=60)
@@ -68,7 +68,7 @@ class LinkRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vault:
-    """What the doors need, in one value; `start` sets the node's own work going, `stop` ends it and loses nothing."""
+    """The parts of a running vault, for web, worker and commands. `start` begins its background work, `stop` ends it."""
 
     database: Database
     objects: ObjectStore
@@ -118,11 +118,11 @@ class Vault:
 
     @property
     def serves_images(self) -> bool:
-        """True when image URLs lead to this service, which signs them itself."""
+        """True if image URLs point to this service, which signs them."""
         return isinstance(self.signer, LocalUrlSigner)
 
     async def start(self, *, as_worker: bool = False) -> None:
-        """Heartbeat, recovery and drain run from now on; all of them wait for the database where it is not there yet."""
+        """Start heartbeat, recovery and drain; a worker also starts its schedule. All of them wait for the database."""
         host = socket.gethostname()
         self._announced.append(self.spool.announce(self.ingest_context.rules.process_id))
         watch(ingest_context=self.ingest_context)
@@ -137,7 +137,7 @@ class Vault:
             self._begin(lambda: keep_schedule(self.job_context, renditions=self.rendition_context))
 
     async def stop(self) -> None:
-        """End the work: uploads under way may finish for a few seconds; what does not is due again after its lease."""
+        """Stop the background work and close all parts. Uploads get 6 seconds; the others are due again after their lease."""
         for task in self._work:
             task.cancel()
         if self.ingest_context.uploads:
@@ -159,10 +159,10 @@ class Vault:
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
-    """Begin again, after a pause, whatever went wrong: what waits in a spool must never wait for a restart by hand."""
+    """Run `work`, and run it again after a pause if it ends or fails: pending images must not need a restart."""
     while True:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001  the last one who can keep the node working
+        except Exception as error:  # noqa: BLE001  an error of any kind must not end the work of the node
             log.error("background work begins again", error=names_of(error), frames=frames_of(error))
         await asyncio.sleep(BEGIN_AGAIN_SECONDS * jitter())
