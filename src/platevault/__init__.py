@@ -16,7 +16,7 @@ Modules of the package itself:
 
 from typing import Any
 
-from platevault.app.vault import open_bucket_admin, open_image_storage, outer_bound
+from platevault.app.storage import open_bucket_admin, open_image_storage, outer_bound
 from platevault.catalog.image_storage import ImageStorage
 from platevault.domain.object_keys import KeyParts, generate_object_key, parse_object_key
 from platevault.provisioning.bucket import BucketReport, configure_bucket

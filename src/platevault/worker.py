@@ -1,4 +1,4 @@
-"""`platevault worker`: drains this node's spool, runs what is due by the clock, and says that it is alive, until it is told to stop."""
+"""`platevault worker`: uploads the spool of this node, runs scheduled jobs, and sends heartbeats until SIGTERM."""
 
 import asyncio
 import signal
@@ -6,7 +6,8 @@ import sys
 
 import structlog
 
-from platevault.app.vault import Vault, vault_from_environment
+from platevault.app.commands import vault_from_environment
+from platevault.app.vault import Vault
 from platevault.domain.errors import Unavailable, VaultError
 from platevault.provisioning.migrate import refuse_older_schema
 
@@ -14,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 async def work(vault: Vault) -> None:
-    """Run until SIGTERM or SIGINT; what is under way then is finished or due again."""
+    """Run until SIGTERM or SIGINT. Running uploads are finished or due again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,7 +32,7 @@ async def work(vault: Vault) -> None:
 
 
 def main() -> int:
-    """Exit code 0 after a stop that was asked for, 2 for settings that are wrong."""
+    """Return exit code 0 after a signal, 2 for wrong settings."""
     try:
         asyncio.run(_main())
     except VaultError as error:

@@ -12,14 +12,21 @@ from sqlalchemy import text
 
 from platevault.app.schedule import keep_schedule, scheduled_jobs
 from platevault.domain.images import ImageState
+from platevault.domain.retention_policy import Retention
+from platevault.infra.objectstore.admin.bucket import BucketAdmin
+from platevault.infra.objectstore.admin.lifecycle import OuterBound
+from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.job_queue import Job
 from platevault.integrity.sql.inventory import stored_after, with_row
 from platevault.jobs.restore_marker import KEY, advance
 from platevault.jobs.sql.runs import latest_run
 from platevault.operations.readiness import readiness
+from platevault.renditions.variants import Variants
 from tests.support.holding import rows_hold
 from tests.support.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.support.pictures import CountingMaker, a_rendition_context
 from tests.support.receptions import Node, a_node
 
 
@@ -31,6 +38,52 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 async def marker_check(node: Node) -> Any:
     found = await readiness(database=node.database, uploader=node.uploader, reserve_bytes=1)
     return found.checks["restore_marker"]
+
+
+ALWAYS = {
+    "advance-generation": "*/10 * * * *",
+    "count-images": "*/10 * * * *",
+    "reconcile": "17 */6 * * *",
+    "scrub": "41 3 * * *",
+    "prune-job-runs": "29 4 * * *",
+    "delete-requested": "*/10 * * * *",
+    "clear-uploads": "*/10 * * * *",
+    "copy-held": "* * * * * */10",
+    "guard-holds": "23 * * * *",
+}
+
+
+def crons_of(jobs: tuple[Job, ...]) -> dict[str, str]:
+    return {job.name: job.cron for job in jobs}
+
+
+async def test_each_job_has_its_time(node: Node) -> None:
+    assert crons_of(scheduled_jobs(upkeep_of(node))) == ALWAYS
+
+
+async def test_the_bucket_is_guarded_where_there_is_one(node: Node) -> None:
+    admin = BucketAdmin.open(
+        endpoint="127.0.0.1:1", secure=False, region="us-east-1", bucket="images", access_key="key", secret_key="secret"
+    )
+    bucket = WatchedBucket(admin=admin, bound=OuterBound(default_days=365, margin_days=30))
+    found = crons_of(scheduled_jobs(dataclasses.replace(upkeep_of(node), bucket=bucket)))
+    assert found == ALWAYS | {"guard-bucket": "7 * * * *"}
+
+
+async def test_the_sweep_runs_where_the_retention_is_known(node: Node) -> None:
+    retention = Retention(keep_for=timedelta(days=30))
+    found = crons_of(scheduled_jobs(dataclasses.replace(upkeep_of(node), retention=retention)))
+    assert found == ALWAYS | {"sweep": "37 * * * *"}
+
+
+async def test_variants_are_made_where_one_is_wanted_at_ingest(node: Node) -> None:
+    def found(variants: str) -> dict[str, str]:
+        wanted = Variants.parse(variants)
+        renditions = a_rendition_context(node.database, MemoryStore(), CountingMaker(), variants=wanted)
+        return crons_of(scheduled_jobs(upkeep_of(node), renditions=renditions))
+
+    assert found('{"thumb": {"width": 320}}') == ALWAYS
+    assert found('{"thumb": {"width": 320, "at_ingest": true}}') == ALWAYS | {"make-variants": "* * * * * */10"}
 
 
 async def test_nothing_that_runs_by_the_clock_destroys(node: Node) -> None:

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from platevault.app.vault import LinkRules, vault_from_environment
+from platevault.app.commands import vault_from_environment
+from platevault.app.vault import LinkRules
 from platevault.web.app import build_app
 
 VALID_FOR = timedelta(seconds=2)

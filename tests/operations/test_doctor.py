@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from platevault.app.vault import open_installation
+from platevault.app.commands import open_installation
 from platevault.infra.postgres.database import Database
 from platevault.operations import doctor
 from platevault.operations.doctor import diagnose

@@ -15,13 +15,22 @@ from platevault.infra.postgres.database import Database
 from platevault.jobs.run import JobContext
 from platevault.renditions import render as develop
 from platevault.renditions.capacity import IN_HAND_MOST, RenderCapacity
-from platevault.renditions.context import Bench
 from platevault.renditions.render import picture_of
 from platevault.renditions.variants import STANDS_FOR, UNNAMED_MOST, Wanted
 from platevault.retention.erase import delete_bytes, remove_bytes
 from platevault.retention.sql.tombstones import erase
 from tests.makers import NOON
-from tests.support.pictures import THUMB, VARIANTS, Clock, CountingMaker, a_room, an_original, found, key_of, keys, run
+from tests.support.pictures import (
+    THUMB,
+    Clock,
+    CountingMaker,
+    a_rendition_context,
+    an_original,
+    found,
+    key_of,
+    keys,
+    run,
+)
 
 THUMB_NAME = THUMB.name(of_plate=False)
 
@@ -108,13 +117,13 @@ async def test_a_put_that_arrives_after_the_image_was_erased_goes_when_it_must_h
     migrated: Database, slow: Slow, maker: CountingMaker, end: str
 ) -> None:
     await an_original(migrated, slow)
-    room = a_room(migrated, slow, maker)
+    context = a_rendition_context(migrated, slow, maker)
     slow.puts.clear()
     slow.is_silent = end == "answer is lost"
-    asker = asyncio.create_task(picture_of(await found(migrated), THUMB, room=room))
+    asker = asyncio.create_task(picture_of(await found(migrated), THUMB, context=context))
     await slow.began.wait()
     if end == "process stops":
-        await room.bench.close()
+        await context.close()
     await asyncio.wait({asker})
     assert asker.cancelled() or isinstance(asker.exception(), StoreUnavailable)
     await forget(migrated)
@@ -141,7 +150,9 @@ async def test_what_could_not_be_taken_back_from_a_forgotten_image_is_taken_by_t
     objects = Keeps()
     await an_original(migrated, objects)
     maker.gate.clear()
-    asker = asyncio.create_task(picture_of(await found(migrated), THUMB, room=a_room(migrated, objects, maker)))
+    asker = asyncio.create_task(
+        picture_of(await found(migrated), THUMB, context=a_rendition_context(migrated, objects, maker))
+    )
     await maker.asked.wait()
     await forget(migrated)
     objects.keeps = True
@@ -161,7 +172,9 @@ async def test_an_image_whose_folder_was_listed_while_a_picture_was_in_hand_is_l
     """Also when the lease ends between the list and the mark."""
     await an_original(migrated, slow)
     one = await found(migrated)
-    assert await a_room(migrated, slow, maker).ledger.claim(one.image, THUMB_NAME, lease=timedelta(minutes=1), now=NOON)
+    assert await a_rendition_context(migrated, slow, maker).ledger.claim(
+        one.image, THUMB_NAME, lease=timedelta(minutes=1), now=NOON
+    )
     await forget(migrated)
     images = await to_remove(migrated, after=("", ""), most=10)
     for image in images:
@@ -179,9 +192,11 @@ async def test_what_nobody_answered_for_can_be_made_by_others_at_once(
     await an_original(migrated, slow)
     slow.is_silent = True
     with pytest.raises(StoreUnavailable):
-        await picture_of(await found(migrated), THUMB, room=a_room(migrated, slow, maker))
+        await picture_of(await found(migrated), THUMB, context=a_rendition_context(migrated, slow, maker))
     slow.is_silent = False
-    assert (await picture_of(await found(migrated), THUMB, room=a_room(migrated, slow, maker))).picture is not None
+    assert (
+        await picture_of(await found(migrated), THUMB, context=a_rendition_context(migrated, slow, maker))
+    ).picture is not None
     assert await told(migrated) == await keys(slow)
 
 
@@ -193,7 +208,7 @@ async def test_a_put_that_takes_longer_than_its_lease_is_given_up(
     slow.puts.clear()
     with pytest.raises(StoreUnavailable, match="in time"):
         async with asyncio.timeout(60):
-            await picture_of(await found(migrated), THUMB, room=a_room(migrated, slow, maker))
+            await picture_of(await found(migrated), THUMB, context=a_rendition_context(migrated, slow, maker))
     slow.puts.set()
 
 
@@ -201,11 +216,11 @@ async def test_a_row_that_is_gone_meanwhile_is_answered_as_one_that_never_was(
     migrated: Database, slow: Slow, maker: CountingMaker
 ) -> None:
     await an_original(migrated, slow)
-    one, room = await found(migrated), a_room(migrated, slow, maker)
+    one, context = await found(migrated), a_rendition_context(migrated, slow, maker)
     await run(migrated, "ALTER TABLE images DISABLE TRIGGER USER")
     await run(migrated, "DELETE FROM images")
     with pytest.raises(Missing):
-        await picture_of(one, THUMB, room=room)
+        await picture_of(one, THUMB, context=context)
     assert maker.recipes == []
 
 
@@ -213,17 +228,17 @@ async def test_a_surplus_picture_that_somebody_makes_anew_is_left_to_him(
     migrated: Database, slow: Slow, maker: CountingMaker, clock: Clock
 ) -> None:
     await an_original(migrated, slow)
-    here = a_room(migrated, slow, maker, now=clock)
+    here = a_rendition_context(migrated, slow, maker, now=clock)
     for width in range(1, UNNAMED_MOST + 1):
-        await picture_of(await found(migrated), unnamed(width), room=here)
+        await picture_of(await found(migrated), unnamed(width), context=here)
         clock.now += timedelta(seconds=1)
     clock.now += STANDS_FOR
     waits = CountingMaker()
     waits.gate.clear()
-    there = a_room(migrated, slow, waits, now=clock)
-    anew = asyncio.create_task(picture_of(await found(migrated), unnamed(1), room=there))
+    there = a_rendition_context(migrated, slow, waits, now=clock)
+    anew = asyncio.create_task(picture_of(await found(migrated), unnamed(1), context=there))
     await waits.asked.wait()
-    await picture_of(await found(migrated), unnamed(99), room=here)
+    await picture_of(await found(migrated), unnamed(99), context=here)
     waits.gate.set()
     assert (await anew).picture is not None
     assert await told(migrated) == await keys(slow)
@@ -234,15 +249,17 @@ async def test_nobody_makes_a_picture_anew_under_the_hands_of_who_deletes_it(
     migrated: Database, slow: Slow, maker: CountingMaker, clock: Clock
 ) -> None:
     await an_original(migrated, slow)
-    room = a_room(migrated, slow, maker, now=clock)
+    context = a_rendition_context(migrated, slow, maker, now=clock)
     for width in range(1, UNNAMED_MOST + 1):
-        await picture_of(await found(migrated), unnamed(width), room=room)
+        await picture_of(await found(migrated), unnamed(width), context=context)
         clock.now += timedelta(seconds=1)
     slow.deletions.clear()
-    newer = asyncio.create_task(picture_of(await found(migrated), unnamed(99), room=room))
+    newer = asyncio.create_task(picture_of(await found(migrated), unnamed(99), context=context))
     while unnamed(1).name(of_plate=False) in (await found(migrated)).pictures:  # noqa: ASYNC110  it is in a row
         await asyncio.sleep(0.01)
-    again = asyncio.create_task(picture_of(await found(migrated), unnamed(1), room=a_room(migrated, slow, maker)))
+    again = asyncio.create_task(
+        picture_of(await found(migrated), unnamed(1), context=a_rendition_context(migrated, slow, maker))
+    )
     await asyncio.sleep(0.3)
     assert not again.done(), "its object is about to be deleted"
     slow.deletions.set()
@@ -255,20 +272,20 @@ async def test_many_makers_at_once_leave_no_more_than_the_limit_and_nothing_that
 ) -> None:
     await an_original(migrated, slow)
     one = await found(migrated)
-    rooms = [a_room(migrated, slow, maker) for _ in range(2)]
-    await asyncio.gather(*(picture_of(one, unnamed(width), room=rooms[width % 2]) for width in range(1, 61)))
+    rooms = [a_rendition_context(migrated, slow, maker) for _ in range(2)]
+    await asyncio.gather(*(picture_of(one, unnamed(width), context=rooms[width % 2]) for width in range(1, 61)))
     assert len(await told(migrated)) == UNNAMED_MOST
     assert await told(migrated) == await keys(slow)
 
 
 async def test_many_refusals_at_once_do_not_fill_the_row(migrated: Database, slow: Slow, maker: CountingMaker) -> None:
     await an_original(migrated, slow)
-    room = a_room(migrated, slow, maker)
-    await picture_of(await found(migrated), unnamed(1), room=room)
+    context = a_rendition_context(migrated, slow, maker)
+    await picture_of(await found(migrated), unnamed(1), context=context)
     maker.refuses = "too large like that"
     one = await found(migrated)
     outcomes = await asyncio.gather(
-        *(picture_of(one, unnamed(width), room=room) for width in range(2, 62)), return_exceptions=True
+        *(picture_of(one, unnamed(width), context=context) for width in range(2, 62)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {ImageRefused}
     pictures = (await found(migrated)).pictures
@@ -282,10 +299,10 @@ async def test_leases_of_the_dead_do_not_pile_up_in_the_row(
     await an_original(migrated, slow)
     one = await found(migrated)
     for width in range(1, 6):
-        ledger = a_room(migrated, slow, maker).ledger
+        ledger = a_rendition_context(migrated, slow, maker).ledger
         assert await ledger.claim(one.image, unnamed(width).name(of_plate=False), lease=timedelta(minutes=1), now=NOON)
     await leases_end(migrated)
-    await picture_of(one, THUMB, room=a_room(migrated, slow, maker))
+    await picture_of(one, THUMB, context=a_rendition_context(migrated, slow, maker))
     (row,) = await run(migrated, "SELECT variants FROM images")
     assert list(row["variants"]) == [THUMB_NAME]
 
@@ -294,11 +311,10 @@ async def test_who_finds_no_place_has_fetched_and_claimed_nothing(
     migrated: Database, slow: Slow, maker: CountingMaker
 ) -> None:
     await an_original(migrated, slow)
-    bench = Bench(maker=maker, variants=VARIANTS, desk=RenderCapacity(places=10))
-    room = a_room(migrated, slow, maker, bench=bench)
+    context = a_rendition_context(migrated, slow, maker, capacity=RenderCapacity(places=10))
     maker.gate.clear()
     one = await found(migrated)
-    asked = [asyncio.create_task(picture_of(one, unnamed(width), room=room)) for width in range(1, 31)]
+    asked = [asyncio.create_task(picture_of(one, unnamed(width), context=context)) for width in range(1, 31)]
     await maker.asked.wait()
     async with asyncio.timeout(60):
         while len(refused := [task for task in asked if task.done()]) < 20:
@@ -318,16 +334,16 @@ async def test_a_picture_that_somebody_waits_for_goes_before_those_that_nobody_d
 ) -> None:
     """Also where it is one of those."""
     await an_original(migrated, slow)
-    room = a_room(migrated, slow, maker)
-    turns = room.bench.desk.turns
+    context = a_rendition_context(migrated, slow, maker)
+    turns = context.capacity.turns
     maker.gate.clear()
     one = await found(migrated)
     each = [*(unnamed(width) for width in range(1, 20)), THUMB]
-    behind = [asyncio.create_task(picture_of(one, wanted, room=room, behind=True)) for wanted in each]
+    behind = [asyncio.create_task(picture_of(one, wanted, context=context, behind=True)) for wanted in each]
     async with asyncio.timeout(60):
         while turns.waiting < 2:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
-        waited_for = asyncio.create_task(picture_of(one, THUMB, room=room))
+        waited_for = asyncio.create_task(picture_of(one, THUMB, context=context))
         while turns.waiting < 3:  # noqa: ASYNC110  it has no event
             await asyncio.sleep(0.01)
         assert len(maker.recipes) == 2, "all turns are taken"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from platevault.app.open import open_vault
 from platevault.app.schedule import scheduled_jobs
-from platevault.app.vault import open_vault
 from platevault.domain.errors import StoreMisconfigured
 from platevault.domain.metric_definitions import Series
 from platevault.infra.objectstore.admin.bucket import BucketAdmin

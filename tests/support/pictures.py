@@ -1,4 +1,4 @@
-"""A darkroom for tests: a real database, objects in memory, and a maker that counts what it is asked for and decodes nothing."""
+"""A rendition context for tests: a real database, objects in memory, and a maker that counts what it is asked for and decodes nothing."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from platevault.domain.rendition_recipe import Facts, Recipe, Rendered
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.renditions.context import Bench, RenditionContext
+from platevault.renditions.context import RenditionContext
 from platevault.renditions.sql import renditions as derivatives
 from platevault.renditions.sql.renditions import Derivable
 from platevault.renditions.variants import Variants, Wanted
@@ -70,12 +70,15 @@ class CountingMaker:
         self.closed = True
 
 
-def a_room(database: Database, objects: MemoryStore, maker: CountingMaker, **more: Any) -> RenditionContext:
-    """The darkroom of one process; another call is another process."""
+def a_rendition_context(
+    database: Database, objects: MemoryStore, maker: CountingMaker, **more: Any
+) -> RenditionContext:
+    """The context of one process; another call is another process."""
     usual: dict[str, Any] = {
         "now": lambda: NOON,
         "process_id": uuid.uuid4(),
-        "bench": Bench(maker=maker, variants=VARIANTS),
+        "decoder": maker,
+        "variants": VARIANTS,
     }
     return RenditionContext(database=database, objects=objects, **(usual | more))
 

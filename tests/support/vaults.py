@@ -11,7 +11,8 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from platevault.app.vault import AccessRules, LinkRules, Vault, open_vault
+from platevault.app.open import open_vault
+from platevault.app.vault import AccessRules, LinkRules, Vault
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.objectstore.s3.presign import S3UrlSigner, SigningIdentity
 from platevault.infra.postgres.schema import access_log, nodes
@@ -53,7 +54,13 @@ def a_vault(database_url: str, folder: Path, **changes: Any) -> Vault:
         "links": LinkRules(),
         "now": lambda: NOW,
     }
-    return dataclasses.replace(open_vault(settings), **(usual | changes))
+    vault = dataclasses.replace(open_vault(settings), **(usual | changes))
+    return with_renditions(vault, objects=vault.objects, now=vault.now)
+
+
+def with_renditions(vault: Vault, **changes: Any) -> Vault:
+    """The vault with these changes in its rendition context."""
+    return dataclasses.replace(vault, rendition_context=dataclasses.replace(vault.rendition_context, **changes))
 
 
 def a_client(

@@ -1,5 +1,5 @@
 """Actors, roles and the access log: who may do what, and the row that says who looked.
 
-- `actor`: Who is asking, and how far that reaches.
+- `actor`: Actors, their scopes, and looks.
 - `sql/`: SQL of `access`.
 """

@@ -1,6 +1,10 @@
 """The composition root: parts are opened, started, scheduled and stopped here.
 
-- `retention_jobs`: The jobs by the clock that keep and forget: what may still delete is looked at, and what is due goes.
-- `schedule`: What a worker does by the clock: what keeps rows and objects in agreement, and what keeps and forgets.
-- `vault`: Wires the parts once, by hand; the only place that makes clocks and ids.
+- `clock`: Clock and random pauses of the process.
+- `commands`: Vault and contexts of each process and command, from the environment.
+- `credentials`: Credentials of the settings, by identity.
+- `open`: Vault and contexts, from the settings.
+- `schedule`: The table of scheduled jobs and the loop of a worker.
+- `storage`: Object store, URL signers, admins of bucket, identities and tiers.
+- `vault`: Parts of a running vault, their start and stop.
 """

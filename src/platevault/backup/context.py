@@ -1,4 +1,4 @@
-"""What a backup is of: the database and the bucket of a vault, and the spool of this node."""
+"""The context of backup and restore, and the choice of parts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from platevault.jobs.run import JobContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupContext:
-    """What is backed up and restored: the database and the bucket of a vault, the spool of this node."""
+    """Database and bucket of a vault, and the spool of this node, to back up or restore."""
 
     job_context: JobContext
     database_url: str
@@ -18,7 +18,7 @@ class BackupContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Which parts. `dump` is one that was made elsewhere, before anything else of this backup."""
+    """The parts of a backup. `dump` is a dump that was made elsewhere, before the rest of the backup."""
 
     database: bool = True
     spool: bool = True

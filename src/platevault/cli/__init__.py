@@ -1,18 +1,18 @@
 """The operator's door: `platevault COMMAND`, one command group a file.
 
-- `backup`: `platevault backup` and `restore`: the database, this node's spool and the bucket, in the order that fits together.
+- `backup`: `platevault backup` and `restore`.
 - `bucket`: `platevault bucket configure|check|tier`.
-- `config`: `platevault config`: what the service would run with.
-- `demo`: `platevault demo`: everything on this machine, with drawn street scenes coming in.
-- `export`: `platevault export`: what a search finds, with its images, into zip files here.
-- `installation`: `platevault migrate`, `setup` and `doctor`: an installation, made and looked after.
-- `integrity`: `platevault reconcile`, `scrub` and `rebuild`: rows and objects, brought to agree again. Dry runs unless told `--yes`.
-- `retention`: `platevault retention set|remove|list|report`: how long what is kept, and whether it really goes then.
-- `send`: `platevault send`: the reference collector, for a folder of photographs.
+- `config`: `platevault config`: the effective settings.
+- `demo`: `platevault demo`: all servers on this machine, with drawn detections.
+- `export`: `platevault export`: search results as zip files.
+- `installation`: `platevault migrate`, `setup` and `doctor`.
+- `integrity`: `platevault reconcile`, `scrub` and `rebuild`.
+- `retention`: `platevault retention set|remove|list|report`.
+- `send`: `platevault send`: the reference collector.
 - `serve`: `platevault serve` and `platevault worker`.
-- `spool`: `platevault spool list|retry|drain|lost`: the spool of this node, and nodes that are gone.
-- `storage`: What an operator does with what is stored: the bucket, the spool, and the jobs that keep rows and objects in agreement.
-- `variants`: `platevault variants rebuild`: named pictures of stored images, made again after IMAGE_VARIANTS was changed.
+- `spool`: `platevault spool list|retry|drain|lost`.
+- `storage`: Registration of the commands for stored data.
+- `variants`: `platevault variants rebuild`.
 """
 
 import sys

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import backup_context_from_environment, backup_context_of, make_embedded_bucket
+from platevault.app.commands import backup_context_from_environment, backup_context_of, make_embedded_bucket
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from platevault.app.vault import open_bucket_admin, open_tier_admin, remote_tier, rules_wanted
+from platevault.app.commands import rules_wanted
+from platevault.app.storage import open_bucket_admin, open_tier_admin, remote_tier
 from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket
 from platevault.provisioning.setup import sentences
 from platevault.provisioning.tier import TierReport, define_tier, show_tiers

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from platevault.app.vault import feed_demo
+from platevault.app.commands import feed_demo
 from platevault.cli.serve import DataDir, embedded_environment, run
 from platevault.settings import Settings, read_settings
 

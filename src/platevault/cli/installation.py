@@ -6,14 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from platevault.app.vault import (
-    identity_keys,
-    open_bucket_admin,
-    open_database,
-    open_identity_admin,
-    open_installation,
-    rules_wanted,
-)
+from platevault.app.commands import open_installation, rules_wanted
+from platevault.app.credentials import identity_keys
+from platevault.app.open import open_database
+from platevault.app.storage import open_bucket_admin, open_identity_admin
 from platevault.operations.diagnosis import Finding
 from platevault.operations.doctor import diagnose
 from platevault.provisioning.bucket import configure_bucket

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import job_context_from_environment
+from platevault.app.commands import job_context_from_environment
 from platevault.integrity.rebuild import rebuild as make_rows
 from platevault.integrity.reconcile import reconcile as hold_against
 from platevault.integrity.scrub import BYTES_MOST, RUNS_A_ROUND

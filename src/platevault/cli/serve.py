@@ -14,7 +14,8 @@ import structlog
 import typer
 import uvicorn
 
-from platevault.app.vault import configure_embedded_bucket, open_database, start_logs
+from platevault.app.commands import configure_embedded_bucket, start_logs
+from platevault.app.open import open_database
 from platevault.domain.errors import SettingsInvalid, Unavailable
 from platevault.embedded.start import embedded_servers, environment_of, own_worker
 from platevault.provisioning.migrate import migrate, refuse_older_schema

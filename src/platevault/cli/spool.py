@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import open_vault
+from platevault.app.open import open_vault
 from platevault.ingest.context import IngestContext
 from platevault.logs import log_to_standard_error
 from platevault.operations.declare_node_lost import declare_node_lost

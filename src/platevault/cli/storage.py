@@ -2,16 +2,15 @@
 
 import typer
 
-from platevault.cli import backup, bucket, retention, spool, variants
-from platevault.cli import integrity as context
+from platevault.cli import backup, bucket, integrity, retention, spool, variants
 
 app = typer.Typer()
-app.command("reconcile")(context.reconcile)
-app.command("scrub")(context.scrub)
-app.command("rebuild")(context.rebuild)
+app.command("reconcile")(integrity.reconcile)
+app.command("scrub")(integrity.scrub)
+app.command("rebuild")(integrity.rebuild)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
-app.command("sweep")(context.sweep)
+app.command("sweep")(integrity.sweep)
 app.add_typer(retention.app, name="retention")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(spool.app, name="spool")

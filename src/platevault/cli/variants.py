@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.vault import rendition_context_from_environment
+from platevault.app.commands import rendition_context_from_environment
 from platevault.jobs.report import JobRun
 from platevault.renditions.context import RenditionContext
 from platevault.renditions.rebuild import rebuild_variants
@@ -56,17 +56,17 @@ def rebuild(
 
 
 async def _rebuild(variant: str | None, *, act: bool, moved: Callable[[int], None]) -> JobRun:
-    room = rendition_context_from_environment()
+    context = rendition_context_from_environment()
     try:
-        return await rebuild_variants(room, variants=_chosen(room, variant), act=act, moved=moved)
+        return await rebuild_variants(context, variants=_chosen(context, variant), act=act, moved=moved)
     finally:
-        await room.bench.close()
-        await room.objects.close()
-        await room.database.close()
+        await context.close()
+        await context.objects.close()
+        await context.database.close()
 
 
-def _chosen(room: RenditionContext, name: str | None) -> tuple[Variant, ...]:
-    known = {variant.name: variant for variant in room.bench.variants.each}
+def _chosen(context: RenditionContext, name: str | None) -> tuple[Variant, ...]:
+    known = {variant.name: variant for variant in context.variants.each}
     if name is None:
         return tuple(known.values())
     if name not in known:

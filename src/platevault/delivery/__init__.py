@@ -1,13 +1,13 @@
 """Images on their way from the spool to the bucket.
 
-- `drain`: Upload what waits in this node's spool, for as long as the process lives.
-- `heartbeat`: Say that this node is alive, so that others know whose spool still counts.
-- `lost_image`: Nodes, and images whose bytes are gone.
-- `pending_image`: An image that is accepted and not yet in the object store.
-- `put`: Bring one waiting image into the object store: up to three attempts at once, and a name for whatever comes of them.
-- `reclaim`: Find what is this node's own again: images that were declared lost with it, and dead letters that no row names.
-- `resend`: What a collector should send again: images whose bytes were lost, with a node or from the bucket.
-- `upload`: Bring the waiting images of one spool file into the object store, and let the file go.
-- `uploader`: The way from the spool into the object store: what uploading needs, and what each outcome means for those that follow.
+- `drain`: The loop that uploads pending images of this node's spool.
+- `heartbeat`: The heartbeat of this node.
+- `lost_image`: Nodes, and images whose bytes are lost.
+- `pending_image`: An image in the spool that is not yet in the object store.
+- `put`: One put into the object store with three attempts, and its outcome.
+- `reclaim`: Images and dead letters that belong to this node again.
+- `resend`: Lost images that a collector should send again.
+- `upload`: The upload of one spool file, and its removal.
+- `uploader`: Dependencies and limits of the uploader.
 - `sql/`: SQL of `delivery`.
 """

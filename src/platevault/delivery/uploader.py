@@ -25,7 +25,7 @@ Kept = Mapping[str, bytes | bytearray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploader:
-    """What uploading needs: from where, to where, who keeps the books, and how much at once. One per process."""
+    """Dependencies and limits of the uploader. One per process."""
 
     spool: Spool
     objects: ObjectStore

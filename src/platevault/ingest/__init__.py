@@ -1,18 +1,18 @@
 """Batches in: checked, synced to the spool, recorded, acknowledged.
 
-- `accept`: Take a batch from a collector: room first, then bytes, then rows, then the answer; the upload goes on behind it.
-- `admission`: Who may send a body now: a place, room in the spool and memory are taken before a byte of it is read.
-- `background_upload`: The upload that goes on behind the answer to a batch.
-- `batch_status`: What became of a batch.
-- `context`: What taking batches needs, and what is known of one before its body is read.
-- `multipart`: multipart/form-data as a stream of events, strict about what the sender may leave out.
-- `receipt`: The answer to a batch: what was decided once, and the states of now laid over it.
-- `receive`: Receive the body of a batch: one pass into a spool file, checked against its manifest, and durable.
-- `record`: Record a received batch: judge its detections, write its rows in one transaction, say what became of each.
-- `recover`: Make good what a crash left behind in the spool: drafts nobody holds go, ready files without rows are ingested again.
-- `transfer_rate`: How fast a body comes in, and when it is too slow to be waited for.
-- `validated_batch`: A batch whose bytes are durable in the spool, judged and ready to be recorded.
-- `verdict`: What becomes of each detection of a batch: taken, refused with its reasons, or met again.
+- `accept`: Ingestion of one batch: reservation, bytes, rows, answer.
+- `admission`: Admission before the body: places, spool space and memory.
+- `background_upload`: Upload after the answer.
+- `batch_status`: Status of a batch.
+- `context`: Dependencies and limits of ingest.
+- `multipart`: Streaming parser of multipart/form-data.
+- `receipt`: Answer to a batch: stored decision, current states.
+- `receive`: Body of a batch into a synced spool file.
+- `record`: Rows of a received batch, in one transaction.
+- `recover`: Recovery of drafts and unrecorded files after a crash.
+- `transfer_rate`: Transfer rate of a body, and its lower limit.
+- `validated_batch`: A durable, validated batch.
+- `verdict`: Verdict on each detection: new, duplicate or rejected.
 - `sql/`: SQL of `ingest`.
 - `uploads/`: Direct uploads: presigned PUT URLs, then a commit.
 """

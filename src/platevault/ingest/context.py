@@ -27,7 +27,7 @@ TOOK_WITHIN_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestContext:
-    """What taking batches needs. One per process. `tell` is called when detections were committed."""
+    """Dependencies and limits of ingest. One per process. `tell` is called after detections are committed."""
 
     database: Database
     uploader: Uploader

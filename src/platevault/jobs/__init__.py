@@ -1,7 +1,7 @@
 """How a job runs: its record, the maintenance lock, the restore marker.
 
-- `report`: Keeping rows and objects in agreement: what a pair of them comes to, and what a run of a job has to tell.
-- `restore_marker`: The restore marker: the vault's id and a number, in the database and then in the bucket, so that a restored dump shows.
-- `run`: What the jobs that keep rows and objects in agreement need, and how each of their runs is ended and kept.
+- `report`: Verdicts on rows and objects, and the record of a job run.
+- `restore_marker`: The restore marker in database and bucket, against restored dumps.
+- `run`: The job context, and the recorded run of a job.
 - `sql/`: SQL of `jobs`.
 """

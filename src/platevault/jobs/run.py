@@ -1,4 +1,4 @@
-"""What the jobs that keep rows and objects in agreement need, and how each of their runs is ended and kept."""
+"""The context of jobs, and the record of each run."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -32,7 +32,7 @@ UNREADABLE_IN_A_ROW: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What the jobs need; `bucket` is None where images are in a folder, `retention` (the default class) where nothing is swept."""
+    """Dependencies of jobs. `bucket` is None without S3. `retention`, the default class, is None if nothing is swept."""
 
     database: Database
     objects: ObjectStore

@@ -1,4 +1,4 @@
-"""What derived pictures are made with: who decodes, where originals come from, and which pictures are in hand."""
+"""The context of renditions: decoder, originals, limits, and the pictures that are being made."""
 
 import asyncio
 from collections.abc import Callable
@@ -54,38 +54,35 @@ class Outcome:
     data: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What one process makes pictures with, and which are in hand. One per process."""
-
-    maker: Decoder
-    variants: Variants = field(default_factory=Variants)
-    shows_location: bool = False
-    desk: RenderCapacity = field(default_factory=RenderCapacity)
-    in_hand: dict[tuple[str, str, str, bool], "asyncio.Task[Outcome]"] = field(default_factory=dict)
-
-    async def close(self) -> None:
-        """What is in hand is given up; its leases are given back."""
-        tasks = tuple(self.in_hand.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.maker.close()
+TaskKey = tuple[str, str, str, bool]
+"""Detection id, kind, name of the picture, and whether it gives way to others (`behind`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenditionContext:
-    """What making a picture needs. `spool` is None where nothing of a spool is at hand."""
+    """Dependencies and limits of renditions. One per process. `spool` is None if the process reads no spool."""
 
-    bench: Bench
     database: Database
     objects: ObjectStore
+    decoder: Decoder
     now: Callable[[], datetime]
     process_id: UUID
+    variants: Variants = field(default_factory=Variants)
+    shows_location: bool = False
     spool: SpoolReader | None = None
     node_id: UUID | None = None
     meters: Metrics = field(default_factory=Metrics.none)
+    capacity: RenderCapacity = field(default_factory=RenderCapacity)
+    tasks: dict[TaskKey, "asyncio.Task[Outcome]"] = field(default_factory=dict)
 
     @property
     def ledger(self) -> RenditionRows:
         return RenditionRows(self.database, process_id=self.process_id)
+
+    async def close(self) -> None:
+        """Cancel the pictures that are being made, release their leases, and stop the decoder."""
+        tasks = tuple(self.tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.decoder.close()

@@ -22,29 +22,29 @@ class ImageFacts:
     location: tuple[float, float] | None = None
 
 
-async def image_facts(name: tuple[str, str], *, look: Look, room: RenditionContext) -> ImageFacts:
+async def image_facts(name: tuple[str, str], *, look: Look, context: RenditionContext) -> ImageFacts:
     """Raises `Missing`, `HeldElsewhere`, `ImageRefused`, `Busy`, `Corrupted`, and what store and database raise."""
-    one = await look_at_image(name, look=look, room=room)
+    one = await look_at_image(name, look=look, context=context)
     for _ in range(2):
         if one.image.state not in {ImageState.STORED, ImageState.PENDING}:
             return ImageFacts(one=one, state=one.image.state)
-        facts = await _facts(one, room=room)
+        facts = await _facts(one, context=context)
         if facts is not None:
-            location = facts.location if room.bench.shows_location else None
+            location = facts.location if context.shows_location else None
             return ImageFacts(one=one, state=one.image.state, facts=facts, location=location)
-        one = await find_again(room.database, one)  # it was drained or swept between the row and its bytes
+        one = await find_again(context.database, one)  # it was drained or swept between the row and its bytes
     if one.image.state is ImageState.STORED:
         return ImageFacts(one=one, state=ImageState.MISSING)
     raise Missing("the bytes of this image are nowhere to be found")
 
 
-async def _facts(one: Derivable, *, room: RenditionContext) -> Facts | None:
+async def _facts(one: Derivable, *, context: RenditionContext) -> Facts | None:
     """None when its bytes are not where the row says."""
-    desk = room.bench.desk
-    with desk.place():
-        async with desk.hands.turn(one.image.size or 0):
-            data = await original_of(one, room=room)
+    capacity = context.capacity
+    with capacity.place():
+        async with capacity.hands.turn(one.image.size or 0):
+            data = await original_of(one, context=context)
             if data is None:
                 return None
-            async with desk.turns.turn():
-                return await room.bench.maker.facts(data)
+            async with capacity.turns.turn():
+                return await context.decoder.facts(data)

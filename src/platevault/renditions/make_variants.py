@@ -29,12 +29,12 @@ BUSY_WAIT_SECONDS: Final = 1.0
 FAILED: Final = "failed"
 
 
-def lacking(one: Derivable, variants: Sequence[Variant], *, room: RenditionContext) -> list[Variant]:
+def lacking(one: Derivable, variants: Sequence[Variant], *, context: RenditionContext) -> list[Variant]:
     """Those of these variants that it does not have, and that were not found a moment ago to be impossible."""
 
     def is_there(variant: Variant) -> bool:
         picture = one.pictures.get(variant.wanted.name(of_plate=one.of_plate))
-        return picture is not None and (picture.stands(room.now()) or picture.is_refused(room.now()))
+        return picture is not None and (picture.stands(context.now()) or picture.is_refused(context.now()))
 
     return [variant for variant in variants if not is_there(variant)]
 
@@ -48,7 +48,12 @@ class VariantPace:
 
 
 async def make_all(
-    page: Sequence[Derivable], variants: Sequence[Variant], notes: Notes, *, room: RenditionContext, pace: VariantPace
+    page: Sequence[Derivable],
+    variants: Sequence[Variant],
+    notes: Notes,
+    *,
+    context: RenditionContext,
+    pace: VariantPace,
 ) -> list[Derivable]:
     """Make what they lack; what became of each is counted as `made`, `refused`, `failed` or `gone`. Returns the images of those that
     failed, each once: something is wrong with them alone, and they may be tried again.
@@ -60,13 +65,13 @@ async def make_all(
 
     async def one_of(one: Derivable, variant: Variant) -> None:
         async with slots:
-            became = await _make_one(one, variant, room=room, tries=pace.tries)
+            became = await _make_one(one, variant, context=context, tries=pace.tries)
         name = f"{one.image.detection_id} {one.image.kind} {variant.name}"
         notes.add(became, name if became in {"refused", FAILED} else None)
         if became == FAILED:
             failed[one.image.detection_id, one.image.kind, one.of_plate] = one
 
-    wanted = [(one, variant) for one in page for variant in lacking(one, variants, room=room)]
+    wanted = [(one, variant) for one in page for variant in lacking(one, variants, context=context)]
     notes.counts["lacking"] += len(wanted)
     tasks = [asyncio.create_task(one_of(one, variant)) for one, variant in wanted]
     try:
@@ -77,11 +82,11 @@ async def make_all(
     return list(failed.values())
 
 
-async def _make_one(one: Derivable, variant: Variant, *, room: RenditionContext, tries: int) -> str:
+async def _make_one(one: Derivable, variant: Variant, *, context: RenditionContext, tries: int) -> str:
     """What became of it, in one word."""
     for left in reversed(range(tries)):
         try:
-            outcome = await picture_of(one, variant.wanted, room=room, behind=True)
+            outcome = await picture_of(one, variant.wanted, context=context, behind=True)
         except (ImageRefused, InvalidRequest):
             return "refused"
         except Missing:
@@ -89,7 +94,7 @@ async def _make_one(one: Derivable, variant: Variant, *, room: RenditionContext,
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is about this image, the next one is another
-            if await _is_its_own_fault(error, room=room, is_last=not left):
+            if await _is_its_own_fault(error, context=context, is_last=not left):
                 log.warning(
                     "variant could not be made",
                     detection=one.image.detection_id,
@@ -104,16 +109,16 @@ async def _make_one(one: Derivable, variant: Variant, *, room: RenditionContext,
     raise AssertionError("the last try returns or raises")
 
 
-async def _is_its_own_fault(error: Exception, *, room: RenditionContext, is_last: bool) -> bool:
+async def _is_its_own_fault(error: Exception, *, context: RenditionContext, is_last: bool) -> bool:
     """Whether others can be made all the same. False: no picture can be made now, and there are tries left.
 
     Raises what store or renderer say of themselves where it is theirs.
     """
     if isinstance(error, StoreUnavailable) and not isinstance(error, ObjectRefused):
-        await room.objects.check()
+        await context.objects.check()
     elif isinstance(error, Busy):
         try:
-            await room.bench.maker.check()
+            await context.decoder.check()
         except Busy:
             if is_last:
                 raise

@@ -39,19 +39,19 @@ AGAIN_MOST: Final = 50
 AGAIN_A_RUN: Final = 4
 
 
-async def prerender(room: RenditionContext, *, seconds: float = 50.0) -> int:
+async def prerender(context: RenditionContext, *, seconds: float = 50.0) -> int:
     """Make what is asked for at ingest, of images stored since the last run, for about so many seconds; returns how many were made.
 
     Where it came to, and what is to be tried again, is kept in the runs of the job. The first run begins with what is stored from
     then on. Raises `Busy`, `StoreUnavailable` or `DatabaseUnavailable` where nothing can be made now: the next run goes on there.
     """
-    last = await last_to_say(room.database, MAKE_VARIANTS, PLACE)
-    place = await newest_place(room.database) if last is None else Position.parse(str(last.findings[PLACE]))
-    again = _Again.of(await last_to_say(room.database, MAKE_VARIANTS, AGAIN))
-    run = _Run(room=room, notes=Notes(), place=place, again=again)
-    started_at, began_at, outcome = room.now(), None if last is None else place, "failed"
+    last = await last_to_say(context.database, MAKE_VARIANTS, PLACE)
+    place = await newest_place(context.database) if last is None else Position.parse(str(last.findings[PLACE]))
+    again = _Again.of(await last_to_say(context.database, MAKE_VARIANTS, AGAIN))
+    run = _Run(context=context, notes=Notes(), place=place, again=again)
+    started_at, began_at, outcome = context.now(), None if last is None else place, "failed"
     try:
-        if room.bench.variants.at_ingest:
+        if context.variants.at_ingest:
             await _make_those_that_came(run, ends_at=time.monotonic() + seconds)
             await _try_again(run)
         outcome = "done"
@@ -61,7 +61,7 @@ async def prerender(room: RenditionContext, *, seconds: float = 50.0) -> int:
         if run.again.changed:
             run.notes.facts[AGAIN] = run.again.told
         if run.notes.facts:
-            await record_run(room.database, _told(run, started_at=started_at, outcome=outcome))
+            await record_run(context.database, _told(run, started_at=started_at, outcome=outcome))
     return run.notes.counts["made"]
 
 
@@ -69,7 +69,7 @@ async def prerender(room: RenditionContext, *, seconds: float = 50.0) -> int:
 class _Run:
     """How far a run has come."""
 
-    room: RenditionContext
+    context: RenditionContext
     notes: Notes
     place: Position
     again: "_Again"
@@ -77,11 +77,11 @@ class _Run:
 
 async def _make_those_that_came(run: _Run, *, ends_at: float) -> None:
     while True:
-        page = await new_after(run.room.database, run.place)
-        ready = _ready(page, room=run.room)
+        page = await new_after(run.context.database, run.place)
+        ready = _ready(page, context=run.context)
         for some in _a_few(ready):
             failed = await _make([one for new in some for one in new.images], run)
-            run.again.failed(failed, run.notes, now=run.room.now())
+            run.again.failed(failed, run.notes, now=run.context.now())
             run.place = some[-1].place
             if time.monotonic() >= ends_at:
                 return
@@ -90,18 +90,18 @@ async def _make_those_that_came(run: _Run, *, ends_at: float) -> None:
 
 
 async def _try_again(run: _Run) -> None:
-    due = run.again.due(run.room.now())
+    due = run.again.due(run.context.now())
     if not due:
         return
-    failed = await _make(await stored_of(run.room.database, due), run)
+    failed = await _make(await stored_of(run.context.database, due), run)
     run.again.made(set(due) - failed)
-    run.again.failed(failed, run.notes, now=run.room.now())
+    run.again.failed(failed, run.notes, now=run.context.now())
 
 
 async def _make(images: Sequence[Derivable], run: _Run) -> set[str]:
     """Ids of the detections of which something failed."""
-    room = run.room
-    failed = await make_all(images, room.bench.variants.at_ingest, run.notes, room=room, pace=PACE)
+    context = run.context
+    failed = await make_all(images, context.variants.at_ingest, run.notes, context=context, pace=PACE)
     return {one.image.detection_id for one in failed}
 
 
@@ -145,9 +145,9 @@ class _Again:
                 log.warning("variants are left to who asks for them", detection=name, failures=failures)
 
 
-def _ready(page: Sequence[NewImages], *, room: RenditionContext) -> list[NewImages]:
+def _ready(page: Sequence[NewImages], *, context: RenditionContext) -> list[NewImages]:
     """Up to the first that waits for the store, and has not done so for long."""
-    return list(takewhile(lambda new: not new.waits or room.now() - new.received_at > WAITED_FOR, page))
+    return list(takewhile(lambda new: not new.waits or context.now() - new.received_at > WAITED_FOR, page))
 
 
 def _a_few(ready: Sequence[NewImages]) -> Iterator[Sequence[NewImages]]:
@@ -158,7 +158,7 @@ def _told(run: _Run, *, started_at: datetime, outcome: str) -> JobRun:
     return JobRun(
         job=MAKE_VARIANTS,
         started_at=started_at,
-        ended_at=run.room.now(),
+        ended_at=run.context.now(),
         dry_run=False,
         outcome=outcome,
         counts=dict(run.notes.counts),

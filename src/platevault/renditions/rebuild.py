@@ -15,7 +15,7 @@ PACE: Final = VariantPace(at_once=4, tries=30)
 
 
 async def rebuild_variants(
-    room: RenditionContext,
+    context: RenditionContext,
     *,
     variants: Sequence[Variant],
     act: bool,
@@ -30,15 +30,15 @@ async def rebuild_variants(
     async def work(notes: Notes) -> None:
         notes.counts.update({"images": 0, "lacking": 0, "made": 0, "refused": 0})
         place = ("", "")
-        while page := await stored_after(room.database, place):
+        while page := await stored_after(context.database, place):
             images = sum(not one.of_plate for one in page)
             notes.counts["images"] += images
             if act:
-                await make_all(page, variants, notes, room=room, pace=PACE)
+                await make_all(page, variants, notes, context=context, pace=PACE)
             else:
-                notes.counts["lacking"] += sum(len(lacking(one, variants, room=room)) for one in page)
+                notes.counts["lacking"] += sum(len(lacking(one, variants, context=context)) for one in page)
             moved(images)
             place = (page[-1].image.detection_id, page[-1].image.kind)
 
-    context = JobContext(database=room.database, objects=room.objects, now=room.now)
-    return await record_job(REBUILD_VARIANTS, work, context=context, dry_run=not act, alone=False)
+    job_context = JobContext(database=context.database, objects=context.objects, now=context.now)
+    return await record_job(REBUILD_VARIANTS, work, context=job_context, dry_run=not act, alone=False)

@@ -33,7 +33,7 @@ from platevault.domain.images import ImageState
 from platevault.domain.rendition_recipe import Recipe, Rendered
 from platevault.domain.search_results import ImageRow
 from platevault.infra.objectstore import NewObject, ObjectStore
-from platevault.renditions.context import Bench, Outcome, RenditionContext
+from platevault.renditions.context import Outcome, RenditionContext, TaskKey
 from platevault.renditions.sql.renditions import Derivable, find_again
 from platevault.renditions.variants import Picture, Wanted, derived_key, plate_with_margin
 
@@ -49,7 +49,7 @@ _SHOWN: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 CACHE_CONTROL: Final = "private, max-age=86400, immutable"
 
 
-async def picture_of(one: Derivable, wanted: Wanted, *, room: RenditionContext, behind: bool = False) -> Outcome:
+async def picture_of(one: Derivable, wanted: Wanted, *, context: RenditionContext, behind: bool = False) -> Outcome:
     """The picture, made if it is not there. It is kept where the image is stored; one that is made from a spool is not.
 
     With `behind` it gives way to pictures that somebody waits for. Raises `ImageRefused` or `InvalidRequest` where it cannot be
@@ -58,49 +58,49 @@ async def picture_of(one: Derivable, wanted: Wanted, *, room: RenditionContext, 
     if one.image.state not in _SHOWN:
         return Outcome(state=one.image.state)
     name = wanted.name(of_plate=one.of_plate)
-    if one.image.state is ImageState.STORED and (standing := _standing(one, name, room=room)) is not None:
+    if one.image.state is ImageState.STORED and (standing := _standing(one, name, context=context)) is not None:
         return standing
     key = (one.image.detection_id, one.image.kind, name, behind)
-    task = room.bench.in_hand.get(key)
+    task = context.tasks.get(key)
     if task is None:
-        task = asyncio.create_task(_made(one, wanted, room=room, behind=behind))
-        room.bench.in_hand[key] = task
-        task.add_done_callback(lambda done: _out_of_hand(done, key, room.bench))
+        task = asyncio.create_task(_made(one, wanted, context=context, behind=behind))
+        context.tasks[key] = task
+        task.add_done_callback(lambda done: _forget_task(done, key, context))
     return await asyncio.shield(task)  # it goes on for the others, and for who comes next
 
 
-async def original_of(one: Derivable, *, room: RenditionContext) -> bytes | None:
+async def original_of(one: Derivable, *, context: RenditionContext) -> bytes | None:
     """The image's bytes, from store or spool, with the digest they arrived with; None when they are not where the row says.
 
     Raises `HeldElsewhere` or `Corrupted`.
     """
     image = one.image
     if image.state is ImageState.PENDING:
-        if room.spool is None or image.spool_node != str(room.node_id):
+        if context.spool is None or image.spool_node != str(context.node_id):
             raise HeldElsewhere("the image waits on another node until the object store has it", retry_after=5)
-        data = await room.spool.read(image.spool_file or "", offset=image.spool_offset or 0, size=image.size or 0)
+        data = await context.spool.read(image.spool_file or "", offset=image.spool_offset or 0, size=image.size or 0)
     else:
-        data = await room.objects.get(image.key or "")
+        data = await context.objects.get(image.key or "")
     if data is not None and await _digest(data) != image.sha256:
         raise Corrupted(f"the bytes of {image.detection_id} {image.kind} are not what they were")
     return data
 
 
-async def _made(one: Derivable, wanted: Wanted, *, room: RenditionContext, behind: bool) -> Outcome:
-    name, desk = wanted.name(of_plate=one.of_plate), room.bench.desk
+async def _made(one: Derivable, wanted: Wanted, *, context: RenditionContext, behind: bool) -> Outcome:
+    name, capacity = wanted.name(of_plate=one.of_plate), context.capacity
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + OTHERS_MAKE_IT_WITHIN_SECONDS
-    with desk.place():
+    with capacity.place():
         while loop.time() < ends_at:
             if one.image.state not in _SHOWN:
                 return Outcome(state=one.image.state)
-            async with desk.hands.turn(one.image.size or 0, behind=behind):
-                making = _Making(one=one, wanted=wanted, room=room, behind=behind, began=loop.time())
+            async with capacity.hands.turn(one.image.size or 0, behind=behind):
+                making = _Making(one=one, wanted=wanted, context=context, behind=behind, began=loop.time())
                 outcome = await _tried(making)
             if outcome is not None:
                 return outcome
-            one = await find_again(room.database, one)
-            if one.image.state is ImageState.STORED and (standing := _standing(one, name, room=room)) is not None:
+            one = await find_again(context.database, one)
+            if one.image.state is ImageState.STORED and (standing := _standing(one, name, context=context)) is not None:
                 return standing
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
     raise Busy("somebody else makes this picture, and takes long", retry_after=5)
@@ -112,7 +112,7 @@ class _Making:
 
     one: Derivable
     wanted: Wanted
-    room: RenditionContext
+    context: RenditionContext
     behind: bool
     began: float
 
@@ -123,63 +123,63 @@ class _Making:
 
 async def _tried(making: _Making) -> Outcome | None:
     """None when somebody else makes it, or has made it."""
-    one, room = making.one, making.room
+    one, context = making.one, making.context
     if one.image.state is ImageState.PENDING:
         return await _from_spool(making)
-    if not await room.ledger.claim(one.image, making.name, lease=LEASE, now=room.now()):
+    if not await context.ledger.claim(one.image, making.name, lease=LEASE, now=context.now()):
         return None
     return await _make(making)
 
 
 async def _from_spool(making: _Making) -> Outcome | None:
     """None when the drain came in between."""
-    one, room = making.one, making.room
-    data = await original_of(one, room=room)
+    one, context = making.one, making.context
+    data = await original_of(one, context=context)
     if data is None:
         return None
     rendered = await _render(data, making)
-    now_is = (await find_again(room.database, one)).image.state
+    now_is = (await find_again(context.database, one)).image.state
     if now_is not in _SHOWN:  # forgotten while it was made
         return Outcome(state=now_is)
     return Outcome(
-        state=one.image.state, picture=await _described(rendered, key=None, now=room.now()), data=rendered.data
+        state=one.image.state, picture=await _described(rendered, key=None, now=context.now()), data=rendered.data
     )
 
 
 async def _make(making: _Making) -> Outcome:
     """What the claim comes to, whatever happens."""
-    one, name, room = making.one, making.name, making.room
+    one, name, context = making.one, making.name, making.context
     try:
-        original = await original_of(one, room=room)
+        original = await original_of(one, context=context)
         if original is None:
             log.error("stored image has no object", detection=one.image.detection_id, kind=one.image.kind)
-            await room.ledger.release(one.image, name)
+            await context.ledger.release(one.image, name)
             return Outcome(state=ImageState.MISSING)
         rendered = await _render(original, making)
         del original
         _refuse_if_late(making)
     except ImageRefused as error:
-        refused = Picture(refused=str(error), made_at=room.now())
-        outworn = await room.ledger.record(one.image, name, refused, lease=LEASE)
-        await _take_away(outworn or {}, one.image, room=room)
+        refused = Picture(refused=str(error), made_at=context.now())
+        outworn = await context.ledger.record(one.image, name, refused, lease=LEASE)
+        await _take_away(outworn or {}, one.image, context=context)
         raise
     except BaseException:  # others need not wait for the lease to end
-        await asyncio.shield(room.ledger.release(one.image, name))
+        await asyncio.shield(context.ledger.release(one.image, name))
         raise
     return await _keep(making, rendered)
 
 
 async def _render(original: bytes, making: _Making) -> Rendered:
-    bench, meters = making.room.bench, making.room.meters
+    context = making.context
     loop = asyncio.get_running_loop()
     try:
-        async with bench.desk.turns.turn(behind=making.behind):
+        async with context.capacity.turns.turn(behind=making.behind):
             began = loop.time()
-            rendered = await bench.maker.render(original, _recipe_for(making.one, making.wanted))
+            rendered = await context.decoder.render(original, _recipe_for(making.one, making.wanted))
     except VaultError as error:
-        meters.picture_failed(error)
+        context.meters.picture_failed(error)
         raise
-    meters.picture_made(seconds=loop.time() - began)
+    context.meters.picture_made(seconds=loop.time() - began)
     return rendered
 
 
@@ -190,7 +190,7 @@ def _refuse_if_late(making: _Making) -> None:
 
 async def _keep(making: _Making, rendered: Rendered) -> Outcome:
     """Put it and say so. From here on there may be an object, also after a put that failed: `erase` is to know of it."""
-    wanted, image, room = making.wanted, making.one.image, making.room
+    wanted, image, context = making.wanted, making.one.image, making.context
     assert image.key is not None, "it is stored"
     key = derived_key(image.key, making.name, extension=wanted.recipe.format.extension)
     metadata = {"detection-id": image.detection_id, "derived-from": image.sha256 or "", "recipe": str(wanted.recipe)}
@@ -198,30 +198,30 @@ async def _keep(making: _Making, rendered: Rendered) -> Outcome:
         data=rendered.data, content_type=rendered.content_type, metadata=metadata, cache_control=CACHE_CONTROL
     )
     try:
-        picture = await _described(rendered, key=key, now=room.now())
-        await _put(key, new, objects=room.objects, ends_at=making.began + PUT_ENDS_WITHIN_SECONDS)
-        outworn = await room.ledger.record(image, making.name, picture, lease=LEASE)
-        if outworn is None and await room.ledger.is_forgotten(image):
-            await room.objects.delete(key)
-            return Outcome(state=(await find_again(room.database, making.one)).image.state)
+        picture = await _described(rendered, key=key, now=context.now())
+        await _put(key, new, objects=context.objects, ends_at=making.began + PUT_ENDS_WITHIN_SECONDS)
+        outworn = await context.ledger.record(image, making.name, picture, lease=LEASE)
+        if outworn is None and await context.ledger.is_forgotten(image):
+            await context.objects.delete(key)
+            return Outcome(state=(await find_again(context.database, making.one)).image.state)
     except BaseException:
-        await asyncio.shield(room.ledger.release(image, making.name, late_put=True))
+        await asyncio.shield(context.ledger.release(image, making.name, late_put=True))
         raise
     if outworn is None:
         raise Busy("the picture took longer than its lease", retry_after=5)
-    await _take_away(outworn, image, room=room)
+    await _take_away(outworn, image, context=context)
     return Outcome(state=image.state, picture=picture, data=rendered.data)
 
 
-async def _take_away(outworn: Mapping[str, Picture], image: ImageRow, *, room: RenditionContext) -> None:
+async def _take_away(outworn: Mapping[str, Picture], image: ImageRow, *, context: RenditionContext) -> None:
     """Pictures that the ledger has taken in hand for it; one that the store does not let go is left to the bucket's rule."""
     if not outworn:
         return
     try:
         for picture in outworn.values():
             if picture.key is not None:
-                await room.objects.delete(picture.key)
-        await room.ledger.give_up(image, outworn)
+                await context.objects.delete(picture.key)
+        await context.ledger.give_up(image, outworn)
     except Unavailable as error:  # the picture that was asked for is there all the same
         log.warning("outworn pictures stay for now", detection=image.detection_id, kind=image.kind, why=str(error))
 
@@ -241,12 +241,12 @@ async def _put(key: str, new: NewObject, *, objects: ObjectStore, ends_at: float
     raise StoreUnavailable(f"{key} changes all the time")
 
 
-def _standing(one: Derivable, name: str, *, room: RenditionContext) -> Outcome | None:
+def _standing(one: Derivable, name: str, *, context: RenditionContext) -> Outcome | None:
     """What its row tells of the picture; raises `ImageRefused` where it was found that it cannot be made."""
     picture = one.pictures.get(name)
-    if picture is not None and picture.is_refused(room.now()):
+    if picture is not None and picture.is_refused(context.now()):
         raise ImageRefused(picture.refused or "")
-    if picture is None or not picture.stands(room.now()):
+    if picture is None or not picture.stands(context.now()):
         return None
     return Outcome(state=one.image.state, picture=picture)
 
@@ -275,7 +275,7 @@ async def _digest(data: bytes) -> str:
     return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
 
 
-def _out_of_hand(task: "asyncio.Task[Outcome]", key: tuple[str, str, str, bool], bench: Bench) -> None:
-    bench.in_hand.pop(key, None)
+def _forget_task(task: "asyncio.Task[Outcome]", key: TaskKey, context: RenditionContext) -> None:
+    context.tasks.pop(key, None)
     if not task.cancelled():
         task.exception()  # seen, should everybody have left

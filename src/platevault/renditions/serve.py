@@ -34,51 +34,51 @@ class ShownPicture:
 
 
 async def serve_rendition(
-    name: tuple[str, str], wanted: Wanted, *, look: Look, room: RenditionContext, check: bool = False
+    name: tuple[str, str], wanted: Wanted, *, look: Look, context: RenditionContext, check: bool = False
 ) -> ShownPicture:
     """The picture, made if need be. With `check` the store is asked whether it is still there.
 
     Raises `Missing`, `HeldElsewhere`, and what `picture_of` does.
     """
-    one = await _looked_at(name, look=look, room=room, filters={"derived": wanted.variant or str(wanted.recipe)})
-    outcome = await picture_of(one, wanted, room=room)
+    one = await _looked_at(name, look=look, context=context, filters={"derived": wanted.variant or str(wanted.recipe)})
+    outcome = await picture_of(one, wanted, context=context)
     key = None if outcome.picture is None else outcome.picture.key
-    if check and key is not None and outcome.data is None and await room.objects.stat(key) is None:
-        outcome = await _again(one, wanted, outcome, room=room)
+    if check and key is not None and outcome.data is None and await context.objects.stat(key) is None:
+        outcome = await _again(one, wanted, outcome, context=context)
     return _shown(one, wanted, outcome)
 
 
-async def bytes_of(shown: ShownPicture, *, room: RenditionContext) -> ShownPicture:
+async def bytes_of(shown: ShownPicture, *, context: RenditionContext) -> ShownPicture:
     """The same with the picture's bytes; made again where the object store does not have it any more."""
     picture = shown.picture
     if shown.data is not None or picture is None or picture.key is None:
         return shown
-    outcome = Outcome(state=shown.state, picture=picture, data=await room.objects.get(picture.key))
+    outcome = Outcome(state=shown.state, picture=picture, data=await context.objects.get(picture.key))
     if outcome.data is None:
-        outcome = await _again(shown.one, shown.wanted, outcome, room=room)
+        outcome = await _again(shown.one, shown.wanted, outcome, context=context)
     if outcome.picture is not None and outcome.picture.key is not None and outcome.data is None:
         outcome = Outcome(
-            state=outcome.state, picture=outcome.picture, data=await room.objects.get(outcome.picture.key)
+            state=outcome.state, picture=outcome.picture, data=await context.objects.get(outcome.picture.key)
         )
         if outcome.data is None:
             raise Busy("the picture goes as fast as it is made", retry_after=5)
     return _shown(shown.one, shown.wanted, outcome)
 
 
-async def look_at_image(name: tuple[str, str], *, look: Look, room: RenditionContext) -> Derivable:
+async def look_at_image(name: tuple[str, str], *, look: Look, context: RenditionContext) -> Derivable:
     """The image that is kept under this very kind; raises `Missing`."""
-    one = await _looked_at(name, look=look, room=room, filters={"metadata": True})
+    one = await _looked_at(name, look=look, context=context, filters={"metadata": True})
     if one.of_plate:
         raise Missing("there is no image of that name")
     return one
 
 
 async def _looked_at(
-    name: tuple[str, str], *, look: Look, room: RenditionContext, filters: Mapping[str, Any]
+    name: tuple[str, str], *, look: Look, context: RenditionContext, filters: Mapping[str, Any]
 ) -> Derivable:
     look.actor.must(Scope.IMAGES_READ)
     one = await access_log.looking(
-        room.database,
+        context.database,
         partial(derivatives.find, name),
         look=look,
         filters={"kind": name[1], **filters},
@@ -89,12 +89,12 @@ async def _looked_at(
     return one
 
 
-async def _again(one: Derivable, wanted: Wanted, outcome: Outcome, *, room: RenditionContext) -> Outcome:
+async def _again(one: Derivable, wanted: Wanted, outcome: Outcome, *, context: RenditionContext) -> Outcome:
     """The row is wrong about its object: it says so no more, and the picture is made."""
     assert outcome.picture is not None, "the row tells of one"
     log.warning("derived picture is not in the object store", detection=one.image.detection_id, kind=one.image.kind)
-    await room.ledger.forget(one.image, wanted.name(of_plate=one.of_plate), outcome.picture)
-    return await picture_of(await derivatives.find_again(room.database, one), wanted, room=room)
+    await context.ledger.forget(one.image, wanted.name(of_plate=one.of_plate), outcome.picture)
+    return await picture_of(await derivatives.find_again(context.database, one), wanted, context=context)
 
 
 def _shown(one: Derivable, wanted: Wanted, outcome: Outcome) -> ShownPicture:

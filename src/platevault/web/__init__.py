@@ -1,14 +1,14 @@
 """HTTP: the API, the pages and the server around them.
 
-- `app`: The web app around one vault: its routes, what goes around them, and its start and stop.
-- `dependencies`: The vault that this app was built with, and the request's own id, as dependencies.
-- `middleware`: What goes around every request: its id, one line in the log, security headers, limits, an answer when all else fails.
-- `problems`: What went wrong, as HTTP says it: the only place that gives an error a status (RFC 9457).
-- `routes`: Every route there is: the API, the health checks, and the pages.
-- `api/`: Handlers of the API, one module a resource.
+- `app`: The web app: routes, middleware, start and stop.
+- `dependencies`: FastAPI dependencies: vault, request id, links.
+- `middleware`: Request id, access line, security headers, limits, last-resort answer.
+- `problems`: HTTP status of each error (RFC 9457).
+- `routes`: All routes.
+- `api/`: Handlers of the API, a package for each capability.
 - `auth/`: Credentials and sessions of a request.
-- `html/`: What the pages share: layout, forms, formatting, charts.
+- `html/`: Layout, forms, formatting and charts of the pages.
 - `pages/`: Handlers of the pages.
-- `schemas/`: Requests and responses of the API as OpenAPI shows them.
-- `server/`: The protocol below the app: deadlines, load shedding, discarded bodies.
+- `schemas/`: Requests and responses for OpenAPI.
+- `server/`: Protocol below the app: deadlines, load shedding, discarded bodies.
 """

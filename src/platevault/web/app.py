@@ -11,7 +11,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from platevault.app.vault import Vault, vault_from_environment
+from platevault.app.commands import vault_from_environment
+from platevault.app.vault import Vault
 from platevault.web import problems
 from platevault.web.dependencies import DOOR, VAULT
 from platevault.web.middleware import RequestMiddleware, SmallBodyLimit

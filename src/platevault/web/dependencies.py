@@ -80,5 +80,5 @@ def links_of(vault: Vault, *, expires_in: int | None = None) -> Links:
         signer=vault.signer,
         valid_for=min(wanted, vault.links.valid_for_at_most),
         now=vault.now(),
-        variants=vault.bench.variants.names,
+        variants=vault.rendition_context.variants.names,
     )

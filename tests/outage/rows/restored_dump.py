@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from platevault.app.vault import open_job_context
+from platevault.app.open import open_job_context
 from platevault.infra.postgres.database import Database
 from platevault.jobs.restore_marker import advance
 from platevault.settings import read_settings, variables

@@ -11,13 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from platevault.app.vault import Vault
-from platevault.renditions.context import Bench
 from platevault.web.app import build_app
 from platevault.web.html.saved_searches import COOKIE, written_searches
 from tests.makers import a_detection, an_image
 from tests.support.holding import rows_hold
 from tests.support.pictures import VARIANTS, CountingMaker, an_original
-from tests.support.vaults import RULES, a_client, a_vault, keep, looks
+from tests.support.vaults import RULES, a_client, a_vault, keep, looks, with_renditions
 
 A_HOLD: Final = uuid.UUID("00000000-0000-4000-8000-00000000000a")
 # Each route that shows detections or URLs, and a request to it that does.
@@ -93,7 +92,7 @@ NO_LOOKS: Final[Mapping[tuple[str, str], str]] = {
 
 @pytest.fixture
 async def vault(migrated_url: str, tmp_path: Path) -> AsyncIterator[Vault]:
-    vault = a_vault(migrated_url, tmp_path, bench=Bench(maker=CountingMaker(), variants=VARIANTS))
+    vault = with_renditions(a_vault(migrated_url, tmp_path), decoder=CountingMaker(), variants=VARIANTS)
     yield vault
     await vault.database.close()
 

@@ -12,11 +12,20 @@ import pytest
 
 from platevault.app.vault import LinkRules, Vault
 from platevault.infra.objectstore.local import LocalUrlSigner
-from platevault.renditions.context import Bench
 from platevault.renditions.variants import STANDS_FOR, Variants
 from tests.makers import a_detection, an_image
 from tests.support.pictures import BOX, ORIGINAL, THUMB, VARIANTS, CountingMaker, an_original, found, key_of, keys
-from tests.support.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, a_vault, keep, looks, put_into_spool
+from tests.support.vaults import (
+    COLLECTOR,
+    IMAGE_ORIGIN,
+    NOW,
+    a_client,
+    a_vault,
+    keep,
+    looks,
+    put_into_spool,
+    with_renditions,
+)
 
 PATH = "/v1/detections/evt_1/images/full/derived"
 CROP = "/v1/detections/evt_1/images/crop/derived"
@@ -31,7 +40,7 @@ def maker() -> CountingMaker:
 
 @pytest.fixture
 async def vault(migrated_url: str, tmp_path: Path, maker: CountingMaker) -> Any:
-    vault = a_vault(migrated_url, tmp_path, bench=Bench(maker=maker, variants=VARIANTS))
+    vault = with_renditions(a_vault(migrated_url, tmp_path), decoder=maker, variants=VARIANTS)
     yield vault
     await vault.database.close()
 
@@ -126,7 +135,8 @@ async def test_no_url_is_good_for_longer_than_the_buckets_rule_lets_its_picture_
     """Whoever asks for days gets the days that are left, and the same URL for a while; another asks for minutes and gets them."""
     now = [NOW]
     week = timedelta(days=7)
-    vault = dataclasses.replace(kept, now=lambda: now[0], links=LinkRules(valid_for=week, valid_for_at_most=week))
+    links = LinkRules(valid_for=week, valid_for_at_most=week)
+    vault = with_renditions(dataclasses.replace(kept, now=lambda: now[0], links=links), now=lambda: now[0])
     async with a_client(vault) as viewer:
         await viewer.get(PATH, params={"variant": "thumb"})
         for days, hours in ((0, 0), (23, 23), (28, 23)):
@@ -286,9 +296,9 @@ async def test_a_list_tells_which_variants_there_are_and_asks_nobody(
     assert set(thumb) == {"thumb"}, "unnamed ones are told to nobody"
     assert set(thumb["thumb"]) == {"url", "width", "height"}
     assert thumb["thumb"]["url"].startswith(f"{IMAGE_ORIGIN}/alpr-images/{key_of()}?")
-    wider = Bench(maker=maker, variants=Variants.parse('{"thumb": {"width": 640}}'))
+    wider = with_renditions(kept, variants=Variants.parse('{"thumb": {"width": 640}}'))
     later = NOW + STANDS_FOR
-    for changed in (dataclasses.replace(kept, bench=wider), dataclasses.replace(kept, now=lambda: later)):
+    for changed in (wider, dataclasses.replace(kept, now=lambda: later)):
         async with a_client(changed) as client:
             assert variants(await client.get("/v1/detections")) == {}, "of another recipe, or too old"
 
@@ -316,7 +326,7 @@ async def test_facts_tell_what_the_file_says_and_never_where_it_was_taken(
     assert (facts["size"], facts["sha256"]) == (len(ORIGINAL), hashlib.sha256(ORIGINAL).hexdigest())
     assert (facts["captured_at"], facts["taken_at"]) == ("2025-01-15T12:00:00Z", "2025-01-15T12:00:00Z")
     assert (facts["exif"], "location" in facts, "48.85" in answer.text) == ({"Make": "Acme"}, False, False)
-    told = dataclasses.replace(kept, bench=dataclasses.replace(kept.bench, shows_location=True))
+    told = with_renditions(kept, shows_location=True)
     async with a_client(told) as client:
         assert (await client.get(FACTS)).json()["location"] == {"latitude": 48.85, "longitude": 2.35}
 

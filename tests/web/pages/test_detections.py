@@ -72,7 +72,7 @@ async def test_each_state_is_told(vault: Vault, viewer: httpx.AsyncClient, state
 async def test_a_thumbnail_that_is_there_is_shown_without_asking_the_service(
     vault: Vault, viewer: httpx.AsyncClient
 ) -> None:
-    (name,) = vault.bench.variants.names
+    (name,) = vault.rendition_context.variants.names
     made = {"key": "derived/thumb.jpg", "width": 320, "height": 180, "made_at": NOON.isoformat()}
     await keep(vault, a_detection("evt_1", images=[an_image("full", width=1280, height=720, variants={name: made})]))
     listed = (await viewer.get("/")).text.partition("<template")[0]

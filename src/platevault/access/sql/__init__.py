@@ -1,4 +1,4 @@
 """SQL of `access`.
 
-- `access_log`: Who looked at what, and why: one row a look, in the transaction of the look itself, or in the very statement of a page.
+- `access_log`: Rows of the access log, one for each look, in the transaction of the look.
 """

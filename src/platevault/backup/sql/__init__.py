@@ -1,4 +1,4 @@
 """SQL of `backup`.
 
-- `pg_dump`: PostgreSQL's own pg_dump and pg_restore: found in a version that fits, and run with the password in the environment alone.
+- `pg_dump`: Pg_dump and pg_restore of a fitting version, with the password in the environment.
 """

@@ -1,7 +1,7 @@
 """The change feed: detections in the order of their commits.
 
-- `follow`: Follow the change feed: what was committed since a place, then what is committed, each look written down before it is told.
-- `subscribers`: Who follows the change feed in this process: how many there may be, how often they look, what wakes them and ends them.
-- `subscription`: What a follower of the change feed asks for, parsed once from the query string and the Last-Event-ID of a reconnect.
+- `follow`: The change feed from a position on, each look logged.
+- `subscribers`: Limit, wake-up and end of the feed's subscribers in this process.
+- `subscription`: Parsed request of a subscriber: filters and position.
 - `sql/`: SQL of `catalog.feed`.
 """

@@ -1,9 +1,9 @@
 """SQL of `catalog`.
 
-- `cameras`: The cameras that ever sent anything, from one index alone: a step per camera, however much each sent.
-- `detection_with_holds`: One detection together with the holds that keep it at this moment.
-- `images`: Rows of images that are asked for by their names, each the (detection id, kind) of one.
-- `logged_search`: Detections found, and written down as seen before anybody has them; a page, newest first, in one statement.
-- `plate_wildcards`: A page of plates with wildcards, newest first, at a cost that does not grow with the table.
-- `search`: Detections with their images as PostgreSQL finds them: one statement a question, every value bound.
+- `cameras`: Cameras that sent detections, by a loose index scan.
+- `detection_with_holds`: One detection with the holds on it.
+- `images`: Rows of images by detection id and kind.
+- `logged_search`: A search page and its row of the access log, in one statement.
+- `plate_wildcards`: Pages of plate wildcard searches, at a cost independent of the table size.
+- `search`: The search statement, every value bound.
 """

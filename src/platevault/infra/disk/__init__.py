@@ -1,7 +1,7 @@
 """Files, folders and their durability.
 
-- `local_disk`: What a local disk promises and what it does not: syncing folders, room, and file systems that are no local disk.
-- `private_files`: What an embedded server keeps from one start to the next: its ports and secrets, in private files.
-- `scratch`: Scratch files: bytes that are appended now and read once later. They have no name, so that nothing outlives its process.
-- `syncfs`: Make durable what a server beside us wrote without syncing.
+- `local_disk`: Folder sync, free space, and detection of network file systems.
+- `private_files`: Ports and secrets of embedded servers, in private files.
+- `scratch`: Unnamed scratch files for one write and one read.
+- `syncfs`: Sync of files that another server wrote.
 """

@@ -1,14 +1,14 @@
 """Object stores behind one small interface; tests/infra/objectstore/test_objectstore.py is the contract of all of them.
 
-- `group_sync`: One sync for many: callers that wait for a disk at the same time share the work.
-- `key_rules`: Which keys a store takes: none that would leave its folder or that servers read differently.
-- `local`: Objects as files in a folder, for sites without an object store, and the URLs that the service signs itself.
-- `local_metadata`: What a file cannot say of itself: content type, cache control, metadata and digest of a local object, as JSON beside it.
-- `memory`: Objects in a dictionary: for tests, and for flows tried without a server.
-- `signing_windows`: Signing times that every node agrees on, so that one object has one URL for a while and browsers can cache it.
-- `verified_copy`: Copy an object to quarantine so that it may go from where it is: the copy is read back and hashed, never believed.
-- `admin/`: The control plane of an S3 server, by the MinIO SDK: buckets, rules, identities, tiers.
-- `s3/`: The data plane of an S3 server: puts over connections of our own, everything else by obstore.
+- `group_sync`: One disk sync shared by concurrent callers.
+- `key_rules`: Keys that a store accepts.
+- `local`: Objects as files in a folder, and signed URLs of this service.
+- `local_metadata`: Metadata of local objects, as JSON files.
+- `memory`: Objects in a dictionary, for tests.
+- `signing_windows`: Common signing times of all nodes, so that URLs can be cached.
+- `verified_copy`: Copies to quarantine, verified by reading back.
+- `admin/`: Control plane of an S3 server: buckets, rules, identities, tiers.
+- `s3/`: Data plane of an S3 server.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -1,5 +1,5 @@
 """Metrics of all processes of a node.
 
-- `metric_files`: The numbers of every process of this node, in a folder that they share.
-- `metrics`: Counts what this process does, and shows it with the counts of all other processes of the node as Prometheus reads it.
+- `metric_files`: Metric values of all processes of a node, as files.
+- `metrics`: Counters of this process, and the Prometheus exposition.
 """

@@ -1,6 +1,6 @@
 """SQL of `ingest`.
 
-- `batches`: Batches and the answers that they got, so that a retry gets the same one.
-- `detections`: Detections and their images as rows: recorded once, met again, never half.
-- `record_batch`: One batch in one transaction: new detections in, known ones met, the answer kept for every retry.
+- `batches`: Batches and their stored answers.
+- `detections`: Rows of detections and images, written once.
+- `record_batch`: One batch in one transaction.
 """

@@ -1,11 +1,11 @@
 """Direct uploads: presigned PUT URLs, then a commit.
 
-- `abort`: End a direct upload that nobody will commit, and say how any of them is.
-- `commit`: Commit a direct upload: hash what was put under temp/, bring it under its keys, record it, and answer once it is stored.
-- `context`: What direct uploads need, and who may commit one now.
-- `create`: Open a direct upload: a URL for each file, with which a collector puts exactly those bytes into the store, once.
-- `expire`: Remove what direct uploads left under temp/, for servers whose lifecycle does not run, and sooner than it would.
-- `offer`: A direct upload: the files that a collector may put into the store itself, and what became of them.
-- `verify`: What was put under temp/ for one upload: read, held against its offer, and brought under its keys.
+- `abort`: Abort and status of a direct upload.
+- `commit`: Commit of a direct upload: verify, move, record.
+- `context`: Dependencies and limits of direct uploads.
+- `create`: A new direct upload with its presigned URLs.
+- `expire`: Removal of objects under `temp/` that direct uploads left.
+- `offer`: Files of a direct upload, and their states.
+- `verify`: Verification of uploaded files and their move to final keys.
 - `sql/`: SQL of `ingest.uploads`.
 """

@@ -29,7 +29,7 @@ FILES_AT_ONCE: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectUpload:
-    """What direct uploads need. One per process. Without a `signer` none can be opened, and `why_off` names the settings.
+    """Dependencies and limits of direct uploads. One per process. Without a `signer` they are off; `why_off` names the settings.
 
     `turns`: each commit holds a connection to the database while it puts, so there are fewer of them than connections.
     """

@@ -1,6 +1,6 @@
 """SQL of `jobs`.
 
-- `lock`: One at a time: a lock of the database, held by whoever marks, moves, deletes or makes rows.
-- `restore_marker`: The database's half of the restore marker: which vault this is, and one number that only grows.
-- `runs`: What each run of a job found and did, kept for 90 days.
+- `lock`: The maintenance lock.
+- `restore_marker`: Vault id and generation number in the database.
+- `runs`: Job runs, kept for 90 days.
 """

@@ -1,7 +1,7 @@
 """SQL of `retention`.
 
-- `classes`: Retention: the classes, what is due, and which old rows a shorter class reaches. Never a scan of the whole table at once.
-- `purge_records`: Purge records: what each run erased, so that it can be proved later; and what goes when even tombstones are old.
-- `report`: How old what is kept is, camera by camera, without looking at every row.
-- `tombstones`: Tombstones: detections whose personal data is erased, and the bytes of their images that are still to be removed.
+- `classes`: Classes, due detections, and old rows of a shorter class.
+- `purge_records`: Purge records, and the pruning of old tombstones.
+- `report`: Oldest rows by camera, by index.
+- `tombstones`: Tombstones, and objects still to be removed.
 """

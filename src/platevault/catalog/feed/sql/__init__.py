@@ -1,4 +1,4 @@
 """SQL of `catalog.feed`.
 
-- `feed`: The change feed as followers read it: stretch by stretch, each of limited length however little of it they look for.
+- `feed`: Pages of the change feed, each of limited cost.
 """

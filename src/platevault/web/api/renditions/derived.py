@@ -43,7 +43,7 @@ async def get_derived(
         return there
     if (same := derived_answers.not_modified(shown, request)) is not None:
         return same
-    return derived_answers.with_bytes(await bytes_of(shown, room=vault.rendition_context), request, kind=kind)
+    return derived_answers.with_bytes(await bytes_of(shown, context=vault.rendition_context), request, kind=kind)
 
 
 @router.head(_PATH, summary="What the picture is", responses=_RESPONSES, response_class=Response)
@@ -75,5 +75,5 @@ async def sign_derived(
 
 
 async def _shown(name: tuple[str, str], asked: PictureAsked, *, vault: Wired, look: Looking) -> ShownPicture:
-    wanted = asked.wanted(vault.rendition_context.bench.variants)
-    return await serve_rendition(name, wanted, look=look, room=vault.rendition_context, check=asked.check)
+    wanted = asked.wanted(vault.rendition_context.variants)
+    return await serve_rendition(name, wanted, look=look, context=vault.rendition_context, check=asked.check)

@@ -23,7 +23,7 @@ router = APIRouter(tags=["images"])
 )
 async def get_facts(detection_id: str, kind: str, vault: Wired, look: Looking) -> Response:
     """Read from the bytes, of stored and of pending images. Where it was taken is left out unless IMAGE_METADATA_LOCATION is set."""
-    told = await image_facts((detection_id, kind), look=look, room=vault.rendition_context)
+    told = await image_facts((detection_id, kind), look=look, context=vault.rendition_context)
     if told.facts is None:
         return image_gone(told.state).response()
     answer = _answer(told, told.facts)
