@@ -1,6 +1,6 @@
 """The client side: what sends batches, downloads exports and draws scenes.
 
-- `api_client`: A Platevault reached over HTTP, as a collector reaches it; the only file that imports httpx.
+- `api_client`: A Platevault reached over HTTP, as a collector reaches it; the only file that imports httpx2.
 - `batch`: What a collector sends: photographs with what is known of them, as detections and as the body of a POST.
 - `demo_feed`: Drawn detections for a demo: what several cameras saw in the last hours, and then what they see now.
 - `download_export`: Fetch an export into files, part by part: what is on the disk is whole, and is where an interrupted one goes on.
