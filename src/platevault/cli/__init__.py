@@ -2,6 +2,7 @@
 
 - `backup`: `platevault backup` and `restore`: the database, this node's spool and the bucket, in the order that fits together.
 - `bucket`: `platevault bucket configure|check|tier`.
+- `command_table`: the commands, each imported when it runs.
 - `config`: `platevault config`: what the service would run with.
 - `demo`: `platevault demo`: everything on this machine, with drawn street scenes coming in.
 - `export`: `platevault export`: what a search finds, with its images, into zip files here.
@@ -11,7 +12,6 @@
 - `send`: `platevault send`: the reference collector, for a folder of photographs.
 - `serve`: `platevault serve` and `platevault worker`.
 - `spool`: `platevault spool list|retry|drain|lost`: the spool of this node, and nodes that are gone.
-- `storage`: What an operator does with what is stored: the bucket, the spool, and the jobs that keep rows and objects in agreement.
 - `variants`: `platevault variants rebuild`: named pictures of stored images, made again after IMAGE_VARIANTS was changed.
 """
 
@@ -21,13 +21,12 @@ from typing import Annotated
 
 import typer
 
-from platevault.cli import config as configuration
-from platevault.cli import demo, export, installation, send, storage
-from platevault.cli import serve as serving
+from platevault.cli.command_table import COMMANDS, LazyGroup
 from platevault.domain.errors import VaultError
 
 app = typer.Typer(
     name="platevault",
+    cls=LazyGroup,
     help="Keeps what license-plate cameras see.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,16 +49,12 @@ def _root(
     """Keeps what license-plate cameras see."""
 
 
-app.command("serve")(serving.serve)
-app.command("worker")(serving.worker)
-app.command("demo")(demo.demo)
-app.command("send")(send.send)
-app.command("export")(export.export)
-app.command("setup")(installation.setup)
-app.command("migrate")(installation.migrate)
-app.command("doctor")(installation.doctor)
-app.command("config")(configuration.config)
-app.add_typer(storage.app)
+def _placeholder() -> None:
+    """Hold the place of a command in the help; `LazyGroup` runs the command itself."""
+
+
+for _command in COMMANDS.values():
+    app.command(_command.name, help=_command.summary)(_placeholder)
 
 
 def main() -> None:
