@@ -77,6 +77,16 @@ class Viewer:
                     raise Failed(f"{image['key']}: {state}, and its URL leads to the store")
         return shown
 
+    def derived(self, name: str, *, width: int, encoding: str) -> bytes:
+        """The scene of a detection in another size and format, fetched as a browser does: from where the API sends it."""
+        asked = {"width": str(width), "format": encoding}
+        answer = self._api.get(f"/v1/detections/{name}/images/full/derived", params=asked)
+        if answer.is_redirect:
+            answer = self._get({"url": answer.headers["Location"]})
+        if answer.status_code != 200 or answer.headers["Content-Type"] != f"image/{encoding}":
+            raise Failed(f"{name} as {encoding}: {answer.status_code} {answer.text[:200]!r}")
+        return answer.content
+
     def _row(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self._api.get(f"/v1/detections/{name}").raise_for_status().json()
         return found
