@@ -1,7 +1,8 @@
 # Platevault. `make run` and `make test` set up all that they need; `make help` lists the rest.
 UV_DIR := .uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
-PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
+# The first one that runs: a pyenv shim does not where .python-version names a Python that pyenv has not.
+PYTHON3 := $(shell for one in python3 python /usr/bin/python3; do "$$one" -c '' 2>/dev/null && command -v "$$one" && break; done)
 RUN := "$(UV)" run --frozen --all-extras
 
 .PHONY: help setup run test cover check env containers outage soak mutants bench clean
@@ -25,6 +26,7 @@ check: setup ## lint, format, types, import contracts
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(RUN) mypy --platform win32 -p platevault.collector -m platevault.cli.command_table -m platevault.cli.send
 	$(RUN) lint-imports
 
 env: ## write what docker compose needs into .env: random values for what is missing

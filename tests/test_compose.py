@@ -143,11 +143,11 @@ def test_the_image_is_pinned_runs_as_nobody_and_takes_nothing_along() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["10001:10001"]
     assert "--no-dev" in dockerfile
-    assert "--extra" not in dockerfile
+    assert set(re.findall(r"--(?:all-)?extras? \S+", dockerfile)) == {"--extra server"}, "the embedded servers stay out"
     assert re.search(r"--from=astral/uv:\d+\.\d+\.\d+ ", dockerfile)
     syncs = re.findall(r"uv sync (.*)$", dockerfile, re.MULTILINE)
     assert syncs
-    assert all("--frozen" in sync for sync in syncs)
+    assert all("--frozen" in sync and "--extra server" in sync for sync in syncs)
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"python:3.13-slim-trixie"}
 
 

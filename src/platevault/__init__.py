@@ -6,21 +6,27 @@ The stable names for Python programs:
 - `image_storage()`: an `ImageStorage` of this environment, with `store_detection_images` and `get_presigned_url`.
 - `configure_bucket(admin=…, rules_wanted=…)`: the bucket as Platevault needs it; `bucket_of_environment()` gives the arguments.
 
+All but the object keys need `platevault[server]`, and are imported when they are first used.
+
 Modules of the package itself:
 
+- `extras`: import modules whose libraries come with an extra of the package.
+- `library`: the functions above that read the environment.
 - `settings`: the environment variables, read and checked.
 - `logs`: structured logs, written without blocking.
 - `worker`: the background process.
 - `__main__`: `python -m platevault`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platevault.app.storage import open_bucket_admin, open_image_storage, outer_bound
-from platevault.catalog.image_storage import ImageStorage
 from platevault.domain.object_keys import KeyParts, generate_object_key, parse_object_key
-from platevault.provisioning.bucket import BucketReport, configure_bucket
-from platevault.settings import read_settings
+from platevault.extras import server_module
+
+if TYPE_CHECKING:
+    from platevault.catalog.image_storage import ImageStorage
+    from platevault.library import bucket_of_environment, image_storage
+    from platevault.provisioning.bucket import BucketReport, configure_bucket
 
 __all__ = [
     "BucketReport",
@@ -33,17 +39,25 @@ __all__ = [
     "parse_object_key",
 ]
 
+_SERVER_NAMES = {
+    "BucketReport": "platevault.provisioning.bucket",
+    "ImageStorage": "platevault.catalog.image_storage",
+    "bucket_of_environment": "platevault.library",
+    "configure_bucket": "platevault.provisioning.bucket",
+    "image_storage": "platevault.library",
+}
 
-def image_storage() -> ImageStorage:
-    """The image storage of this environment and `.env`; raises `SettingsInvalid` that names the variable."""
-    return open_image_storage(read_settings())
+
+if not TYPE_CHECKING:  # a type checker would otherwise accept every name
+
+    def __getattr__(name: str) -> Any:
+        """Import a name of the server when it is first used. Raises `NotInstalled` without `platevault[server]`."""
+        if name not in _SERVER_NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(server_module(_SERVER_NAMES[name], needed_by=f"{__name__}.{name}"), name)
+        globals()[name] = found
+        return found
 
 
-def bucket_of_environment() -> dict[str, Any]:
-    """The arguments of `configure_bucket` for this environment: `await configure_bucket(**bucket_of_environment())`.
-
-    They know the settings alone, not the retention classes of the database, and so no rule that stands is lowered by them.
-    """
-    settings = read_settings()
-    bound = outer_bound(settings)
-    return {"admin": open_bucket_admin(settings), "rules_wanted": bound.rules(bound.default_days), "may_lower": False}
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

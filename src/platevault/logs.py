@@ -24,7 +24,7 @@ LINES_AT_ONCE: Final = 200
 GATHER_SECONDS: Final = 0.01
 END_WITHIN_SECONDS: Final = 2.0
 
-_QUIET: Final = ("uvicorn.access", "httpx", "httpcore", "urllib3", "asyncio")
+_QUIET: Final = ("uvicorn.access", "httpx2", "httpcore2", "urllib3", "asyncio")
 
 
 def set_up_logs(level: str) -> None:

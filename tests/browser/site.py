@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 from minio import Minio
 
 from platevault.collector.photo import Scene, draw_scene
@@ -57,9 +57,9 @@ class Site:
             ),
         )
 
-    def look(self, path: str, *, at: str | None = None) -> httpx.Response:
+    def look(self, path: str, *, at: str | None = None) -> httpx2.Response:
         """A GET with the viewers' token, redirects not followed."""
-        answer = httpx.get((at or self.url) + path, headers=LOOKING, timeout=60)
+        answer = httpx2.get((at or self.url) + path, headers=LOOKING, timeout=60)
         assert answer.status_code < 400, answer.text
         return answer
 
@@ -76,7 +76,7 @@ class Site:
 
     def delete(self, detection_id: str) -> None:
         """As an operator does who was asked to."""
-        httpx.delete(f"{self.url}/v1/detections/{detection_id}", headers=DELETING, timeout=60).raise_for_status()
+        httpx2.delete(f"{self.url}/v1/detections/{detection_id}", headers=DELETING, timeout=60).raise_for_status()
 
     def lose(self, detection_id: str) -> None:
         """Take all objects of its scene out of the bucket, without telling anybody."""
@@ -92,7 +92,7 @@ class Site:
         for entry, parts in entries:
             batch.manifest["detections"].append(entry)
             batch.parts |= parts
-        answer = httpx.post(
+        answer = httpx2.post(
             f"{self.url}/v1/detections?durability=stored",
             content=batch.body(),
             headers=SENDING | {"Content-Type": CONTENT_TYPE},

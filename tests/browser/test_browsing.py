@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -302,7 +302,7 @@ async def test_nothing_on_a_page_is_a_barrier(visit: Visit, site: Site, seen: st
 
 async def _until_refused(url: str) -> None:
     end = asyncio.get_running_loop().time() + 30
-    async with httpx.AsyncClient() as client:
-        while (await client.get(url)).status_code != httpx.codes.FORBIDDEN:
+    async with httpx2.AsyncClient() as client:
+        while (await client.get(url)).status_code != httpx2.codes.FORBIDDEN:
             assert asyncio.get_running_loop().time() < end, "the store takes it for ever"
             await asyncio.sleep(0.1)

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.deliveries import CONTENT_TYPE, a_batch
@@ -36,7 +36,7 @@ def test_a_backup_is_made_read_through_and_restored_by_command(
         return json.loads(done.stdout)
 
     with service(environment, port=port, folder=tmp_path) as running:
-        answer = httpx.post(
+        answer = httpx2.post(
             f"{running.url}/v1/detections",
             params={"durability": "stored"},
             content=a_batch(2).body(),

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.collector.photo import draw_scene
@@ -62,7 +62,7 @@ def sent(folder: Path, url: str, *options: str, shell: Mapping[str, str]) -> tup
 
 
 def seen_at(url: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = httpx.get(f"{url}/v1/detections?limit=200", headers=LOOKING).json()["items"]
+    items: list[dict[str, Any]] = httpx2.get(f"{url}/v1/detections?limit=200", headers=LOOKING).json()["items"]
     return items
 
 
@@ -91,7 +91,7 @@ def test_a_sender_that_is_killed_goes_on_and_the_vault_has_everything_once(
         items = seen_at(running.url)
         assert len(items) == PHOTOS
         for item in items:
-            image = httpx.get(
+            image = httpx2.get(
                 f"{running.url}/v1/detections/{item['detection_id']}/images/full",
                 headers=LOOKING,
                 follow_redirects=True,

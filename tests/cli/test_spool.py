@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -38,7 +38,7 @@ async def test_a_node_is_looked_at_drained_and_declared_lost(
 
     with service({**environment, "MINIO_ENDPOINT": "127.0.0.1:1"}, port=port, folder=tmp_path) as running:
         batch = a_batch(2)
-        sent = httpx.post(
+        sent = httpx2.post(
             f"{running.url}/v1/detections", content=batch.body(), headers={**SENDING, "Content-Type": CONTENT_TYPE}
         )
         assert sent.status_code == 201

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.containers import refusals, walls
+from tests.containers import refusals, renditions, walls
 from tests.containers.collector import Sender
 from tests.containers.engine import Clock, Failed, Project, find_engine
 from tests.containers.photographs import digests, folder_to_send, long_row, pictures
@@ -70,6 +70,9 @@ class Proof:
         report.check("from nothing to healthy", self.up)
         report.check("walls", lambda: walls.stand(project))
         report.check("photographs in, out by URL", self.send_photographs)
+        report.check(
+            "a picture of each format", lambda: renditions.each_format(self.viewer, self.before["photographs"])
+        )
         report.check("crash of api in mid-send", self.crash)
         report.check("kill -s KILL api in mid-send", self.kill)
         report.check(f"minio stopped for {self.outage_seconds:.0f} s", self.outage)

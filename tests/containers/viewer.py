@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urljoin
 
-import httpx
+import httpx2
 
 from tests.containers.engine import Failed, Project
 
@@ -25,8 +25,8 @@ class Viewer:
         self._project = project
         token = project.values()["VIEWER_TOKEN"]
         headers = {"Authorization": f"Bearer {token}", "X-Purpose": "proof"}
-        self._api = httpx.Client(base_url=project.url, headers=headers, timeout=30, trust_env=False)
-        self._anybody = httpx.Client(timeout=30, trust_env=False)
+        self._api = httpx2.Client(base_url=project.url, headers=headers, timeout=30, trust_env=False)
+        self._anybody = httpx2.Client(timeout=30, trust_env=False)
 
     def rows(self, collector: str) -> Rows:
         """Detection id → row, of this collector."""
@@ -77,6 +77,16 @@ class Viewer:
                     raise Failed(f"{image['key']}: {state}, and its URL leads to the store")
         return shown
 
+    def derived(self, name: str, *, width: int, encoding: str) -> bytes:
+        """The scene of a detection in another size and format, fetched as a browser does: from where the API sends it."""
+        asked = {"width": str(width), "format": encoding}
+        answer = self._api.get(f"/v1/detections/{name}/images/full/derived", params=asked)
+        if answer.is_redirect:
+            answer = self._get({"url": answer.headers["Location"]})
+        if answer.status_code != 200 or answer.headers["Content-Type"] != f"image/{encoding}":
+            raise Failed(f"{name} as {encoding}: {answer.status_code} {answer.text[:200]!r}")
+        return answer.content
+
     def _row(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self._api.get(f"/v1/detections/{name}").raise_for_status().json()
         return found
@@ -84,11 +94,11 @@ class Viewer:
     def _fetch(self, image: Mapping[str, Any]) -> int:
         return _as_sent(image, self._get(image))
 
-    def _get(self, image: Mapping[str, Any]) -> httpx.Response:
+    def _get(self, image: Mapping[str, Any]) -> httpx2.Response:
         url = urljoin(self._project.url, image["url"])
         from_the_api = url.startswith(self._project.url + "/")
         if not from_the_api and not url.startswith(self._project.images_url + "/"):
-            raise Failed(f"an image's URL leads elsewhere: {httpx.URL(url).host}")
+            raise Failed(f"an image's URL leads elsewhere: {httpx2.URL(url).host}")
         return (self._api if from_the_api else self._anybody).get(url)
 
     def readiness(self) -> dict[str, Any]:
@@ -103,7 +113,7 @@ class Viewer:
         while time.monotonic() < end:
             try:
                 said = self.readiness()
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 said = repr(error)
             if isinstance(said, dict) and said["status"] == "ok":
                 return
@@ -111,7 +121,7 @@ class Viewer:
         raise Failed(f"/readyz after {within:.0f} seconds: {said}")
 
 
-def _as_sent(image: Mapping[str, Any], answer: httpx.Response) -> int:
+def _as_sent(image: Mapping[str, Any], answer: httpx2.Response) -> int:
     if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != image["sha256"]:
         raise Failed(f"{image['key']}: {answer.status_code} with {len(answer.content)} bytes; not what was sent")
     return 1

@@ -201,7 +201,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left_running(data_dir: Pat
         assert not list(data_dir.rglob("*.pid"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run PostgreSQL as")
+@pytest.mark.root(reason="only root has another user to run PostgreSQL as")
 def test_a_folder_that_the_user_of_postgres_cannot_enter_is_named(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o700)
     with pytest.raises(SettingsInvalid, match=r"nobody cannot enter .*folder: choose"):
@@ -209,7 +209,7 @@ def test_a_folder_that_the_user_of_postgres_cannot_enter_is_named(data_dir: Path
     assert not list(data_dir.rglob("*.pid"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run PostgreSQL as")
+@pytest.mark.root(reason="only root has another user to run PostgreSQL as")
 async def test_programs_that_the_user_of_postgres_cannot_read_are_copied(
     data_dir: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -150,7 +150,7 @@ async def test_a_schema_that_is_missing_is_a_problem(empty_database_url: str, si
     assert found["schema"]["repair"] == "run `platevault migrate`"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder away needs root")
+@pytest.mark.root(reason="giving a folder away needs root")
 async def test_a_spool_of_somebody_else_is_a_problem(site: dict[str, str], tmp_path: Path) -> None:
     os.chown(tmp_path / "spool", 12345, 12345)
     found = await findings(site)

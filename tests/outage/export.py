@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-import httpx
+import httpx2
 
 from platevault.domain.object_keys import generate_object_key
 from platevault.infra.objectstore import NewObject
@@ -151,7 +151,7 @@ async def _download(url: str, pid: int, archive: Path, asked: Asked) -> Watched:
     headers = LOOKING | {"X-Purpose": "measuring", "X-Case": "100000"}
     try:
         async with (
-            httpx.AsyncClient(trust_env=False, timeout=120) as client,
+            httpx2.AsyncClient(trust_env=False, timeout=120) as client,
             client.stream("POST", f"{url}/v1/export", json={"limit": DETECTIONS}, headers=headers) as answer,
         ):
             answer.raise_for_status()
@@ -169,9 +169,9 @@ async def _download(url: str, pid: int, archive: Path, asked: Asked) -> Watched:
 async def _killed(vault: Service, archive: Path) -> bool:
     """Whether everybody sees that an archive is not whole whose vault was killed in the middle: its client, unzip, Python."""
     seen = False
-    with suppress(httpx.HTTPError):
+    with suppress(httpx2.HTTPError):
         async with (
-            httpx.AsyncClient(trust_env=False, timeout=120) as client,
+            httpx2.AsyncClient(trust_env=False, timeout=120) as client,
             client.stream("GET", f"{vault.url}/v1/export", headers=LOOKING) as answer,
         ):
             with archive.open("wb") as out:

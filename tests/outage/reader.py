@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from tests.outage.watching import watching
 from tests.support.processes import LOOKING
@@ -26,7 +26,7 @@ _SEARCHES: Final = ({"plate": "QX417ZB"}, {"plate": "QX4*"}, {"camera_id": "lane
 class Reader:
     """One of its questions at a time, and what became of each."""
 
-    def __init__(self, client: httpx.AsyncClient, *, chance: random.Random) -> None:
+    def __init__(self, client: httpx2.AsyncClient, *, chance: random.Random) -> None:
         self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._client = client
@@ -40,7 +40,7 @@ class Reader:
         (kind,) = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
         try:
             wrong = await getattr(self, f"_{kind}")()
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             wrong = type(error).__name__
         self.answered[kind] += not wrong
         if wrong:
@@ -55,7 +55,7 @@ class Reader:
             await self._client.post("/v1/search", json={**self._chance.choice(_SEARCHES), "limit": 20}), goes_on=False
         )
 
-    def _seen(self, answer: httpx.Response, *, goes_on: bool = True) -> str:
+    def _seen(self, answer: httpx2.Response, *, goes_on: bool = True) -> str:
         if not answer.is_success:
             return str(answer.status_code)
         found: dict[str, Any] = answer.json()
@@ -109,7 +109,7 @@ class Reader:
         return _wrong(await self._client.get("/metrics", headers=headers))
 
 
-def _wrong(answer: httpx.Response) -> str:
+def _wrong(answer: httpx2.Response) -> str:
     return "" if answer.is_success else str(answer.status_code)
 
 
@@ -117,7 +117,7 @@ def _wrong(answer: httpx.Response) -> str:
 async def reading(url: str, *, chance: random.Random) -> AsyncIterator[Reader]:
     """A reader for the length of the block."""
     headers = {**LOOKING, "X-Purpose": "soak"}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=url, headers=headers, timeout=ANSWER_WITHIN_SECONDS, trust_env=False
     ) as client:
         reader = Reader(client, chance=chance)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.support.processes import SENDING
@@ -31,7 +31,7 @@ class Sent:
     doubled: int = 0
     """Batches that were sent twice at the same moment."""
 
-    def took(self, batch: Batch, answer: httpx.Response) -> None:
+    def took(self, batch: Batch, answer: httpx2.Response) -> None:
         """An acknowledgement, the first of this batch or another one."""
         answers = self.answers.setdefault(batch.batch_id, [])
         answers.append((answer.status_code, settled(answer.json())))
@@ -77,8 +77,8 @@ async def send_all(
     """Each collector sends its share and goes on until the last fault is over, each batch until it is acknowledged."""
     per_batch = 3
     share = -(-detections // (per_batch * collectors))
-    limits = httpx.Limits(max_connections=2 * collectors + 4)
-    async with httpx.AsyncClient(
+    limits = httpx2.Limits(max_connections=2 * collectors + 4)
+    async with httpx2.AsyncClient(
         headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=30, limits=limits
     ) as client:
 
@@ -102,7 +102,7 @@ async def send_for_ever(
     url: str, *, collectors: int, pause_seconds: tuple[float, float], chance: random.Random, sent: Sent
 ) -> None:
     """Each collector one batch of two after the other, with pauses between these lengths; cancel it."""
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
 
         async def collector(number: int) -> None:
             while True:
@@ -115,7 +115,7 @@ async def send_for_ever(
 async def send_until_acknowledged(url: str, batches: list[Batch], *, sent: Sent, at_once: int = 8) -> None:
     """All of them, so many at the same moment; a 503 with Retry-After is tried again."""
     slots = asyncio.Semaphore(at_once)
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
 
         async def send(batch: Batch) -> None:
             async with slots:
@@ -126,17 +126,17 @@ async def send_until_acknowledged(url: str, batches: list[Batch], *, sent: Sent,
 
 async def ask_again(url: str, *, sent: Sent) -> None:
     """Each acknowledged batch once more: its answer must be the first one."""
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
         for batch in sent.acknowledged:
             await _until_answered(client, url, batch, sent=sent)
 
 
-async def _until_answered(client: httpx.AsyncClient, url: str, batch: Batch, *, sent: Sent) -> None:
+async def _until_answered(client: httpx2.AsyncClient, url: str, batch: Batch, *, sent: Sent) -> None:
     while True:
         sent.tries += 1
         try:
             answer = await client.post(f"{url}/v1/detections", content=batch.body())
-        except httpx.TransportError:
+        except httpx2.TransportError:
             await asyncio.sleep(0.1)
             continue
         if answer.status_code in (200, 201):

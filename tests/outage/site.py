@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import migrate
@@ -169,10 +169,10 @@ def free_port() -> int:
 
 async def until_ready(url: str) -> None:
     """Return when `/readyz` says so; an AssertionError after 30 s."""
-    async with httpx.AsyncClient(timeout=2) as client:
+    async with httpx2.AsyncClient(timeout=2) as client:
         for _ in range(300):
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"{url}/readyz")).status_code == httpx.codes.OK:
+            with contextlib.suppress(httpx2.TransportError):
+                if (await client.get(f"{url}/readyz")).status_code == httpx2.codes.OK:
                     return
             await asyncio.sleep(0.1)
     raise AssertionError("the service is not ready")

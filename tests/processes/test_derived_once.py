@@ -5,7 +5,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from platevault.collector.photo import dimensions, draw_scene
 from platevault.infra.disk.private_files import free_ports
@@ -25,7 +25,7 @@ async def test_two_services_render_one_picture_once(migrated_url: str, seaweed: 
         service(told[0], port=ports[0], folder=folders[0]) as one,
         service(told[1], port=ports[1], folder=folders[1]) as two,
     ):
-        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=100)) as client:
+        async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=100)) as client:
             path = f"/v1/detections/{await _sent(client, one)}/images/full/derived?variant=thumb"
             answers = await asyncio.gather(
                 *(client.get((one, two)[n % 2].url + path, headers=LOOKING) for n in range(100))
@@ -42,7 +42,7 @@ async def test_two_services_render_one_picture_once(migrated_url: str, seaweed: 
             assert (await client.get(thumb["url"])).content == picture.content
 
 
-async def _sent(client: httpx.AsyncClient, to: Service) -> str:
+async def _sent(client: httpx2.AsyncClient, to: Service) -> str:
     """The id of a detection whose drawn scene is stored."""
     batch = a_batch(1)
     (entry,) = batch.manifest["detections"]
@@ -56,6 +56,6 @@ async def _sent(client: httpx.AsyncClient, to: Service) -> str:
     return name
 
 
-async def _made(client: httpx.AsyncClient, by: Service) -> int:
+async def _made(client: httpx2.AsyncClient, by: Service) -> int:
     shown = await client.get(f"{by.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"})
     return sum(int(float(line.removeprefix(MADE))) for line in shown.text.splitlines() if line.startswith(MADE))

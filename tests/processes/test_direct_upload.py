@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from minio.error import S3Error
 
@@ -137,18 +137,18 @@ def test_the_store_takes_one_put_in_time_and_under_temp_alone(s3: S3Server) -> N
 
 def open_and_put(at: Service, batch: Batch) -> str:
     """The path of an upload whose files are all put."""
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{at.url}/v1/uploads", json={"collector_id": batch.collector_id, "files": files_of(batch)}, headers=SENDING
     )
     assert answer.status_code == 201, answer.text
     for file in answer.json()["files"]:
-        put = httpx.put(file["url"], headers=file["headers"], content=batch.parts[file["name"]], trust_env=False)
+        put = httpx2.put(file["url"], headers=file["headers"], content=batch.parts[file["name"]], trust_env=False)
         assert put.status_code == 200, put.text
     return str(answer.headers["location"])
 
 
-def committed(at: Service, path: str, batch: Batch) -> httpx.Response:
-    return httpx.post(f"{at.url}{path}/commit", json=batch.manifest, headers=SENDING, timeout=40)
+def committed(at: Service, path: str, batch: Batch) -> httpx2.Response:
+    return httpx2.post(f"{at.url}{path}/commit", json=batch.manifest, headers=SENDING, timeout=40)
 
 
 def environment_of(database_url: str, s3: S3Server, folder: Path) -> dict[str, str]:
@@ -183,7 +183,7 @@ async def test_from_open_to_stored(
 ) -> None:
     batch = a_batch(2)
     with service(environment_of(migrated_url, s3, tmp_path), port=port, folder=tmp_path) as running:
-        assert httpx.get(f"{running.url}/v1/limits", headers=SENDING).json()["direct_upload"] is True
+        assert httpx2.get(f"{running.url}/v1/limits", headers=SENDING).json()["direct_upload"] is True
         path = open_and_put(running, batch)
         assert len(temp_of(path, s3)) == 4
         answer = committed(running, path, batch)
@@ -201,7 +201,7 @@ async def test_a_process_that_dies_in_a_commit_loses_nothing_and_doubles_nothing
     environment = environment_of(migrated_url, seaweed, tmp_path)
     with service({**environment, "PLATEVAULT_CRASH_AT": point}, port=port, folder=tmp_path) as doomed:
         path = open_and_put(doomed, batch)
-        with pytest.raises(httpx.TransportError):
+        with pytest.raises(httpx2.TransportError):
             committed(doomed, path, batch)
         assert doomed.process.wait(60) == -signal.SIGKILL, "the point was reached"
     with service(environment, port=port, folder=tmp_path) as running:

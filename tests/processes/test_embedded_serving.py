@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -54,8 +54,8 @@ def serving(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["status"] == "ok"
-    except httpx.TransportError:
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json()["status"] == "ok"
+    except httpx2.TransportError:
         return False
 
 
@@ -95,7 +95,7 @@ def test_what_it_started_ends_with_it_even_when_it_is_killed_and_the_next_start_
     batch = a_batch(2)
     with serving(folder, port) as first:
         url = f"http://127.0.0.1:{port}"
-        sent = httpx.post(
+        sent = httpx2.post(
             f"{url}/v1/detections?durability=stored",
             content=batch.body(),
             headers={"Content-Type": CONTENT_TYPE},
@@ -107,16 +107,16 @@ def test_what_it_started_ends_with_it_even_when_it_is_killed_and_the_next_start_
         assert worker is not None
         worker.send_signal(signal.SIGKILL)
         until(lambda: (again := a_worker(folder)) is not None and again.pid != worker.pid, "working again")
-        before = httpx.get(f"{url}/v1/detections").json()["items"]
+        before = httpx2.get(f"{url}/v1/detections").json()["items"]
         first.kill()
         first.wait(60)
         until(lambda: not children_of(folder), "alone")
     with serving(folder, port):
-        after = httpx.get(f"http://127.0.0.1:{port}/v1/detections").json()["items"]
+        after = httpx2.get(f"http://127.0.0.1:{port}/v1/detections").json()["items"]
         assert {one["detection_id"] for one in after} == {one["detection_id"] for one in before} == set(batch.ids)
         for one, other in zip(before, after, strict=True):
             address = one["images"]["full"]["url"].partition("?")[0]
             assert other["images"]["full"]["url"].partition("?")[0] == address
-            picture = httpx.get(other["images"]["full"]["url"])
+            picture = httpx2.get(other["images"]["full"]["url"])
             assert picture.content == batch.parts[f"{one['detection_id']}_full"]
     until(lambda: not children_of(folder), "alone")

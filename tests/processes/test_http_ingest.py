@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.deliveries import CONTENT_TYPE, a_batch
@@ -30,7 +30,7 @@ def running(migrated_url: str, seaweed: S3Server, tmp_path: Path) -> Iterator[Se
 
 
 def connect(at: Service) -> socket.socket:
-    url = httpx.URL(at.url)
+    url = httpx2.URL(at.url)
     return socket.create_connection((url.host, url.port), timeout=60)
 
 
@@ -150,13 +150,13 @@ def test_a_connection_that_ends_in_the_middle_of_the_body_leaves_nothing(running
         time.sleep(0.05)
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
     assert list((tmp_path / "spool" / "ready").iterdir()) == []
-    found = httpx.get(f"{running.url}/v1/collectors/gate-1/batches/{batch.batch_id}", headers=SENDING)
+    found = httpx2.get(f"{running.url}/v1/collectors/gate-1/batches/{batch.batch_id}", headers=SENDING)
     assert found.status_code == 404
 
 
 def test_a_body_of_unknown_length_is_taken_too(running: Service) -> None:
     body = a_batch().body()
-    sent = httpx.post(
+    sent = httpx2.post(
         f"{running.url}/v1/detections",
         content=(body[start : start + 1000] for start in range(0, len(body), 1000)),
         headers={**SENDING, "Content-Type": CONTENT_TYPE},
@@ -171,19 +171,19 @@ def test_without_room_in_the_spool_a_client_gets_503_and_when_to_come_back_and_l
     before = usage.read_bytes()
     usage.write_bytes((8 * MEBI).to_bytes(8, "big"))
     body = a_batch().body()
-    full = httpx.post(f"{running.url}/v1/detections", content=body, headers={**SENDING, "Content-Type": CONTENT_TYPE})
+    full = httpx2.post(f"{running.url}/v1/detections", content=body, headers={**SENDING, "Content-Type": CONTENT_TYPE})
     assert full.status_code == 503
     assert int(full.headers["Retry-After"]) > 0
     assert full.json()["type"] == "urn:platevault:problem:spool-full"
-    assert httpx.get(f"{running.url}/readyz").status_code == 503
+    assert httpx2.get(f"{running.url}/readyz").status_code == 503
     usage.write_bytes(before)
-    again = httpx.post(f"{running.url}/v1/detections", content=body, headers={**SENDING, "Content-Type": CONTENT_TYPE})
+    again = httpx2.post(f"{running.url}/v1/detections", content=body, headers={**SENDING, "Content-Type": CONTENT_TYPE})
     assert again.status_code == 201
 
 
 def test_a_refusal_names_the_part_and_tells_the_reasons_of_each_detection(running: Service) -> None:
     batch = a_batch(confidence=7)
-    refused = httpx.post(
+    refused = httpx2.post(
         f"{running.url}/v1/detections", content=batch.body(), headers={**SENDING, "Content-Type": CONTENT_TYPE}
     )
     assert refused.status_code == 422
@@ -195,17 +195,17 @@ def test_a_refusal_names_the_part_and_tells_the_reasons_of_each_detection(runnin
 
 def test_the_status_of_a_batch_is_for_collectors(running: Service) -> None:
     batch = a_batch()
-    sent = httpx.post(
+    sent = httpx2.post(
         f"{running.url}/v1/detections?durability=stored",
         content=batch.body(),
         headers={**SENDING, "Content-Type": CONTENT_TYPE},
     )
     path = f"{running.url}/v1/collectors/gate-1/batches/{batch.batch_id}"
-    assert httpx.get(path, headers=SENDING).json() == sent.json()
-    assert httpx.get(path, headers=LOOKING).status_code == 403, "who looks uses the routes that write it down"
-    assert httpx.get(path).status_code == 401
+    assert httpx2.get(path, headers=SENDING).json() == sent.json()
+    assert httpx2.get(path, headers=LOOKING).status_code == 403, "who looks uses the routes that write it down"
+    assert httpx2.get(path).status_code == 401
     for odd in ("gate-1/batches/%00", "a%00/batches/b", "gate-1/batches/" + "x" * 500):
-        assert httpx.get(f"{running.url}/v1/collectors/{odd}", headers=SENDING).status_code == 404
+        assert httpx2.get(f"{running.url}/v1/collectors/{odd}", headers=SENDING).status_code == 404
 
 
 def test_a_refused_body_is_not_read_for_ever(running: Service) -> None:
@@ -219,7 +219,7 @@ def test_a_refused_body_is_not_read_for_ever(running: Service) -> None:
 
 
 def test_a_query_parameter_that_is_not_known_is_refused(running: Service) -> None:
-    sent = httpx.post(
+    sent = httpx2.post(
         f"{running.url}/v1/detections?durability=maybe",
         content=a_batch().body(),
         headers={**SENDING, "Content-Type": CONTENT_TYPE},

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -34,8 +34,8 @@ async def database(migrated_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def post(at: Service, batch: Batch, *, durability: str = "spooled") -> httpx.Response:
-    return httpx.post(
+def post(at: Service, batch: Batch, *, durability: str = "spooled") -> httpx2.Response:
+    return httpx2.post(
         f"{at.url}/v1/detections",
         params={"durability": durability},
         content=batch.body(),
@@ -100,11 +100,11 @@ async def test_a_batch_goes_in_and_its_pictures_come_out_by_their_urls(
         answer = post(running, batch, durability="stored")
         assert answer.status_code == 201
         assert answer.json()["durability"] == "stored"
-        listed = httpx.get(f"{running.url}/v1/detections", headers=LOOKING).json()["items"]
+        listed = httpx2.get(f"{running.url}/v1/detections", headers=LOOKING).json()["items"]
         assert {item["detection_id"] for item in listed} == set(batch.ids)
         for item in listed:
             for kind, image in item["images"].items():
-                picture = httpx.get(image["url"])
+                picture = httpx2.get(image["url"])
                 assert picture.status_code == 200
                 assert picture.content == batch.parts[f"{item['detection_id']}_{kind}"]
                 assert picture.headers["content-type"] == "image/jpeg"
@@ -113,8 +113,8 @@ async def test_a_batch_goes_in_and_its_pictures_come_out_by_their_urls(
                     assert image["url"].startswith(running.url), "the service's own, under its signature"
                 else:
                     assert picture.headers["x-amz-meta-sha256"] == hashlib.sha256(picture.content).hexdigest()
-                assert httpx.put(image["url"], content=b"x").status_code in (403, 405)
-                assert httpx.get(changed(image["url"])).status_code == 403
+                assert httpx2.put(image["url"], content=b"x").status_code in (403, 405)
+                assert httpx2.get(changed(image["url"])).status_code == 403
         again = post(running, batch)
         assert again.headers["Idempotent-Replayed"] == "true"
         assert again.status_code == 201
@@ -126,13 +126,13 @@ async def test_without_a_credential_nothing_is_taken_and_nothing_is_shown(
     batch = a_batch()
     with service(environment, port=port, folder=tmp_path) as running:
         for headers in ({}, {"Authorization": "Bearer wrong"}, LOOKING):
-            sent = httpx.post(
+            sent = httpx2.post(
                 f"{running.url}/v1/detections", content=batch.body(), headers={**headers, "Content-Type": CONTENT_TYPE}
             )
             assert sent.status_code in (401, 403)
             assert sent.headers["content-type"] == "application/problem+json"
-        assert httpx.get(f"{running.url}/v1/detections").status_code == 401
-        assert httpx.get(f"{running.url}/v1/detections", headers=SENDING).status_code == 403
+        assert httpx2.get(f"{running.url}/v1/detections").status_code == 401
+        assert httpx2.get(f"{running.url}/v1/detections", headers=SENDING).status_code == 403
 
 
 @pytest.mark.parametrize("point", CRASH_POINTS)
@@ -144,7 +144,7 @@ async def test_a_process_that_dies_between_any_two_steps_loses_nothing_and_doubl
     with service({**environment, "PLATEVAULT_CRASH_AT": point}, port=port, folder=tmp_path) as doomed:
         try:
             acknowledged = post(doomed, batch).status_code == 201
-        except httpx.TransportError:
+        except httpx2.TransportError:
             acknowledged = False
         assert doomed.process.wait(60) == -signal.SIGKILL, "the point was reached"
     assert acknowledged is (CRASH_POINTS.index(point) > CRASH_POINTS.index("rows-committed"))
@@ -167,13 +167,13 @@ async def test_kill_9_in_the_middle_of_many_sends_loses_nothing_that_was_acknowl
     acknowledged: list[Batch] = []
 
     async def send_all(at: Service, some: list[Batch]) -> None:
-        async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+        async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
 
             async def send(batch: Batch) -> None:
                 for _ in range(50):
                     try:
                         answer = await client.post(f"{at.url}/v1/detections", content=batch.body())
-                    except httpx.TransportError:
+                    except httpx2.TransportError:
                         return
                     if answer.status_code in (200, 201):
                         acknowledged.append(batch)
@@ -220,10 +220,10 @@ async def test_a_worker_drains_what_the_service_left(
     nowhere = {**environment, "MINIO_ENDPOINT": "127.0.0.1:1"}
     with service(nowhere, port=port, folder=tmp_path) as running:
         assert post(running, batch).status_code == 201
-        found = httpx.get(f"{running.url}/readyz").json()
+        found = httpx2.get(f"{running.url}/readyz").json()
         assert found["status"] == "degraded"
         assert found["checks"]["object_store"]["status"] == "unavailable"
-        pending = httpx.get(f"{running.url}/v1/detections/{batch.ids[0]}/images/full", headers=LOOKING)
+        pending = httpx2.get(f"{running.url}/v1/detections/{batch.ids[0]}/images/full", headers=LOOKING)
         assert pending.content == batch.parts[f"{batch.ids[0]}_full"], "from the spool"
     worker = start_platevault("worker", environment=environment, folder=tmp_path, log=tmp_path / "worker.log")
     await until_stored(database)
@@ -266,9 +266,9 @@ async def test_no_log_carries_a_plate_a_token_or_a_query(
     batch = a_batch(plate="CANARY99")
     with service(environment, port=port, folder=tmp_path) as running:
         assert post(running, batch, durability="stored").status_code == 201
-        httpx.get(f"{running.url}/v1/detections", params={"plate": "CANARY99"}, headers=LOOKING)
-        httpx.get(f"{running.url}/v1/detections", headers={"Authorization": "Bearer canary-token-canary"})
-        httpx.get(f"{running.url}/healthz")
+        httpx2.get(f"{running.url}/v1/detections", params={"plate": "CANARY99"}, headers=LOOKING)
+        httpx2.get(f"{running.url}/v1/detections", headers={"Authorization": "Bearer canary-token-canary"})
+        httpx2.get(f"{running.url}/healthz")
         assert any(event.get("event") == "ready" for event in running.events())
     logged = running.log.read_text(encoding="utf-8")
     for secret in ("CANARY99", "canary-token", environment["VIEWER_TOKEN"], environment["MINIO_SECRET_KEY"], "healthz"):
@@ -288,7 +288,7 @@ async def test_a_database_out_of_order_is_503_and_the_node_goes_on_by_itself_onc
         refused = post(running, batch)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0
-        assert httpx.get(f"{running.url}/v1/detections", headers=LOOKING).status_code == 503
+        assert httpx2.get(f"{running.url}/v1/detections", headers=LOOKING).status_code == 503
         await asyncio.sleep(3)
         await run("ALTER TABLE images_away RENAME TO images")
         assert post(running, batch).status_code == 201

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.deliveries import CONTENT_TYPE, a_batch
@@ -34,7 +34,7 @@ class Follower:
     """A client of the stream that reads one event after the other."""
 
     def __init__(self, at: Service, *, after: str | None = None) -> None:
-        url = httpx.URL(at.url)
+        url = httpx2.URL(at.url)
         self._connection = socket.create_connection((url.host, url.port), timeout=60)
         last = "" if after is None else f"Last-Event-ID: {after}\r\n"
         self._connection.sendall(
@@ -74,7 +74,7 @@ class Follower:
 
 def send(at: Service) -> list[str]:
     batch = a_batch()
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{at.url}/v1/detections", content=batch.body(), headers=SENDING | {"Content-Type": CONTENT_TYPE}
     )
     assert answer.status_code == 201

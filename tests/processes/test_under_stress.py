@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -30,7 +30,7 @@ def running(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[
         yield started
 
 
-async def post(client: httpx.AsyncClient, url: str) -> httpx.Response:
+async def post(client: httpx2.AsyncClient, url: str) -> httpx2.Response:
     headers = {**SENDING, "Content-Type": CONTENT_TYPE}
     return await client.post(f"{url}/v1/detections", content=a_batch().body(), headers=headers)
 
@@ -49,9 +49,9 @@ async def test_without_file_descriptors_it_lives_refuses_and_goes_on_once_there_
     assert running.process.poll() is None
     for connection in held:
         connection.close()
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         for _ in range(50):
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(httpx2.TransportError):
                 if (await post(client, running.url)).status_code == 201:
                     break
             await asyncio.sleep(0.2)
@@ -77,7 +77,7 @@ async def test_a_stop_in_the_middle_of_a_load_is_quick_and_loses_nothing_that_wa
         assert time.monotonic() - began < 60
     seen = await load
     with service(environment, port=port, folder=tmp_path):
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             assert (await post(client, f"http://127.0.0.1:{port}")).status_code == 201
     names = told.read_text(encoding="utf-8").split()
     assert len(names) == seen.statuses["201"] > 0
@@ -94,7 +94,7 @@ async def test_while_a_table_is_locked_batches_are_refused_in_bounded_time_and_h
     running: Service, migrated_url: str
 ) -> None:
     database = Database.open(migrated_url, pool_size=1)
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx2.AsyncClient(timeout=30) as client:
         async with database.migrating() as connection:
             await connection.execute(text("LOCK TABLE images"))
             began = time.monotonic()
@@ -120,14 +120,14 @@ async def test_while_a_table_is_locked_batches_are_refused_in_bounded_time_and_h
 async def test_with_a_database_that_says_nothing_batches_are_refused_at_once_and_taken_when_it_is_back(
     migrated_url: str, seaweed: S3Server, port: int, tmp_path: Path
 ) -> None:
-    url = httpx.URL(migrated_url)
+    url = httpx2.URL(migrated_url)
     assert url.port is not None
     async with fault_proxy((url.host, url.port)) as proxy:
         behind = migrated_url.replace(f"{url.host}:{url.port}", proxy.address)
         process = await _start(environment_for(behind, seaweed, tmp_path), port=port, folder=tmp_path)
         try:
             base = f"http://127.0.0.1:{port}"
-            async with httpx.AsyncClient(timeout=40) as client:
+            async with httpx2.AsyncClient(timeout=40) as client:
                 await _until(client, base, 201)
                 proxy.set("hole")
                 await post(client, base)
@@ -156,9 +156,9 @@ async def _start(environment: dict[str, str], *, port: int, folder: Path) -> Pro
     return await asyncio.to_thread(serve, environment=environment, folder=folder, log=folder / "serve.log")
 
 
-async def _until(client: httpx.AsyncClient, base: str, status: int) -> None:
+async def _until(client: httpx2.AsyncClient, base: str, status: int) -> None:
     for _ in range(450):
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(httpx2.TransportError):
             if (await post(client, base)).status_code == status:
                 return
         await asyncio.sleep(0.2)

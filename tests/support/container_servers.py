@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 from testcontainers.core.container import DockerContainer
 
 from tests.support.servers import S3Server, new_identities, with_identities
@@ -57,7 +57,7 @@ def minio_container() -> Iterator[S3Server]:
     with _started(container) as running:
         endpoint = f"{running.get_container_host_ip()}:{running.get_exposed_port(9000)}"
         _until(
-            lambda: httpx.get(f"http://{endpoint}/minio/health/ready", timeout=2, trust_env=False).status_code == 200
+            lambda: httpx2.get(f"http://{endpoint}/minio/health/ready", timeout=2, trust_env=False).status_code == 200
         )
         yield with_identities(endpoint, identities)
 
@@ -89,7 +89,7 @@ def _until(ready: Callable[[], bool]) -> None:
         try:
             if ready():
                 return
-        except (httpx.TransportError, OSError):
+        except (httpx2.TransportError, OSError):
             pass
         time.sleep(0.3)
     raise AssertionError("the container is not ready")

@@ -14,10 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from platevault.cli.command_table import COMMANDS
 from platevault.domain import crash_points
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["platevault.cli", "tests.support.forked"])
+_FORKING.set_forkserver_preload(
+    ["platevault.cli", *{command.module for command in COMMANDS.values()}, "tests.support.forked"]
+)
 
 
 class Forked:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.support.forked import Forked
 from tests.support.servers import S3Server
@@ -155,9 +155,9 @@ def _wait_until_alive(started: Service, *, path: str) -> None:
         if started.process.poll() is not None:
             break
         try:
-            if httpx.get(started.url + path, timeout=2).status_code == 200:
+            if httpx2.get(started.url + path, timeout=2).status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.05)
     raise AssertionError(f"not ready: {started.log.read_text(encoding='utf-8')[-3000:]}")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -65,11 +65,11 @@ def with_renditions(vault: Vault, **changes: Any) -> Vault:
 
 def a_client(
     vault: Vault, *, token: str | None = VIEWER, headers: Mapping[str, str] | None = None
-) -> httpx.AsyncClient:
+) -> httpx2.AsyncClient:
     """A client of an app around the vault; a viewer unless told otherwise. It follows no redirects."""
     given = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(build_app(vault)),
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(build_app(vault)),
         base_url=ORIGIN,
         headers=given | dict(headers or {}),
     )

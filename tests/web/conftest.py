@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -19,7 +19,7 @@ async def vault(migrated_url: str, tmp_path: Path) -> AsyncIterator[Vault]:
 
 
 @pytest.fixture
-async def viewer(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
+async def viewer(vault: Vault) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody with the viewers' token."""
     async with a_client(vault) as client:
         yield client

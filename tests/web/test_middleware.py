@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 import structlog
 from fastapi import APIRouter, Request
@@ -19,18 +19,18 @@ CANARY = "CANARY7"
 
 
 @pytest.mark.parametrize("given", ["abc-1", "A" * 64])
-async def test_a_request_id_is_taken_and_returned(viewer: httpx.AsyncClient, given: str) -> None:
+async def test_a_request_id_is_taken_and_returned(viewer: httpx2.AsyncClient, given: str) -> None:
     answer = await viewer.get("/v1/limits", headers={"X-Request-Id": given})
     assert answer.headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "-x", "a b", "A" * 65, "x\\n", "<b>"])
-async def test_a_request_id_that_is_none_is_replaced(viewer: httpx.AsyncClient, given: str) -> None:
+async def test_a_request_id_that_is_none_is_replaced(viewer: httpx2.AsyncClient, given: str) -> None:
     answer = await viewer.get("/v1/limits", headers={"X-Request-Id": given})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-async def test_every_answer_has_the_headers_that_browsers_need(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_every_answer_has_the_headers_that_browsers_need(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image()]))
     for path in ("/v1/detections", "/v1/nothing", "/v1/detections/evt_1/images/full", "/login", "/static/style.css"):
         headers = (await viewer.get(path)).headers
@@ -41,7 +41,7 @@ async def test_every_answer_has_the_headers_that_browsers_need(vault: Vault, vie
             assert headers["cache-control"] == "no-store"
 
 
-async def test_pages_load_nothing_from_elsewhere_but_images(viewer: httpx.AsyncClient) -> None:
+async def test_pages_load_nothing_from_elsewhere_but_images(viewer: httpx2.AsyncClient) -> None:
     for path in ("/login", "/docs"):
         answer = await viewer.get(path)
         policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -66,8 +66,8 @@ async def test_the_log_has_one_line_a_request_and_no_secret(
     """A plate, a token, a purpose, a cursor, an id: none of them is the log's to keep."""
     await keep(vault, a_detection(CANARY, plate=CANARY, images=[an_image()]))
     headers = {"Authorization": f"Bearer {VIEWER}", "X-Purpose": CANARY, "X-Case": CANARY}
-    transport = httpx.ASGITransport(build_app(vault))
-    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
+    transport = httpx2.ASGITransport(build_app(vault))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers) as client:
         capsys.readouterr()
         for url in (
             f"/v1/detections?plate={CANARY}&data.x={CANARY}",
@@ -91,7 +91,7 @@ async def test_the_log_has_one_line_a_request_and_no_secret(
     assert "healthz" not in logged
 
 
-async def test_a_log_line_names_the_template_and_how_long_it_took(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_log_line_names_the_template_and_how_long_it_took(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1"))
     with structlog.testing.capture_logs() as lines:
         answer = await viewer.get("/v1/detections/evt_1")
@@ -109,8 +109,8 @@ async def test_an_unexpected_error_is_logged_by_its_kinds_and_frames(vault: Vaul
     async def broken() -> None:
         raise ValueError from OSError()
 
-    transport = httpx.ASGITransport(build_app(vault, routers=[router]))
-    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+    transport = httpx2.ASGITransport(build_app(vault, routers=[router]))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         with structlog.testing.capture_logs() as lines:
             await client.get("/v1/broken")
     failed, request = lines
@@ -134,10 +134,10 @@ async def test_an_answer_whose_request_was_not_read_ends_the_connection_unless_t
     vault: Vault, headers: dict[str, str], *, ends: bool
 ) -> None:
     for routers in ([], [reading_router()]):
-        transport = httpx.ASGITransport(build_app(vault, routers=routers))
-        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
-            request = httpx.Request("POST", f"{ORIGIN}/v1/detections", headers=headers, content=None)
-            request.headers = httpx.Headers({"Host": "testserver", **headers})
+        transport = httpx2.ASGITransport(build_app(vault, routers=routers))
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            request = httpx2.Request("POST", f"{ORIGIN}/v1/detections", headers=headers, content=None)
+            request.headers = httpx2.Headers({"Host": "testserver", **headers})
             answer = await client.send(request)
         was_read = bool(routers)
         assert answer.status_code == (200 if was_read else 404)
@@ -150,8 +150,8 @@ async def test_a_body_that_was_given_up_halfway_ends_its_connection(vault: Vault
         yield b"x"
         yield b"y"
 
-    transport = httpx.ASGITransport(build_app(vault, routers=[reading_router(chunks=9 if until_the_end else 1)]))
-    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+    transport = httpx2.ASGITransport(build_app(vault, routers=[reading_router(chunks=9 if until_the_end else 1)]))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         answer = await client.post("/v1/detections", content=halves(), headers={"Content-Length": "2"})
     assert answer.status_code == 200
     assert (answer.headers.get("connection") == "close") is not until_the_end

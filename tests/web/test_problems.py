@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 from fastapi import APIRouter
 
@@ -44,7 +44,7 @@ def test_a_type_stands_for_one_title_and_status() -> None:
     assert {slug for slug, told in by_slug.items() if len(told) > 1} == set()
 
 
-async def raised(vault: Vault, error: Exception, *, accept: str = "*/*") -> httpx.Response:
+async def raised(vault: Vault, error: Exception, *, accept: str = "*/*") -> httpx2.Response:
     router = APIRouter()
 
     @router.get("/v1/broken")
@@ -52,8 +52,8 @@ async def raised(vault: Vault, error: Exception, *, accept: str = "*/*") -> http
     async def broken() -> None:
         raise error
 
-    transport = httpx.ASGITransport(build_app(vault, routers=[router]))
-    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers={"Accept": accept}) as client:
+    transport = httpx2.ASGITransport(build_app(vault, routers=[router]))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"Accept": accept}) as client:
         return await client.get("/broken" if "html" in accept else "/v1/broken")
 
 
@@ -98,7 +98,7 @@ async def test_an_unexpected_error_tells_nothing_and_is_logged_once(
         assert "s3cr3t" not in text
 
 
-async def test_no_route_and_no_method_are_problems_too(viewer: httpx.AsyncClient) -> None:
+async def test_no_route_and_no_method_are_problems_too(viewer: httpx2.AsyncClient) -> None:
     missing = await viewer.get("/v1/nothing")
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:platevault:problem:not-found")
     refused = await viewer.delete("/v1/limits")
@@ -108,7 +108,7 @@ async def test_no_route_and_no_method_are_problems_too(viewer: httpx.AsyncClient
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_people_get_a_page(viewer: httpx.AsyncClient) -> None:
+async def test_people_get_a_page(viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "Nothing of that name" in answer.text

@@ -11,8 +11,8 @@
 - `send`: `platevault send`: the reference collector.
 - `serve`: `platevault serve` and `platevault worker`.
 - `spool`: `platevault spool list|retry|drain|lost`.
-- `storage`: Registration of the commands for stored data.
 - `variants`: `platevault variants rebuild`.
+- `command_table`: the commands, each imported when it runs.
 """
 
 import sys
@@ -21,13 +21,12 @@ from typing import Annotated
 
 import typer
 
-from platevault.cli import config as configuration
-from platevault.cli import demo, export, installation, send, storage
-from platevault.cli import serve as serving
+from platevault.cli.command_table import COMMANDS, LazyGroup
 from platevault.domain.errors import VaultError
 
 app = typer.Typer(
     name="platevault",
+    cls=LazyGroup,
     help="Keeps what license-plate cameras see.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,16 +49,12 @@ def _root(
     """Keeps what license-plate cameras see."""
 
 
-app.command("serve")(serving.serve)
-app.command("worker")(serving.worker)
-app.command("demo")(demo.demo)
-app.command("send")(send.send)
-app.command("export")(export.export)
-app.command("setup")(installation.setup)
-app.command("migrate")(installation.migrate)
-app.command("doctor")(installation.doctor)
-app.command("config")(configuration.config)
-app.add_typer(storage.app)
+def _placeholder() -> None:
+    """Hold the place of a command in the help; `LazyGroup` runs the command itself."""
+
+
+for _command in COMMANDS.values():
+    app.command(_command.name, help=_command.summary)(_placeholder)
 
 
 def main() -> None:

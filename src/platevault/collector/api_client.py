@@ -1,4 +1,4 @@
-"""A Platevault reached over HTTP, as a collector reaches it; the only file that imports httpx."""
+"""A Platevault reached over HTTP, as a collector reaches it; the only file that imports httpx2."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import msgspec
 
 from platevault.collector.batch import Answer
@@ -23,7 +23,7 @@ from platevault.domain.errors import (
 )
 
 # Per chunk, not per body: a slow line may take as long as it needs, one that stands still may not.
-TIMEOUT: Final = httpx.Timeout(connect=10.0, read=90.0, write=60.0, pool=30.0)
+TIMEOUT: Final = httpx2.Timeout(connect=10.0, read=90.0, write=60.0, pool=30.0)
 CONNECTIONS_MAX: Final = 32
 CHUNK_BYTES: Final = 64 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -40,11 +40,11 @@ class VaultApi:
         headers = {"User-Agent": "platevault-send", "Accept": "application/json, application/problem+json"}
         if token:
             headers["Authorization"] = f"Bearer {_header_value(token)}"
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             base_url=self.url,
             headers=headers,
             timeout=TIMEOUT,
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+            limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
             follow_redirects=False,  # a POST that is redirected arrives as a GET
             trust_env=urlsplit(self.url).hostname not in _LOOPBACK,  # no proxy leads back to this machine
         )
@@ -89,27 +89,27 @@ class VaultApi:
                     self._fail(response)
                 async for chunk in response.aiter_raw():
                     yield chunk
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise Unavailable(f"{self.url} did not answer in time", retry_after=1) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(f"the export was cut: {error or type(error).__name__}", retry_after=1) from error
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _request(self, method: str, path: str, **how: Any) -> httpx.Response:
+    async def _request(self, method: str, path: str, **how: Any) -> httpx2.Response:
         try:
             response = await self._client.request(method, path, **how)
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise Unavailable(f"{self.url} did not answer in time", retry_after=1) from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unavailable(f"cannot reach {self.url}: {error or type(error).__name__}", retry_after=1) from error
         if response.status_code not in {200, 201}:
             self._fail(response)
         return response
 
-    def _fail(self, response: httpx.Response) -> NoReturn:
+    def _fail(self, response: httpx2.Response) -> NoReturn:
         status, problem = response.status_code, _problem(response)
         detail = str(problem.get("detail") or f"{self.url} answered {status} {response.reason_phrase}")
         part = problem.get("part")
@@ -151,7 +151,7 @@ def _header_value(token: str) -> str:
     return token
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
+def _problem(response: httpx2.Response) -> dict[str, Any]:
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
@@ -167,7 +167,7 @@ def _refused(problem: dict[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]
     )
 
 
-def _retry_after(response: httpx.Response) -> int:
+def _retry_after(response: httpx2.Response) -> int:
     """Seconds; the header may also name a date. 5 where it says nothing that can be read."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():

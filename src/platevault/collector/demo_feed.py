@@ -2,19 +2,19 @@
 
 import asyncio
 import hashlib
+import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-
-import structlog
 
 from platevault.collector.api_client import VaultApi
 from platevault.collector.batch import OutgoingDetection, encode_batch, manifest_entry
 from platevault.collector.photo import draw_scene
 from platevault.domain.errors import Refusal, Unavailable
 
-log = structlog.get_logger(__name__)
+# The collector needs no library of the server. Its log lines reach the server's log through the standard library.
+log = logging.getLogger(__name__)
 
 BACKLOG_SPREAD: Final = timedelta(hours=6)
 BATCH: Final = 5
@@ -97,7 +97,7 @@ async def _send(street: "_Street", moments: list[datetime], *, vault: VaultApi, 
         except Unavailable as error:
             await _rest(error)
         except Refusal as error:
-            log.warning("the vault does not take the demo's batch", batch=batch.batch_id, why=str(error))
+            log.warning("the vault does not take the demo's batch %s: %s", batch.batch_id, error)
             return
         else:
             return

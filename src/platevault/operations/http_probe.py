@@ -5,7 +5,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import httpx
+import httpx2
 
 from platevault.domain.errors import StoreUnavailable
 
@@ -24,14 +24,14 @@ class Probed:
 async def probe(url: str) -> Probed:
     """Try once, follow nothing; raises `StoreUnavailable` with the reason when there is no answer."""
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+        async with httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             answer = await client.get(url)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise StoreUnavailable(f"no answer ({type(error).__name__})") from error
     return Probed(status=answer.status_code, body=answer.content, date=_date_of(answer))
 
 
-def _date_of(answer: httpx.Response) -> datetime | None:
+def _date_of(answer: httpx2.Response) -> datetime | None:
     try:
         return parsedate_to_datetime(answer.headers["date"])
     except (KeyError, ValueError):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,12 +203,12 @@ async def site(request: pytest.FixtureRequest) -> Site:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         yield client
 
 
-async def test_a_browser_gets_the_image_as_it_was_stored(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_browser_gets_the_image_as_it_was_stored(site: Site, http: httpx2.AsyncClient) -> None:
     answer = await http.get(site.url())
     assert answer.status_code == 200
     assert hashlib.sha256(answer.content).digest() == hashlib.sha256(site.data).digest()
@@ -216,14 +216,16 @@ async def test_a_browser_gets_the_image_as_it_was_stored(site: Site, http: httpx
     assert answer.headers["cache-control"] == "private, max-age=86400"
 
 
-async def test_a_url_can_name_the_download_and_the_type(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_url_can_name_the_download_and_the_type(site: Site, http: httpx2.AsyncClient) -> None:
     answer = await http.get(site.url(download="Müller 1.jpg", content_type="application/octet-stream"))
     assert answer.status_code == 200
     assert answer.headers["content-disposition"] == attachment("Müller 1.jpg")
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-async def test_a_download_of_an_hour_is_saved_under_the_name_of_its_object(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_download_of_an_hour_is_saved_under_the_name_of_its_object(
+    site: Site, http: httpx2.AsyncClient
+) -> None:
     name = site.key.rpartition("/")[2]
     signed = site.signer.sign(site.key, valid_for=timedelta(hours=1), now=datetime.now(UTC), download=name)
     assert timedelta(minutes=30) < signed.expires_at - datetime.now(UTC) <= timedelta(hours=1)
@@ -235,7 +237,7 @@ async def test_a_download_of_an_hour_is_saved_under_the_name_of_its_object(site:
 @pytest.mark.parametrize("name", ["with space.jpg", "a+b&c=d.jpg", "100%.jpg", "ü.jpg", "a#b?c.jpg", "~(x)'!*.jpg"])
 async def test_a_key_of_unusual_characters_is_signed_as_the_server_reads_it(
     site: Site,
-    http: httpx.AsyncClient,
+    http: httpx2.AsyncClient,
     name: str,
 ) -> None:
     key = f"full/2025/01/15/{uuid.uuid4().hex}/{name}"
@@ -244,7 +246,7 @@ async def test_a_key_of_unusual_characters_is_signed_as_the_server_reads_it(
     assert (answer.status_code, answer.content) == (200, b"odd")
 
 
-async def test_a_url_that_was_changed_is_refused(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_url_that_was_changed_is_refused(site: Site, http: httpx2.AsyncClient) -> None:
     url = site.url()
     last = "0" if url[-1] != "0" else "1"
     changed = {
@@ -256,13 +258,13 @@ async def test_a_url_that_was_changed_is_refused(site: Site, http: httpx.AsyncCl
     assert {name: (await http.get(other)).status_code for name, other in changed.items()} == dict.fromkeys(changed, 403)
 
 
-async def test_a_url_to_get_neither_puts_nor_deletes(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_url_to_get_neither_puts_nor_deletes(site: Site, http: httpx2.AsyncClient) -> None:
     assert (await http.put(site.url(), content=b"forged")).status_code == 403
     assert (await http.delete(site.url())).status_code == 403
     assert await site.store.get(site.key) == site.data
 
 
-async def test_a_url_ends_when_it_says(site: Site, http: httpx.AsyncClient) -> None:
+async def test_a_url_ends_when_it_says(site: Site, http: httpx2.AsyncClient) -> None:
     now = datetime.now(UTC)
     signed = site.signer.sign(site.key, valid_for=timedelta(seconds=2), now=now)
     assert (await http.get(signed.url)).status_code == 200
@@ -271,7 +273,7 @@ async def test_a_url_ends_when_it_says(site: Site, http: httpx.AsyncClient) -> N
     assert (await http.get(signed.url)).status_code == 403
 
 
-async def test_who_signs_urls_may_not_put(site: Site, http: httpx.AsyncClient) -> None:
+async def test_who_signs_urls_may_not_put(site: Site, http: httpx2.AsyncClient) -> None:
     identity = SigningIdentity(
         access_key=site.server.presign_access_key,
         secret_key=site.server.presign_secret_key,
@@ -287,7 +289,7 @@ async def test_who_signs_urls_may_not_put(site: Site, http: httpx.AsyncClient) -
     assert await site.store.get(site.key) == site.data
 
 
-async def test_an_upload_is_signed_for_these_bytes_once(site: Site, http: httpx.AsyncClient) -> None:
+async def test_an_upload_is_signed_for_these_bytes_once(site: Site, http: httpx2.AsyncClient) -> None:
     identity = SigningIdentity(
         access_key=site.server.access_key, secret_key=site.server.secret_key, region=site.server.region
     )

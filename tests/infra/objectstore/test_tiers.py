@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from minio import MinioAdmin
 from minio.credentials.providers import StaticProvider
@@ -72,7 +72,7 @@ class Servers:
         client = self.hot.client()
         await asyncio.to_thread(client.put_object, BUCKET, key, io.BytesIO(IMAGE), len(IMAGE), "image/jpeg")
 
-    async def bytes_by_url(self, key: str) -> httpx.Response:
+    async def bytes_by_url(self, key: str) -> httpx2.Response:
         signer = S3UrlSigner(
             public_endpoint=f"http://{self.hot.endpoint}",
             bucket=BUCKET,
@@ -81,7 +81,7 @@ class Servers:
             ),
         )
         url = signer.sign(key, now=datetime.now(UTC), valid_for=timedelta(minutes=5)).url
-        async with httpx.AsyncClient() as browser:
+        async with httpx2.AsyncClient() as browser:
             return await browser.get(url)
 
 

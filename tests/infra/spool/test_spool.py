@@ -291,9 +291,8 @@ def test_a_node_id_that_cannot_be_read_stops_the_start_with_its_name(tmp_path: P
         open_spool(tmp_path)
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/proc/mounts").exists(), reason="mounting a small tmpfs needs root on Linux"
-)
+@pytest.mark.root(reason="mounting a small tmpfs needs root on Linux")
+@pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="mounting a small tmpfs needs root on Linux")
 async def test_when_the_disk_fills_while_a_batch_arrives_it_is_refused_and_nothing_stays(tmp_path: Path) -> None:
     mounted = tmp_path / "small"
     mounted.mkdir()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from tests.outage.checker import files_of, objects_of, until_at_rest
 from tests.outage.scenario import Asked, Shown, Wrong
@@ -68,7 +68,7 @@ def _flipped(chance: random.Random, *, times: int) -> Iterator[Broken]:
 
 async def _send_all(site: Site, bodies: list[Broken], *, wrong: Wrong) -> Counter[int]:
     said, slots = Counter[int](), asyncio.Semaphore(AT_ONCE)
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
 
         async def send(broken: Broken) -> None:
             async with slots:

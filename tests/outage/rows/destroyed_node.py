@@ -5,7 +5,7 @@ import json
 import shutil
 from typing import Any, Final
 
-import httpx
+import httpx2
 from sqlalchemy import text
 
 from platevault.infra.postgres.database import Database
@@ -70,7 +70,7 @@ async def _heal(site: Site, *, node: str, doomed: list[Batch], sent: Sent, wrong
 async def _resend(site: Site, collector_id: str) -> dict[str, dict[str, Any]]:
     """`{detection id}_{kind}` → what `GET /v1/resend` says, over all its pages."""
     found: dict[str, dict[str, Any]] = {}
-    async with httpx.AsyncClient(headers=SENDING, timeout=30) as client:
+    async with httpx2.AsyncClient(headers=SENDING, timeout=30) as client:
         parameters: dict[str, Any] = {"collector_id": collector_id, "limit": PAGE}
         while True:
             answer = (await client.get(f"{site.url}/v1/resend", params=parameters)).raise_for_status().json()

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Final
 
-import httpx
+import httpx2
 
 from tests.outage.checker import count, leases_end, until_at_rest
 from tests.outage.scenario import Asked, Shown, Wrong
@@ -42,7 +42,7 @@ async def lost_commit(asked: Asked) -> Shown:
 async def _lose_and_retry(group: list[Batch], site: Site, *, sent: Sent, said: Counter[str]) -> None:
     for batch in {batch.batch_id: batch for batch in group}.values():
         site.database.lose_commit_of(batch.batch_id.encode())
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
         answers = await asyncio.gather(*(_first_word(client, site.url, batch, said=said) for batch in group))
     for batch, answer in zip(group, answers, strict=True):
         if answer.status_code in (200, 201):
@@ -50,7 +50,7 @@ async def _lose_and_retry(group: list[Batch], site: Site, *, sent: Sent, said: C
     await send_until_acknowledged(site.url, group, sent=sent)
 
 
-async def _first_word(client: httpx.AsyncClient, url: str, batch: Batch, *, said: Counter[str]) -> httpx.Response:
+async def _first_word(client: httpx2.AsyncClient, url: str, batch: Batch, *, said: Counter[str]) -> httpx2.Response:
     """The first answer that is about the batch: at 429 nothing of it was recorded, and the answer to its COMMIT is still to be lost."""
     for _ in range(ASKED_AT_MOST):
         answer = await client.post(f"{url}/v1/detections", content=batch.body())

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
 
-import httpx
+import httpx2
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -75,7 +75,7 @@ async def _send_until_full(site: Site, *, sent: Sent, wrong: Wrong) -> None:
     """Until it was refused so often; each refusal is a 503 that says when to come again."""
     wrong.add("refusals that are no 503 with Retry-After", 0)
     refused = 0
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
         while refused < REFUSED_AFTER_FULL:
             batch = a_batch(20)
             answer = await client.post(f"{site.url}/v1/detections", content=batch.body())
@@ -83,7 +83,7 @@ async def _send_until_full(site: Site, *, sent: Sent, wrong: Wrong) -> None:
                 sent.took(batch, answer)
                 continue
             refused += 1
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or "Retry-After" not in answer.headers:
+            if answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE or "Retry-After" not in answer.headers:
                 wrong.add("refusals that are no 503 with Retry-After")
 
 
@@ -107,7 +107,7 @@ async def _an_hour_passes(site: Site) -> None:
 
 async def _oldest_pending_seconds(site: Site) -> float:
     """As the metric says."""
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {METRICS_TOKEN}"}, timeout=10) as client:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {METRICS_TOKEN}"}, timeout=10) as client:
         found = await client.get(f"{site.url}/metrics")
     values = [line.split()[-1] for line in found.text.splitlines() if line.startswith(METRIC)]
     return float(values[0]) if values else -1.0
@@ -123,7 +123,7 @@ async def _drained(site: Site, *, sent: Sent, wrong: Wrong) -> None:
 
 async def _takes_again(site: Site, *, sent: Sent) -> bool:
     batch = a_batch(2)
-    async with httpx.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
+    async with httpx2.AsyncClient(headers={**SENDING, "Content-Type": CONTENT_TYPE}, timeout=60) as client:
         for _ in range(30):
             answer = await client.post(f"{site.url}/v1/detections", content=batch.body())
             if answer.is_success:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -120,7 +120,7 @@ def test_every_route_either_shows_something_and_is_written_down_or_shows_nothing
 
 
 @pytest.mark.parametrize("route", sorted(LOOKS))
-async def test_each_look_is_one_row(kept: Vault, viewer: httpx.AsyncClient, route: tuple[str, str]) -> None:
+async def test_each_look_is_one_row(kept: Vault, viewer: httpx2.AsyncClient, route: tuple[str, str]) -> None:
     method, template = route
     headers = {b"X-Purpose": "Diebstahl in Köln".encode(), b"X-Case": b"2025-0117", b"X-Request-Id": b"request-1"}
     async with a_client(
@@ -142,7 +142,7 @@ async def test_each_look_is_one_row(kept: Vault, viewer: httpx.AsyncClient, rout
 @pytest.mark.parametrize("route", sorted(LOOKS))
 async def test_a_look_that_cannot_be_written_down_shows_nothing(
     kept: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     route: tuple[str, str],
 ) -> None:
     async with kept.database.reading() as connection:
@@ -163,7 +163,7 @@ async def test_a_look_that_cannot_be_written_down_shows_nothing(
 
 async def test_the_plate_that_was_searched_is_written_down_even_when_nothing_is_found(
     vault: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
 ) -> None:
     await viewer.get("/v1/detections?plate=ZZ*&data.a.b=x&limit=5")
     (look,) = await looks(vault)
@@ -179,7 +179,7 @@ async def test_the_plate_that_was_searched_is_written_down_even_when_nothing_is_
     "path",
     ["/v1/detections/nothing", "/v1/detections/nothing/images/full/url", "/v1/detections/evt_2/images/full"],
 )
-async def test_what_shows_nothing_is_not_written_down(vault: Vault, viewer: httpx.AsyncClient, path: str) -> None:
+async def test_what_shows_nothing_is_not_written_down(vault: Vault, viewer: httpx2.AsyncClient, path: str) -> None:
     await keep(vault, a_detection("evt_2", images=[an_image("full", state="expired")]))
     assert (await viewer.get(path)).status_code in {404, 410}
     assert await looks(vault) == []
@@ -204,7 +204,7 @@ async def test_where_a_purpose_is_required_a_look_without_one_is_refused(kept: V
 @pytest.mark.parametrize(("name", "longest"), [("X-Purpose", 200), ("X-Case", 100)])
 async def test_a_reason_is_of_limited_length_and_printable(
     kept: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     name: str,
     longest: int,
 ) -> None:

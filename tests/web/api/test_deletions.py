@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -18,7 +18,7 @@ HEADERS = {"X-Purpose": "erasure request", "X-Case": "2025-0117"}
 
 
 @pytest.fixture
-async def admin(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
+async def admin(vault: Vault) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody who may delete, in front of a vault with two detections of one plate and one of another."""
     await keep(
         vault,
@@ -31,13 +31,13 @@ async def admin(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def left(client: httpx.AsyncClient) -> list[str]:
+async def left(client: httpx2.AsyncClient) -> list[str]:
     """The ids of those that are not erased."""
     items = (await client.get("/v1/detections")).json()["items"]
     return sorted(item["detection_id"] for item in items if item["erased_at"] is None)
 
 
-async def test_one_detection_is_deleted_and_again_says_the_same(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_one_detection_is_deleted_and_again_says_the_same(admin: httpx2.AsyncClient, vault: Vault) -> None:
     answer = await admin.delete(PATH)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -61,7 +61,7 @@ async def test_one_detection_is_deleted_and_again_says_the_same(admin: httpx.Asy
 
 
 @pytest.mark.parametrize("token", [VIEWER, COLLECTOR, None, "admin-token-of-nobody"])
-async def test_only_the_admins_token_deletes(admin: httpx.AsyncClient, vault: Vault, token: str | None) -> None:
+async def test_only_the_admins_token_deletes(admin: httpx2.AsyncClient, vault: Vault, token: str | None) -> None:
     requests = (("DELETE", PATH), ("POST", "/v1/deletions"), ("GET", f"/v1/deletions/{uuid.uuid4()}"))
     rules = dataclasses.replace(RULES, admin_token=ADMIN)
     for known in (rules, RULES):
@@ -74,17 +74,17 @@ async def test_only_the_admins_token_deletes(admin: httpx.AsyncClient, vault: Va
     assert await left(admin) == ["evt_1", "evt_2", "evt_3"]
 
 
-async def test_without_an_admins_token_nobody_deletes(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_without_an_admins_token_nobody_deletes(admin: httpx2.AsyncClient, vault: Vault) -> None:
     async with a_client(vault, token=ADMIN) as client:
         assert (await client.delete(PATH)).status_code == 401
 
 
-async def test_the_admin_looks_too_and_sends_nothing(admin: httpx.AsyncClient) -> None:
+async def test_the_admin_looks_too_and_sends_nothing(admin: httpx2.AsyncClient) -> None:
     assert (await admin.get("/v1/detections")).status_code == 200
     assert (await admin.post("/v1/detections", content=b"x")).status_code == 403
 
 
-async def test_an_embedded_vault_lets_everybody_on_this_machine_delete(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_an_embedded_vault_lets_everybody_on_this_machine_delete(admin: httpx2.AsyncClient, vault: Vault) -> None:
     rules = dataclasses.replace(RULES, open_to_all=True)
     async with a_client(dataclasses.replace(vault, access=rules), token=None) as anyone:
         assert (await anyone.delete(PATH)).status_code == 200
@@ -92,14 +92,14 @@ async def test_an_embedded_vault_lets_everybody_on_this_machine_delete(admin: ht
     assert elsewhere.status_code == 403
 
 
-async def test_a_deletion_says_why_where_a_purpose_is_required(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_a_deletion_says_why_where_a_purpose_is_required(admin: httpx2.AsyncClient, vault: Vault) -> None:
     rules = dataclasses.replace(RULES, admin_token=ADMIN, purpose_required=True)
     async with a_client(dataclasses.replace(vault, access=rules), token=ADMIN) as silent:
         assert (await silent.delete(PATH)).json()["type"] == "urn:platevault:problem:purpose-missing"
     assert await left(admin) == ["evt_1", "evt_2", "evt_3"]
 
 
-async def test_a_filter_is_asked_for_confirmed_and_done(admin: httpx.AsyncClient) -> None:
+async def test_a_filter_is_asked_for_confirmed_and_done(admin: httpx2.AsyncClient) -> None:
     asked = await admin.post("/v1/deletions", json={"filter": {"plate": "ab-123-cd"}})
     body = asked.json()
     assert asked.status_code == 202
@@ -115,7 +115,7 @@ async def test_a_filter_is_asked_for_confirmed_and_done(admin: httpx.AsyncClient
     assert (shown.status_code, shown.json()) == (200, done.json())
 
 
-async def test_each_step_of_a_deletion_is_written_down(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_each_step_of_a_deletion_is_written_down(admin: httpx2.AsyncClient, vault: Vault) -> None:
     path = (await admin.post("/v1/deletions", json={"filter": {"camera_id": "north"}})).headers["location"]
     await admin.get(path)
     await admin.post(f"{path}/confirm")
@@ -140,12 +140,12 @@ async def test_each_step_of_a_deletion_is_written_down(admin: httpx.AsyncClient,
         [],
     ],
 )
-async def test_a_deletion_without_a_filter_of_its_own_is_refused(admin: httpx.AsyncClient, body: object) -> None:
+async def test_a_deletion_without_a_filter_of_its_own_is_refused(admin: httpx2.AsyncClient, body: object) -> None:
     answer = await admin.post("/v1/deletions", json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
-async def test_what_is_confirmed_too_late_is_gone(vault: Vault, admin: httpx.AsyncClient) -> None:
+async def test_what_is_confirmed_too_late_is_gone(vault: Vault, admin: httpx2.AsyncClient) -> None:
     path = (await admin.post("/v1/deletions", json={"filter": {"plate": "AB123CD"}})).headers["location"]
     rules = dataclasses.replace(RULES, admin_token=ADMIN)
     late = dataclasses.replace(vault, access=rules, now=lambda: NOW + timedelta(hours=1))
@@ -158,13 +158,13 @@ async def test_what_is_confirmed_too_late_is_gone(vault: Vault, admin: httpx.Asy
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-00000000000f", "x"])
-async def test_a_deletion_that_nobody_asked_for_is_not_there(admin: httpx.AsyncClient, name: str) -> None:
+async def test_a_deletion_that_nobody_asked_for_is_not_there(admin: httpx2.AsyncClient, name: str) -> None:
     expected = 404 if "-" in name else 422
     assert (await admin.get(f"/v1/deletions/{name}")).status_code == expected
     assert (await admin.post(f"/v1/deletions/{name}/confirm")).status_code == expected
 
 
-async def test_holds_that_keep_a_detection_are_named(admin: httpx.AsyncClient, vault: Vault) -> None:
+async def test_holds_that_keep_a_detection_are_named(admin: httpx2.AsyncClient, vault: Vault) -> None:
     hold_id = uuid.uuid4()
     async with vault.database.reading() as connection:
         for statement in (

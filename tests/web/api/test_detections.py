@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -25,13 +25,13 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-async def ids(client: httpx.AsyncClient, query: str) -> list[str]:
+async def ids(client: httpx2.AsyncClient, query: str) -> list[str]:
     answer = await client.get(f"/v1/detections?{query}")
     assert answer.status_code == 200, answer.text
     return [item["detection_id"] for item in answer.json()["items"]]
 
 
-async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         a_detection("evt_1", **EVERYTHING, images=[an_image("full", width=640, height=480), an_image("crop")]),
@@ -65,14 +65,14 @@ async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx.Async
     assert one == item
 
 
-async def test_a_url_is_signed_for_the_key_in_the_row(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_url_is_signed_for_the_key_in_the_row(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     """A held image's row names its copy; a key that is made again from the id would lead past it."""
     await keep(vault, a_detection("evt_1", images=[an_image(key="holds/full/2025/01/15/evt_1_full.jpg")]))
     (item,) = (await viewer.get("/v1/detections")).json()["items"]
     assert item["images"]["full"]["url"].startswith(f"{IMAGE_ORIGIN}/alpr-images/holds/full/")
 
 
-async def test_each_state_says_where_the_image_is(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_each_state_says_where_the_image_is(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     states = ("stored", "pending", "expired", "deleted", "missing", "rejected")
     kinds = {state: f"kind-{state}" for state in states}
     await keep(vault, a_detection("evt_1", images=[an_image(kinds[state], state=state) for state in states]))
@@ -88,7 +88,7 @@ async def test_each_state_says_where_the_image_is(vault: Vault, viewer: httpx.As
 
 async def test_all_urls_of_an_answer_expire_at_one_moment_and_not_too_late(
     vault: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
 ) -> None:
     await keep(vault, *(a_detection(images=[an_image("full"), an_image("crop")]) for _ in range(3)))
     items = (await viewer.get("/v1/detections")).json()["items"]
@@ -97,7 +97,7 @@ async def test_all_urls_of_an_answer_expire_at_one_moment_and_not_too_late(
     assert ends.pop() <= (NOW + vault.links.valid_for).isoformat().replace("+00:00", "Z")
 
 
-async def test_pages_lead_from_the_newest_to_the_oldest(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_pages_lead_from_the_newest_to_the_oldest(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, *(a_detection(f"d{number}", captured_at=NOON + timedelta(seconds=number)) for number in range(5)))
     seen: list[str] = []
     cursor = ""
@@ -110,7 +110,7 @@ async def test_pages_lead_from_the_newest_to_the_oldest(vault: Vault, viewer: ht
     assert seen == ["d4", "d3", "d2", "d1", "d0"]
 
 
-async def test_the_change_feed_goes_on_from_where_it_was(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_the_change_feed_goes_on_from_where_it_was(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, *(a_detection(f"d{number}") for number in range(3)))
     first = (await viewer.get("/v1/detections?order=seq&after=0&limit=2")).json()
     rest = (await viewer.get(f"/v1/detections?order=seq&after={first['next_after']}")).json()
@@ -119,7 +119,7 @@ async def test_the_change_feed_goes_on_from_where_it_was(vault: Vault, viewer: h
     assert none["next_after"] == rest["next_after"]
 
 
-async def test_search_in_json_finds_what_the_query_string_finds(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_search_in_json_finds_what_the_query_string_finds(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault, a_detection("a", plate="AB 1", data={"lane": 2}), a_detection("b", plate="CD 1", data={"lane": 3})
     )
@@ -147,7 +147,7 @@ async def test_search_in_json_finds_what_the_query_string_finds(vault: Vault, vi
         ("order=seq&after=x", "after"),
     ],
 )
-async def test_a_wrong_parameter_is_refused_by_name(viewer: httpx.AsyncClient, query: str, named: str) -> None:
+async def test_a_wrong_parameter_is_refused_by_name(viewer: httpx2.AsyncClient, query: str, named: str) -> None:
     answer = await viewer.get(f"/v1/detections?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -168,7 +168,7 @@ async def test_a_wrong_parameter_is_refused_by_name(viewer: httpx.AsyncClient, q
         ([], "body"),
     ],
 )
-async def test_a_wrong_field_is_refused_by_name(viewer: httpx.AsyncClient, body: Any, named: str) -> None:
+async def test_a_wrong_field_is_refused_by_name(viewer: httpx2.AsyncClient, body: Any, named: str) -> None:
     answer = await viewer.post("/v1/search", json=body)
     assert answer.status_code == 422
     assert named in answer.json()["detail"]
@@ -177,13 +177,13 @@ async def test_a_wrong_field_is_refused_by_name(viewer: httpx.AsyncClient, body:
 @pytest.mark.parametrize(
     "body", ["{", "NaN", '{"min_confidence": NaN}', '{"data": [{"path": "a", "value": NaN}]}', "[" * 20000]
 )
-async def test_a_body_that_is_no_json_is_refused(viewer: httpx.AsyncClient, body: str) -> None:
+async def test_a_body_that_is_no_json_is_refused(viewer: httpx2.AsyncClient, body: str) -> None:
     answer = await viewer.post("/v1/search", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in {400, 422}
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_body_past_its_limit_is_refused_whether_declared_or_not(viewer: httpx.AsyncClient) -> None:
+async def test_a_body_past_its_limit_is_refused_whether_declared_or_not(viewer: httpx2.AsyncClient) -> None:
     async def drip() -> Any:
         for _ in range(SMALL_BODY_BYTES_MAX // 1024 + 1):
             yield b" " * 1024
@@ -195,7 +195,7 @@ async def test_a_body_past_its_limit_is_refused_whether_declared_or_not(viewer: 
 
 
 @pytest.mark.parametrize("detection_id", ["nothing", "%00", "a%00b", "%F0%9F%9A%97", "x" * 300])
-async def test_what_is_not_there_is_not_found(vault: Vault, viewer: httpx.AsyncClient, detection_id: str) -> None:
+async def test_what_is_not_there_is_not_found(vault: Vault, viewer: httpx2.AsyncClient, detection_id: str) -> None:
     answer = await viewer.get(f"/v1/detections/{detection_id}")
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:platevault:problem:not-found"

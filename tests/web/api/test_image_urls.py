@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -33,7 +33,7 @@ async def kept(vault: Vault) -> Vault:
 )
 async def test_a_url_is_valid_as_long_as_asked_at_most(
     kept: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     asked: str,
     allowed: int,
 ) -> None:
@@ -48,35 +48,35 @@ async def test_a_url_is_valid_as_long_as_asked_at_most(
 
 
 @pytest.mark.parametrize("query", ["expires_in=0", "expires_in=-5", "expires_in=x", "expires=5", "download=perhaps"])
-async def test_a_wrong_wish_is_refused(kept: Vault, viewer: httpx.AsyncClient, query: str) -> None:
+async def test_a_wrong_wish_is_refused(kept: Vault, viewer: httpx2.AsyncClient, query: str) -> None:
     answer = await viewer.get(f"{PATH}?{query}")
     assert answer.status_code == 422
     assert query.partition("=")[0] in answer.json()["detail"]
 
 
-async def test_a_wish_without_end_is_clamped(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_wish_without_end_is_clamped(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     assert (await viewer.get(f"{PATH}?expires_in={10**30}")).json()["expires_in"] <= 3600
 
 
-async def test_a_download_is_named_like_its_object(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_download_is_named_like_its_object(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     url = (await viewer.get(f"{PATH}?download=true")).json()["url"]
     (disposition,) = parse_qs(urlsplit(url).query)["response-content-disposition"]
     assert disposition.startswith('attachment; filename="evt_1_full.jpg"')
 
 
-async def test_a_pending_image_has_our_own_path(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_pending_image_has_our_own_path(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get("/v1/detections/evt_1/images/crop/url")
     assert answer.json() == {"url": "/v1/detections/evt_1/images/crop", "expires_at": None, "expires_in": None}
 
 
 @pytest.mark.parametrize(("kind", "status"), [("aux", 410), ("nothing", 404), ("%00", 404)])
-async def test_what_is_gone_has_no_url(kept: Vault, viewer: httpx.AsyncClient, kind: str, status: int) -> None:
+async def test_what_is_gone_has_no_url(kept: Vault, viewer: httpx2.AsyncClient, kind: str, status: int) -> None:
     answer = await viewer.get(f"/v1/detections/evt_1/images/{kind}/url")
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.headers["x-image-state"] in {"expired", "unknown"}
 
 
-async def test_many_are_signed_at_once_in_the_order_asked(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_many_are_signed_at_once_in_the_order_asked(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     names = [("evt_1", "crop"), ("nothing", "full"), ("evt_1", "full"), ("evt_1", "aux"), ("a\x00", "full")]
     body = {"images": [{"detection_id": one, "kind": kind} for one, kind in names], "expires_in": 60}
     answer = await viewer.post("/v1/image-urls", json=body)
@@ -89,7 +89,7 @@ async def test_many_are_signed_at_once_in_the_order_asked(kept: Vault, viewer: h
     assert look["detection_ids"] == ["evt_1"]
 
 
-async def test_many_are_a_thousand(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_many_are_a_thousand(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     def body(count: int) -> dict[str, Any]:
         return {"images": [{"detection_id": "d" * 128, "kind": "k" * 32} for _ in range(count)]}
 

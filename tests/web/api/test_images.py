@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -33,7 +33,7 @@ async def waiting(vault: Vault, tmp_path: Path) -> Vault:
     return vault
 
 
-async def test_a_stored_image_is_a_redirect_that_nobody_keeps(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_stored_image_is_a_redirect_that_nobody_keeps(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full")]))
     answer = await viewer.get(PATH)
     assert answer.status_code == 307
@@ -41,7 +41,7 @@ async def test_a_stored_image_is_a_redirect_that_nobody_keeps(vault: Vault, view
     assert (answer.headers["cache-control"], answer.headers["x-image-state"]) == ("no-store", "stored")
 
 
-async def test_a_pending_image_comes_from_the_spool(waiting: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_pending_image_comes_from_the_spool(waiting: Vault, viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get(PATH)
     assert (answer.status_code, answer.content) == (200, DATA)
     headers = answer.headers
@@ -59,7 +59,7 @@ async def test_a_pending_image_comes_from_the_spool(waiting: Vault, viewer: http
 )
 async def test_a_part_of_a_pending_image_can_be_asked_for(
     waiting: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     asked: str,
     first: int,
     last: int,
@@ -69,14 +69,14 @@ async def test_a_part_of_a_pending_image_can_be_asked_for(
     assert answer.headers["content-range"] == f"bytes {first}-{last}/1024"
 
 
-async def test_a_part_behind_the_end_is_refused(waiting: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_part_behind_the_end_is_refused(waiting: Vault, viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get(PATH, headers={"Range": "bytes=1024-"})
     assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */1024")
 
 
 async def test_an_image_that_waits_on_another_node_is_to_be_asked_for_again(
     vault: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
 ) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state="pending")]))
     answer = await viewer.get(PATH)
@@ -90,7 +90,7 @@ async def test_an_image_that_waits_on_another_node_is_to_be_asked_for_again(
 
 async def test_an_image_that_was_drained_in_between_is_where_it_went(
     waiting: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     tmp_path: Path,
 ) -> None:
     """The file is gone when it is read; by then the row says stored."""
@@ -111,7 +111,7 @@ async def test_an_image_that_was_drained_in_between_is_where_it_went(
     ("state", "status"),
     [("expired", 410), ("deleted", 410), ("missing", 404), ("rejected", 404), ("unknown", 404)],
 )
-async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx.AsyncClient, state: str, status: int) -> None:
+async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx2.AsyncClient, state: str, status: int) -> None:
     if state != "unknown":
         await keep(vault, a_detection("evt_1", images=[an_image("full", state=state)]))
     picture = await viewer.get(PATH)
@@ -127,7 +127,7 @@ async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("state", ["stored", "pending"])
-async def test_head_answers_from_the_row(vault: Vault, viewer: httpx.AsyncClient, state: str) -> None:
+async def test_head_answers_from_the_row(vault: Vault, viewer: httpx2.AsyncClient, state: str) -> None:
     """The bytes are on another node, or in a store that is not there: nobody asks for them."""
     await keep(vault, a_detection("evt_1", images=[an_image("full", state=state, size=4321)]))
     answer = await viewer.head(PATH)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 from prometheus_client import Metric
@@ -45,7 +45,7 @@ async def measured(migrated_url: str, tmp_path: Path) -> AsyncIterator[Vault]:
     await vault.database.close()
 
 
-def parsed(answer: httpx.Response) -> dict[str, Metric]:
+def parsed(answer: httpx2.Response) -> dict[str, Metric]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {family.name.removeprefix("platevault_"): family for family in text_string_to_metric_families(answer.text)}
@@ -241,12 +241,12 @@ def a_worker(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
 
 def scrape(at: Service) -> dict[str, Metric]:
     """From whichever process takes the connection."""
-    return parsed(httpx.get(f"{at.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"}, timeout=60))
+    return parsed(httpx2.get(f"{at.url}/metrics", headers={"Authorization": f"Bearer {METRICS}"}, timeout=60))
 
 
 def post(at: Service, batch: Batch) -> int:
     headers = {**SENDING, "Content-Type": CONTENT_TYPE}
-    return httpx.post(f"{at.url}/v1/detections", content=batch.body(), headers=headers, timeout=60).status_code
+    return httpx2.post(f"{at.url}/v1/detections", content=batch.body(), headers=headers, timeout=60).status_code
 
 
 def until(is_so: Callable[[], bool], *, seconds: float = 90.0) -> None:

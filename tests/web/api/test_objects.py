@@ -4,7 +4,7 @@ import dataclasses
 from datetime import timedelta
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -27,7 +27,7 @@ def url(vault: Vault, key: str = KEY, **wishes: str) -> str:
     return vault.signer.sign(key, valid_for=timedelta(minutes=5), now=NOW, **wishes).url
 
 
-async def fetch(vault: Vault, url: str, **headers: str) -> httpx.Response:
+async def fetch(vault: Vault, url: str, **headers: str) -> httpx2.Response:
     async with a_client(vault, token=None) as anyone:
         return await anyone.get(url, headers=headers)
 

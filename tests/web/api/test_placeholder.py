@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from anyio import CapacityLimiter
 from sqlalchemy import text
@@ -29,7 +29,7 @@ def path(kind: str) -> str:
     return f"/v1/detections/evt_1/images/{kind}"
 
 
-def drawn(answer: httpx.Response) -> tuple[str, tuple[int, int]]:
+def drawn(answer: httpx2.Response) -> tuple[str, tuple[int, int]]:
     """(the words, and the shape that they are drawn in); fails for what a browser would not draw."""
     assert answer.headers["content-type"] == "image/svg+xml"
     picture = ET.fromstring(answer.text)
@@ -45,7 +45,7 @@ def drawn(answer: httpx.Response) -> tuple[str, tuple[int, int]]:
 @pytest.mark.parametrize("kind", ["full", "crop"])
 @pytest.mark.parametrize(("state", "status"), STATES)
 async def test_each_state_is_drawn_and_told_in_every_way_of_asking(
-    vault: Vault, viewer: httpx.AsyncClient, kind: str, state: str, status: int
+    vault: Vault, viewer: httpx2.AsyncClient, kind: str, state: str, status: int
 ) -> None:
     if state != "unknown":
         await keep(vault, a_detection("evt_1", images=[an_image(kind, state=state, width=600, height=200)]))
@@ -84,7 +84,7 @@ async def test_each_state_is_drawn_and_told_in_every_way_of_asking(
 )
 async def test_it_has_the_shape_of_the_image(
     vault: Vault,
-    viewer: httpx.AsyncClient,
+    viewer: httpx2.AsyncClient,
     kind: str,
     size: tuple[int | None, int | None],
     shape: tuple[int, int],
@@ -102,7 +102,7 @@ async def test_it_has_the_shape_of_the_image(
 
 @pytest.mark.parametrize(("state", "status"), STATES[:-1])
 async def test_json_says_the_state_and_gives_no_url(
-    vault: Vault, viewer: httpx.AsyncClient, state: str, status: int
+    vault: Vault, viewer: httpx2.AsyncClient, state: str, status: int
 ) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state=state)]))
     image = (await viewer.get("/v1/detections/evt_1")).json()["images"]["full"]
@@ -153,7 +153,7 @@ async def objects(vault: Vault) -> Watched:
 KEY = "full/2025/01/15/evt_1_full.jpg"
 
 
-async def ask(vault: Vault, objects: Watched, *, check: bool = True, **headers: str) -> httpx.Response:
+async def ask(vault: Vault, objects: Watched, *, check: bool = True, **headers: str) -> httpx2.Response:
     async with a_client(dataclasses.replace(vault, objects=objects), headers=headers) as client:
         return await client.get(path("full"), params={"check": "true"} if check else {})
 

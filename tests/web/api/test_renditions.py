@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import LinkRules, Vault
@@ -67,7 +67,7 @@ async def waits(vault: Vault, folder: Path) -> None:
 
 
 async def test_a_picture_is_a_redirect_to_its_object_that_nobody_keeps(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
     for _ in range(2):
         answer = await viewer.get(PATH, params={"variant": "thumb"})
@@ -79,7 +79,7 @@ async def test_a_picture_is_a_redirect_to_its_object_that_nobody_keeps(
 
 
 async def test_each_size_and_format_is_a_picture_of_its_own(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
     asked = [
         "width=100",
@@ -112,14 +112,14 @@ async def test_each_size_and_format_is_a_picture_of_its_own(
         ),
     ],
 )
-async def test_what_is_not_understood_is_refused(kept: Vault, viewer: httpx.AsyncClient, query: str) -> None:
+async def test_what_is_not_understood_is_refused(kept: Vault, viewer: httpx2.AsyncClient, query: str) -> None:
     for path in (PATH, f"{PATH}/url"):
         answer = await viewer.get(f"{path}?{query}")
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert await keys(kept.objects) == []  # type: ignore[arg-type]
 
 
-async def test_a_url_of_a_picture_is_good_for_as_long_as_asked(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_url_of_a_picture_is_good_for_as_long_as_asked(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get(f"{PATH}/url", params={"variant": "thumb", "expires_in": 600, "download": "true"})
     body = answer.json()
     assert body["url"].startswith(f"{IMAGE_ORIGIN}/alpr-images/{key_of()}?")
@@ -186,14 +186,14 @@ async def test_where_this_service_delivers_images_the_bytes_come_with_their_dige
     assert len(maker.recipes) == 2, "made again after its object was gone"
 
 
-async def test_head_tells_what_a_picture_is_wherever_it_lies(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_head_tells_what_a_picture_is_wherever_it_lies(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     head = await viewer.head(PATH, params={"variant": "thumb"})
     assert (head.status_code, head.content, head.headers["content-type"]) == (200, b"", "image/webp")
     assert (head.headers["x-image-width"], head.headers["x-image-height"]) == ("320", "180")
 
 
 async def test_a_picture_whose_object_is_gone_is_made_again_for_who_asks_to_look(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
     await viewer.get(PATH, params={"variant": "thumb"})
     await kept.objects.delete(key_of())
@@ -204,7 +204,7 @@ async def test_a_picture_whose_object_is_gone_is_made_again_for_who_asks_to_look
 
 
 async def test_a_pending_image_gives_pictures_from_the_spool(
-    vault: Vault, viewer: httpx.AsyncClient, tmp_path: Path
+    vault: Vault, viewer: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     await waits(vault, tmp_path)
     answer = await viewer.get(PATH, params={"variant": "thumb"})
@@ -219,7 +219,7 @@ async def test_a_pending_image_gives_pictures_from_the_spool(
 @pytest.mark.parametrize(
     ("state", "status"), [("expired", 410), ("deleted", 410), ("missing", 404), ("rejected", 404), ("unknown", 404)]
 )
-async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx.AsyncClient, state: str, status: int) -> None:
+async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx2.AsyncClient, state: str, status: int) -> None:
     if state != "unknown":
         await keep(vault, a_detection("evt_1", images=[an_image("full", state=state)]))
     picture = await viewer.get(PATH, params={"variant": "thumb"})
@@ -233,7 +233,7 @@ async def test_what_cannot_be_shown_says_why(vault: Vault, viewer: httpx.AsyncCl
     assert await looks(vault) == []
 
 
-async def test_a_stored_image_without_an_object_is_shown_as_missing(kept: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_stored_image_without_an_object_is_shown_as_missing(kept: Vault, viewer: httpx2.AsyncClient) -> None:
     await kept.objects.delete((await found(kept.database)).image.key or "")
     answer = await viewer.get(PATH, params={"variant": "thumb"})
     assert (answer.status_code, answer.headers["x-image-state"]) == (404, "missing")
@@ -241,7 +241,7 @@ async def test_a_stored_image_without_an_object_is_shown_as_missing(kept: Vault,
 
 
 async def test_an_image_that_waits_on_another_node_is_to_be_asked_for_again(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state="pending")]))
     for path in (PATH, FACTS):
@@ -253,7 +253,7 @@ async def test_an_image_that_waits_on_another_node_is_to_be_asked_for_again(
 
 
 async def test_an_image_that_cannot_be_decoded_is_refused_by_name(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
     maker.refuses = "it is cut off"
     for path in (PATH, FACTS):
@@ -270,7 +270,7 @@ async def test_a_collector_may_not_see_pictures(kept: Vault, maker: CountingMake
 
 
 async def test_a_crop_that_nobody_sent_can_be_had_and_the_detection_says_where(
-    kept: Vault, viewer: httpx.AsyncClient
+    kept: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     derivable = (await viewer.get("/v1/detections/evt_1")).json()["derivable"]
     assert derivable == {"crop": {"from": "full", "url": CROP, "variants": {}}}
@@ -284,9 +284,9 @@ async def test_a_crop_that_nobody_sent_can_be_had_and_the_detection_says_where(
 
 
 async def test_a_list_tells_which_variants_there_are_and_asks_nobody(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
-    def variants(answer: httpx.Response) -> Any:
+    def variants(answer: httpx2.Response) -> Any:
         return answer.json()["items"][0]["images"]["full"]["variants"]
 
     assert variants(await viewer.get("/v1/detections")) == {}
@@ -305,7 +305,7 @@ async def test_a_list_tells_which_variants_there_are_and_asks_nobody(
 
 @pytest.mark.parametrize("state", ["expired", "deleted", "missing"])
 async def test_no_variant_is_told_of_an_image_that_cannot_be_shown(
-    vault: Vault, viewer: httpx.AsyncClient, state: str
+    vault: Vault, viewer: httpx2.AsyncClient, state: str
 ) -> None:
     told = {"key": key_of(), "width": 320, "height": 180, "made_at": NOW.isoformat(), "content_type": "image/webp"}
     image = an_image("full", state=state, variants={THUMB.name(of_plate=False): told})
@@ -316,7 +316,7 @@ async def test_no_variant_is_told_of_an_image_that_cannot_be_shown(
 
 
 async def test_facts_tell_what_the_file_says_and_never_where_it_was_taken(
-    kept: Vault, viewer: httpx.AsyncClient, maker: CountingMaker
+    kept: Vault, viewer: httpx2.AsyncClient, maker: CountingMaker
 ) -> None:
     maker.location = (48.85, 2.35)
     answer = await viewer.get(FACTS)
@@ -332,7 +332,7 @@ async def test_facts_tell_what_the_file_says_and_never_where_it_was_taken(
 
 
 async def test_facts_of_a_pending_image_come_from_the_spool(
-    vault: Vault, viewer: httpx.AsyncClient, tmp_path: Path
+    vault: Vault, viewer: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     await waits(vault, tmp_path)
     assert (await viewer.get(FACTS)).json()["state"] == "pending"

@@ -1,6 +1,6 @@
 """`GET /v1/resend`: for the collector's credential, page by page."""
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -32,7 +32,7 @@ async def test_a_collector_is_told_what_to_send_again_page_by_page(vault: Vault,
     assert "plate" not in found[0]
 
 
-async def test_a_viewer_is_not_told(viewer: httpx.AsyncClient) -> None:
+async def test_a_viewer_is_not_told(viewer: httpx2.AsyncClient) -> None:
     assert (await viewer.get("/v1/resend", params={"collector_id": "gate-1"})).status_code == 403
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -77,9 +77,9 @@ class Events:
         self._kind = ""
         self._data: list[str] = []
 
-    async def take(self, answer: httpx.Response) -> None:
+    async def take(self, answer: httpx2.Response) -> None:
         rest = b""
-        with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+        with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError):
             async for chunk in answer.aiter_raw():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
@@ -111,12 +111,12 @@ class Events:
 @contextlib.asynccontextmanager
 async def a_stream(
     url: str, *, token: str | None = VIEWER, headers: dict[str, str] | None = None, **asked: str
-) -> AsyncIterator[tuple[httpx.Response, Events]]:
+) -> AsyncIterator[tuple[httpx2.Response, Events]]:
     """Its answer and, where there is a stream, the events that came so far; the first lines are here."""
     given = {"Authorization": f"Bearer {token}"} if token else {}
     events = Events()
     async with (
-        httpx.AsyncClient(base_url=url, timeout=60) as client,
+        httpx2.AsyncClient(base_url=url, timeout=60) as client,
         client.stream("GET", "/v1/stream", params=asked, headers=given | (headers or {})) as answer,
     ):
         if answer.status_code != 200:
@@ -150,7 +150,7 @@ async def test_an_event_is_a_detection_as_the_list_has_it_with_its_place_as_its_
         ]
         await keep(brisk, *rows)
         await until(lambda: len(events.seen) == 2)
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {VIEWER}"}) as client:
+    async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {VIEWER}"}) as client:
         page = (await client.get("/v1/detections", params={"order": "seq"})).json()
     assert [kind for kind, _, _ in events.seen] == ["detection", "detection"]
     assert [data for _, _, data in events.seen] == page["items"]

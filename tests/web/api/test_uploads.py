@@ -5,7 +5,7 @@ import dataclasses
 import uuid
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -35,7 +35,7 @@ async def direct(vault: Vault) -> Vault:
 
 
 @pytest.fixture
-async def collector(direct: Vault) -> AsyncIterator[httpx.AsyncClient]:
+async def collector(direct: Vault) -> AsyncIterator[httpx2.AsyncClient]:
     async with a_client(direct, token=COLLECTOR) as client:
         yield client
 
@@ -44,7 +44,7 @@ def a_noon_batch() -> Batch:
     return a_batch(captured_at="2025-01-15T12:00:00Z")
 
 
-async def opened(collector: httpx.AsyncClient, batch: Batch) -> httpx.Response:
+async def opened(collector: httpx2.AsyncClient, batch: Batch) -> httpx2.Response:
     answer = await collector.post("/v1/uploads", json={"collector_id": batch.collector_id, "files": files_of(batch)})
     assert answer.status_code == 201, answer.text
     return answer
@@ -56,7 +56,7 @@ async def put(direct: Vault, upload_id: str, batch: Batch) -> None:
         await direct.objects.create(key, NewObject(data=data, content_type="image/jpeg", metadata={}))
 
 
-async def test_open_put_commit(collector: httpx.AsyncClient, direct: Vault) -> None:
+async def test_open_put_commit(collector: httpx2.AsyncClient, direct: Vault) -> None:
     batch = a_noon_batch()
     answer = await opened(collector, batch)
     offer = answer.json()
@@ -81,7 +81,7 @@ async def test_open_put_commit(collector: httpx.AsyncClient, direct: Vault) -> N
     assert (await collector.post(f"{path}/abort")).status_code == 410
 
 
-async def test_an_aborted_upload_is_gone(collector: httpx.AsyncClient, direct: Vault) -> None:
+async def test_an_aborted_upload_is_gone(collector: httpx2.AsyncClient, direct: Vault) -> None:
     batch = a_noon_batch()
     upload_id = (await opened(collector, batch)).json()["upload_id"]
     await put(direct, upload_id, batch)
@@ -91,7 +91,7 @@ async def test_an_aborted_upload_is_gone(collector: httpx.AsyncClient, direct: V
     assert (refused.status_code, refused.json()["type"]) == (410, "urn:platevault:problem:upload-ended")
 
 
-async def test_what_is_wrong_with_an_offer_is_told(collector: httpx.AsyncClient) -> None:
+async def test_what_is_wrong_with_an_offer_is_told(collector: httpx2.AsyncClient) -> None:
     (file, _) = files_of(a_noon_batch())
     for wrong, status in (
         ({"collector_id": "gate-1", "files": []}, 422),
@@ -107,7 +107,7 @@ async def test_what_is_wrong_with_an_offer_is_told(collector: httpx.AsyncClient)
 
 
 async def test_metadata_may_be_as_large_as_that_of_a_batch_and_no_larger(
-    collector: httpx.AsyncClient, direct: Vault
+    collector: httpx2.AsyncClient, direct: Vault
 ) -> None:
     batch = a_noon_batch()
     offer = (await opened(collector, batch)).json()
@@ -119,7 +119,7 @@ async def test_metadata_may_be_as_large_as_that_of_a_batch_and_no_larger(
     assert (await collector.post(path, json=batch.manifest)).status_code == 201
 
 
-async def test_only_who_sends_detections_uploads(direct: Vault, collector: httpx.AsyncClient) -> None:
+async def test_only_who_sends_detections_uploads(direct: Vault, collector: httpx2.AsyncClient) -> None:
     batch = a_noon_batch()
     upload_id = (await opened(collector, batch)).json()["upload_id"]
     for token, status in ((None, 401), ("viewer-token-of-the-tests", 403)):
@@ -144,7 +144,7 @@ async def test_limits_say_whether_it_is_on(direct: Vault, vault: Vault) -> None:
     assert "STORAGE_BACKEND" in answer.json()["detail"]
 
 
-async def test_commits_at_once_through_the_door_are_one(collector: httpx.AsyncClient, direct: Vault) -> None:
+async def test_commits_at_once_through_the_door_are_one(collector: httpx2.AsyncClient, direct: Vault) -> None:
     batch = a_noon_batch()
     upload_id = (await opened(collector, batch)).json()["upload_id"]
     await put(direct, upload_id, batch)

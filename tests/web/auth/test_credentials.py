@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -28,13 +28,13 @@ async def ask(
     *,
     cookies: Mapping[str, str] | None = None,
     **more: Any,
-) -> httpx.Response:
+) -> httpx2.Response:
     async with a_client(vault, token=None) as client:
         client.cookies.update(dict(cookies or {}))
         return await client.request(method, url, **more)
 
 
-async def signed_in(vault: Vault, **fields: str) -> httpx.Response:
+async def signed_in(vault: Vault, **fields: str) -> httpx2.Response:
     return await ask(vault, "POST", "/login", data={"token": VIEWER} | fields)
 
 
@@ -81,7 +81,7 @@ async def test_a_token_opens_what_it_is_for(vault: Vault, token: str, reads: int
         assert (await client.get("/v1/limits")).status_code == 200
 
 
-async def test_limits_are_told(viewer: httpx.AsyncClient) -> None:
+async def test_limits_are_told(viewer: httpx2.AsyncClient) -> None:
     assert (await viewer.get("/v1/limits")).json() == {
         "max_batch_detections": 200,
         "max_batch_bytes": 64 * 2**20,

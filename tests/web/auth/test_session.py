@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 
-import httpx
+import httpx2
 import pytest
 from fastapi import Request, Response
 from itsdangerous import URLSafeTimedSerializer
@@ -99,7 +99,7 @@ async def test_a_form_in_another_coding_is_refused(vault: Vault, path: str, char
 
 @pytest.mark.parametrize("field", ["plate", "from", "camera_id", "min_confidence"])
 async def test_a_kept_search_that_somebody_wrote_himself_breaks_no_page(
-    vault: Vault, viewer: httpx.AsyncClient, field: str
+    vault: Vault, viewer: httpx2.AsyncClient, field: str
 ) -> None:
     kept = base64.urlsafe_b64encode(json.dumps({"0123456789ab": {field: "\ud800"}}).encode()).decode()
     answer = await viewer.get("/search/0123456789ab", headers={"Cookie": f"platevault_searches={kept}"})

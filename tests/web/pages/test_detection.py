@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -25,7 +25,7 @@ ASKED: dict[str, Any] = {
 }
 
 
-async def place(client: httpx.AsyncClient, **more: Any) -> str:
+async def place(client: httpx2.AsyncClient, **more: Any) -> str:
     answer = await client.post("/v1/holds", json=ASKED | more)
     assert answer.status_code in {201, 202}, answer.text
     return str(answer.json()["hold_id"])
@@ -37,7 +37,7 @@ def holds_on(page: str) -> list[str]:
 
 @pytest.mark.parametrize("state", list(ImageState))
 async def test_the_plate_is_marked_on_a_picture_and_on_nothing_else(
-    vault: Vault, viewer: httpx.AsyncClient, state: ImageState
+    vault: Vault, viewer: httpx2.AsyncClient, state: ImageState
 ) -> None:
     image = an_image("full", state=state, width=640, height=480)
     await keep(vault, a_detection("evt_1", box=BOX, images=[image]))
@@ -47,7 +47,7 @@ async def test_the_plate_is_marked_on_a_picture_and_on_nothing_else(
     assert ('class="stage pictured"' in page) == (state == "stored")
 
 
-async def test_other_readings_are_those_that_the_plate_is_not(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_other_readings_are_those_that_the_plate_is_not(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     readings = [{"plate": "AB-123-CD", "confidence": 0.9}, {"plate": "A8-123-CD", "confidence": 0.4}]
     await keep(vault, a_detection("evt_1", candidates=readings), a_detection("evt_2", candidates=readings[:1]))
     page = (await viewer.get("/detections/evt_1")).text
@@ -56,7 +56,7 @@ async def test_other_readings_are_those_that_the_plate_is_not(vault: Vault, view
 
 
 async def test_the_holds_that_keep_a_detection_are_told_with_who_why_and_when(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full")]), a_detection("evt_2"))
     first = await place(viewer)
@@ -81,7 +81,7 @@ async def test_the_holds_that_keep_a_detection_are_told_with_who_why_and_when(
     assert "holds" not in (await viewer.get("/detections/evt_2")).text.partition("Legal hold")[2]
 
 
-async def test_of_many_holds_the_newest_are_told(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_of_many_holds_the_newest_are_told(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1"))
     async with vault.database.reading() as connection:
         await connection.execute(
@@ -99,7 +99,7 @@ async def test_of_many_holds_the_newest_are_told(vault: Vault, viewer: httpx.Asy
     assert [re.findall("case [0-9]+", hold)[0] for hold in told] == [f"case {n}" for n in range(HOLDS_MOST, 0, -1)]
 
 
-async def test_who_may_not_read_is_told_of_no_hold(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_who_may_not_read_is_told_of_no_hold(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1"))
     await place(viewer)
     before = len(await looks(vault))

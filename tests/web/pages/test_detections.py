@@ -5,7 +5,7 @@ import html
 import re
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -20,13 +20,13 @@ def cards(page: str) -> list[str]:
     return re.findall(r'<a class="scene shot" href="/detections/([^"]+)"', page)
 
 
-async def searched(client: httpx.AsyncClient, form: dict[str, str]) -> httpx.Response:
+async def searched(client: httpx2.AsyncClient, form: dict[str, str]) -> httpx2.Response:
     """The results of what the form asks, to which its answer leads."""
     answer = await client.post("/search", data=form)
     return await client.get(answer.headers["location"])
 
 
-async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         a_detection("old", plate="OLD 1", captured_at=NOON - timedelta(hours=1)),
@@ -56,7 +56,7 @@ async def test_the_first_page_shows_the_newest_with_presigned_images(vault: Vaul
 
 
 @pytest.mark.parametrize("state", list(ImageState))
-async def test_each_state_is_told(vault: Vault, viewer: httpx.AsyncClient, state: ImageState) -> None:
+async def test_each_state_is_told(vault: Vault, viewer: httpx2.AsyncClient, state: ImageState) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state=state)]))
     words = {
         ImageState.STORED: '<img src="/v1/detections/evt_1/images/full/derived',
@@ -70,7 +70,7 @@ async def test_each_state_is_told(vault: Vault, viewer: httpx.AsyncClient, state
 
 
 async def test_a_thumbnail_that_is_there_is_shown_without_asking_the_service(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     (name,) = vault.rendition_context.variants.names
     made = {"key": "derived/thumb.jpg", "width": 320, "height": 180, "made_at": NOON.isoformat()}
@@ -82,14 +82,14 @@ async def test_a_thumbnail_that_is_there_is_shown_without_asking_the_service(
     assert 'data-again="/v1/detections/evt_1/images/full?check=true"' in listed
 
 
-async def test_a_crop_that_no_collector_sent_is_cut_out_of_the_scene(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_crop_that_no_collector_sent_is_cut_out_of_the_scene(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     box = {"x": 10, "y": 20, "width": 30, "height": 40}
     await keep(vault, a_detection("evt_1", box=box, images=[an_image("full")]))
     for path in ("/", "/detections/evt_1"):
         assert '<img src="/v1/detections/evt_1/images/crop/derived?variant=thumb"' in (await viewer.get(path)).text
 
 
-async def test_the_form_finds_by_plate_camera_and_time(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_the_form_finds_by_plate_camera_and_time(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         a_detection("a", plate="AB 1", confidence=0.5),
@@ -113,7 +113,7 @@ async def test_the_form_finds_by_plate_camera_and_time(vault: Vault, viewer: htt
     assert 'name="plate" value="ZZ"' in answer.text
 
 
-async def test_the_last_hours_are_one_press_away(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_the_last_hours_are_one_press_away(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     """The tests' clock stands an hour after noon."""
     await keep(
         vault,
@@ -127,7 +127,7 @@ async def test_the_last_hours_are_one_press_away(vault: Vault, viewer: httpx.Asy
 
 
 async def test_no_plate_stands_in_a_url_and_every_search_of_a_browser_is_there_again(
-    vault: Vault, viewer: httpx.AsyncClient
+    vault: Vault, viewer: httpx2.AsyncClient
 ) -> None:
     await keep(vault, a_detection("a", plate="AB 1"), a_detection("b", plate="CD 2"))
     places = []
@@ -145,7 +145,7 @@ async def test_no_plate_stands_in_a_url_and_every_search_of_a_browser_is_there_a
     assert (await viewer.post("/search", data={"plate": " "})).headers["location"] == "/"
 
 
-async def test_old_searches_make_room_before_the_cookie_is_too_large(viewer: httpx.AsyncClient) -> None:
+async def test_old_searches_make_room_before_the_cookie_is_too_large(viewer: httpx2.AsyncClient) -> None:
     places = [
         (await viewer.post("/search", data={"camera_id": f"{number} " + "c" * 120})).headers["location"]
         for number in range(30)
@@ -170,7 +170,7 @@ async def test_old_searches_make_room_before_the_cookie_is_too_large(viewer: htt
     ],
 )
 async def test_a_search_that_is_not_ours_is_none_and_never_one_for_everything(
-    vault: Vault, viewer: httpx.AsyncClient, kept: str
+    vault: Vault, viewer: httpx2.AsyncClient, kept: str
 ) -> None:
     await keep(vault, a_detection("evt_1"))
     viewer.cookies.set("platevault_searches", base64.urlsafe_b64encode(kept.encode()).decode())
@@ -179,7 +179,7 @@ async def test_a_search_that_is_not_ours_is_none_and_never_one_for_everything(
     assert await looks(vault) == []
 
 
-async def test_a_wrong_form_says_so_and_stays_filled(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_wrong_form_says_so_and_stays_filled(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     for form, told in (
         ({"plate": "A" * 33}, "plate: must be at most 32"),
         ({"from": "x"}, "from: must be a date and time such as 2025-01-15T10:30, in UTC"),
@@ -192,7 +192,7 @@ async def test_a_wrong_form_says_so_and_stays_filled(vault: Vault, viewer: httpx
     assert await looks(vault) == []
 
 
-async def test_older_leads_on_with_and_without_filters(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_older_leads_on_with_and_without_filters(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, *(a_detection(f"d{n:02}", captured_at=NOON + timedelta(seconds=n)) for n in range(60)))
     expected = [f"d{n:02}" for n in reversed(range(60))]
     for page in ((await viewer.get("/")).text, (await searched(viewer, {"plate": "ab*"})).text):
@@ -204,7 +204,7 @@ async def test_older_leads_on_with_and_without_filters(vault: Vault, viewer: htt
     assert 'name="plate" value="ab*"' in second
 
 
-async def test_somebody_likes_a_table_of_200_in_the_dark(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_somebody_likes_a_table_of_200_in_the_dark(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         *(
@@ -228,14 +228,14 @@ async def test_somebody_likes_a_table_of_200_in_the_dark(vault: Vault, viewer: h
     assert len(await looks(vault)) == 1, "one list, and no image was asked for"
 
 
-async def test_preferences_lead_nowhere_else_and_come_from_here(viewer: httpx.AsyncClient) -> None:
+async def test_preferences_lead_nowhere_else_and_come_from_here(viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.post("/preferences", data={"theme": "dark", "next": "//elsewhere.example/"})
     assert answer.headers["location"] == "/"
     refused = await viewer.post("/preferences", data={"theme": "dark"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert refused.status_code == 403
 
 
-async def test_an_image_is_saved_as_a_file(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_an_image_is_saved_as_a_file(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full"), an_image("crop", state="expired")]))
     answer = await viewer.get("/detections/evt_1/images/full/save")
     assert answer.status_code == 303
@@ -246,7 +246,7 @@ async def test_an_image_is_saved_as_a_file(vault: Vault, viewer: httpx.AsyncClie
     assert (await viewer.get("/detections/nothing/images/full/save")).status_code == 404
 
 
-async def test_nothing_in_a_page_needs_what_its_policy_forbids(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_nothing_in_a_page_needs_what_its_policy_forbids(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full")]))
     for path in ("/", "/detections/evt_1", "/login", "/docs", "/detections/nothing"):
         answer = await viewer.get(path, headers={"Accept": "text/html"})
@@ -254,12 +254,12 @@ async def test_nothing_in_a_page_needs_what_its_policy_forbids(vault: Vault, vie
         assert not re.search(r"<style|\sstyle=|<script(?! src=)|\son[a-z]+=", answer.text), path
 
 
-async def test_a_url_that_was_tampered_with_is_told(viewer: httpx.AsyncClient) -> None:
+async def test_a_url_that_was_tampered_with_is_told(viewer: httpx2.AsyncClient) -> None:
     answer = await viewer.get("/?cursor=x")
     assert (answer.status_code, "cursor: not one" in answer.text) == (422, True)
 
 
-async def test_one_detection_is_shown_with_its_plate_marked(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_one_detection_is_shown_with_its_plate_marked(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         a_detection(
@@ -293,14 +293,14 @@ async def test_one_detection_is_shown_with_its_plate_marked(vault: Vault, viewer
     assert (look["route"], look["detection_ids"]) == ("/detections/{detection_id}", ["evt_1"])
 
 
-async def test_a_box_without_the_size_of_its_scene_is_not_drawn(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_box_without_the_size_of_its_scene_is_not_drawn(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     box = {"x": 10, "y": 20, "width": 30, "height": 40}
     await keep(vault, a_detection("a", box=box, images=[an_image("full")]), a_detection("b", box=box))
     for name in ("a", "b"):
         assert "<rect" not in (await viewer.get(f"/detections/{name}")).text
 
 
-async def test_a_tombstone_is_shown_as_one(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_tombstone_is_shown_as_one(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(vault, a_detection("evt_1", images=[an_image("full", state="expired")]))
     async with vault.database.reading() as connection:
         await erase(connection, "evt_1")
@@ -310,7 +310,7 @@ async def test_a_tombstone_is_shown_as_one(vault: Vault, viewer: httpx.AsyncClie
         assert (answer.status_code, "erased" in answer.text) == (200, True)
 
 
-async def test_what_cameras_send_stays_text(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_what_cameras_send_stays_text(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     await keep(
         vault,
         a_detection(
@@ -338,7 +338,7 @@ async def test_what_cameras_send_stays_text(vault: Vault, viewer: httpx.AsyncCli
         assert "alert('x')" not in answer.text
 
 
-async def test_what_is_not_there_is_a_page_too(viewer: httpx.AsyncClient) -> None:
+async def test_what_is_not_there_is_a_page_too(viewer: httpx2.AsyncClient) -> None:
     for path, told in (("/detections/nothing", "there is no detection of that id"), ("/nothing", "")):
         answer = await viewer.get(path, headers={"Accept": "text/html"})
         assert (answer.status_code, told in answer.text) == (404, True)
@@ -355,7 +355,7 @@ async def test_a_wrong_token_leaves_what_else_was_typed(vault: Vault) -> None:
         assert 'name="purpose" value=""' in (await stranger.get("/login")).text
 
 
-async def test_the_api_page_has_every_route_with_its_example(viewer: httpx.AsyncClient) -> None:
+async def test_the_api_page_has_every_route_with_its_example(viewer: httpx2.AsyncClient) -> None:
     page = html.unescape((await viewer.get("/docs")).text)
     described = (await viewer.get("/openapi.json")).json()["paths"]
     assert "/v1/search" in described
@@ -367,7 +367,7 @@ async def test_the_api_page_has_every_route_with_its_example(viewer: httpx.Async
     assert '"next_cursor": "' in page
 
 
-async def test_the_api_page_says_which_answer_has_no_end_and_can_stop_it(viewer: httpx.AsyncClient) -> None:
+async def test_the_api_page_says_which_answer_has_no_end_and_can_stop_it(viewer: httpx2.AsyncClient) -> None:
     page = html.unescape((await viewer.get("/docs")).text)
     (stream,) = re.findall(
         '<details class="operation[^>]* data-path="/v1/stream".*?<output>.*?<p class="note">', page, re.DOTALL

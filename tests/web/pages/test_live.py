@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -25,7 +25,7 @@ def brisk(vault: Vault) -> Vault:
 async def a_live_search(url: str, form: dict[str, str]) -> AsyncIterator[tuple[str, Events]]:
     """Its page as it was at first, and the events that came so far to the stream that the page names."""
     headers = {"Authorization": f"Bearer {VIEWER}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, follow_redirects=True) as client:
+    async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=60, follow_redirects=True) as client:
         page = (await client.post("/search", data=form)).text
         (place,) = re.findall('data-stream="([^"]+)"', page)
         events = Events()
@@ -56,7 +56,7 @@ async def test_a_search_goes_on_live_with_what_it_finds_alone(brisk: Vault, form
 
 
 async def test_only_the_first_page_is_live_and_the_newest_need_no_search(
-    viewer: httpx.AsyncClient, vault: Vault
+    viewer: httpx2.AsyncClient, vault: Vault
 ) -> None:
     await keep(vault, *(a_detection(f"d{n:02}") for n in range(51)))
     page = (await viewer.get("/")).text
@@ -65,5 +65,5 @@ async def test_only_the_first_page_is_live_and_the_newest_need_no_search(
     assert "data-stream" not in (await viewer.get(older)).text
 
 
-async def test_a_search_that_another_browser_began_is_not_streamed(viewer: httpx.AsyncClient) -> None:
+async def test_a_search_that_another_browser_began_is_not_streamed(viewer: httpx2.AsyncClient) -> None:
     assert (await viewer.get("/search/0123456789ab/stream")).status_code == 404

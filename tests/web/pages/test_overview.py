@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import event, text
 
@@ -261,7 +261,7 @@ async def test_old_rows_are_not_read(vault: Vault) -> None:
     assert await rows_read(vault) - before < 3 * 864 + 6 * (10 + 14)
 
 
-async def test_a_database_that_is_down_leaves_a_page_that_says_so(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_database_that_is_down_leaves_a_page_that_says_so(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     async with vault.database.reading() as connection:
         await connection.execute(text("ALTER TABLE detections RENAME TO elsewhere"))
         await connection.commit()

@@ -5,7 +5,7 @@ import html
 import re
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -27,7 +27,7 @@ def suggested(page: str, name: str) -> list[tuple[str, str]]:
     return [(html.unescape(value), html.unescape(label)) for value, label in found]
 
 
-async def test_the_form_suggests_the_cameras_and_collectors_there_are(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_the_form_suggests_the_cameras_and_collectors_there_are(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     sent = [("gate-1", "north"), ("gate-2", "north"), ("gate-1", '"><script>')]
     await keep(vault, *(a_detection(collector_id=collector, camera_id=camera) for collector, camera in sent * 2))
     await keep(vault, *(a_detection(collector_id=f"c-{n}", camera_id="everywhere") for n in range(4)))
@@ -40,7 +40,7 @@ async def test_the_form_suggests_the_cameras_and_collectors_there_are(vault: Vau
     assert [name for name, _ in suggested(page, "collectors")] == ["c-0", "c-1", "c-2", "c-3", "gate-1", "gate-2"]
 
 
-async def test_an_empty_vault_suggests_nothing(viewer: httpx.AsyncClient) -> None:
+async def test_an_empty_vault_suggests_nothing(viewer: httpx2.AsyncClient) -> None:
     page = (await viewer.get("/")).text
     assert suggested(page, "cameras") == suggested(page, "collectors") == []
 

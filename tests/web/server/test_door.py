@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-import httpx
+import httpx2
 import pytest
 import structlog
 import uvicorn
@@ -142,9 +142,9 @@ async def test_it_is_the_answer_that_the_app_would_give(crowded: Vault, port: in
     given = {"Host": "a", "X-Request-Id": "one", **asked}
     async with a_client(crowded, token=COLLECTOR) as collector:
 
-        async def told_by_app(more: Mapping[str, str]) -> httpx.Response:
-            request = httpx.Request("POST", "http://a/v1/detections?durability=stored")
-            request.headers = httpx.Headers({**collector.headers, **given, **more})
+        async def told_by_app(more: Mapping[str, str]) -> httpx2.Response:
+            request = httpx2.Request("POST", "http://a/v1/detections?durability=stored")
+            request.headers = httpx2.Headers({**collector.headers, **given, **more})
             return await collector.send(request)
 
         # What a browser sends goes to the route itself, past whatever else refuses for it.

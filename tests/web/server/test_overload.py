@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from platevault.app.vault import Vault
@@ -32,7 +32,7 @@ async def test_the_last_place_is_given_to_whoever_may_have_it(vault: Vault) -> N
         assert (await anybody.post("/v1/detections", content=b"x")).status_code == 401
 
 
-async def test_a_crowd_of_senders_keeps_no_reader_out(vault: Vault, viewer: httpx.AsyncClient) -> None:
+async def test_a_crowd_of_senders_keeps_no_reader_out(vault: Vault, viewer: httpx2.AsyncClient) -> None:
     a_crowd(vault, IN_TURN_AT_ONCE)
     assert (await viewer.get("/v1/detections")).status_code == 200
 

@@ -4,4 +4,5 @@
 - `private_files`: Ports and secrets of embedded servers, in private files.
 - `scratch`: Unnamed scratch files for one write and one read.
 - `syncfs`: Sync of files that another server wrote.
+- `file_lock`: Lock an open file for this process, on Linux, macOS and Windows.
 """

@@ -1,6 +1,7 @@
 """What a local disk promises and what it does not: syncing folders, room, and file systems that are no local disk."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,12 @@ NETWORK_FILE_SYSTEMS: Final = frozenset(
 
 
 def sync_folder(folder: Path) -> None:
-    """When this returns, the names in the folder survive a power cut; syncing a file does not sync its name."""
+    """When this returns, the names in the folder survive a power cut; syncing a file does not sync its name.
+
+    Windows cannot open a folder to sync it: there this does nothing. Only the sender runs there.
+    """
+    if sys.platform == "win32":
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
