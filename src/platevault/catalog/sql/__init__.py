@@ -6,4 +6,5 @@
 - `logged_search`: Detections found, and written down as seen before anybody has them; a page, newest first, in one statement.
 - `plate_wildcards`: A page of plates with wildcards, newest first, at a cost that does not grow with the table.
 - `search`: Detections with their images as PostgreSQL finds them: one statement a question, every value bound.
+- `told_detections`: One detection with its images as one JSON text: the columns that make it, and its decoder.
 """

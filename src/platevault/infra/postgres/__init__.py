@@ -6,5 +6,6 @@
 - `job_queue`: PgQueuer: its tables, and what is due at a time, run once per tick however many workers ask.
 - `migrations`: The database's schema: brought up to this version's, and compared with it.
 - `notify`: Notices from process to process, of detections that were committed and of sessions that ended: PostgreSQL's NOTIFY.
+- `reported_columns`: The columns of the reported fields, and the parts of SQL statements that name them, made once from the list of fields.
 - `schema`: The tables as SQLAlchemy sees them; alembic/versions makes them, with the triggers that guard them.
 """

@@ -1,6 +1,7 @@
 """What the pages share: layout, forms, formatting, charts.
 
 - `charts`: Counts as bars: where each stands and how high, for a template to draw as SVG without any style of its own.
+- `facts`: The reported fields of a detection that are lines of facts on its page, each with its label.
 - `formatting`: Amounts as people read them: numbers, bytes, and how long something takes or took.
 - `forms`: What a form of ours posts: a few fields of text, and nothing else.
 - `health_messages`: The checks of `/readyz` and what an operator should look at, in plain sentences.
