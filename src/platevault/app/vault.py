@@ -33,6 +33,7 @@ from platevault.delivery.uploader import PUTS_AT_ONCE, Uploader
 from platevault.domain.batch import Limits
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import SettingsInvalid
+from platevault.domain.object_prefixes import DERIVED_IMAGES
 from platevault.domain.retention_policy import Retention
 from platevault.export.export import ExportSlots
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
@@ -498,7 +499,7 @@ def open_installation(settings: Settings) -> Installation:
         store_url=f"{'https' if settings.minio_secure else 'http'}://{settings.minio_endpoint}/" if in_s3 else None,
         spool_dir=settings.spool_dir,
         room_wanted=4 * settings.max_batch_bytes,
-        canary_key=f"derived/doctor/{uuid.uuid4()}",
+        canary_key=f"{DERIVED_IMAGES.name}doctor/{uuid.uuid4()}",
         now=_now,
     )
 

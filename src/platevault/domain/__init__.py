@@ -11,6 +11,7 @@
 - `metric_definitions`: What is measured: the name, the kind, the labels and the meaning of every metric that `GET /metrics` shows.
 - `object_keys`: The one speller of object keys, of the ids that they are made of, and of the folders that are not for images.
 - `object_metadata`: What an image object says of itself in its user metadata, so that rows can be rebuilt from the bucket alone.
+- `object_prefixes`: The prefixes of a bucket, each declared once: its owner, its expiry, its place in jobs and backups, its readers.
 - `plates`: How plates are compared: by their letters and digits, by what a camera may have misread, and by any part of them.
 - `purge_record`: What a run erased, as it can be proved later: counts, times, and one digest of all ids.
 - `rendition_recipe`: What a derived image is to look like, and what is known of an image: values, each with one spelling.
