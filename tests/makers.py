@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.object_keys import generate_object_key
 from platevault.domain.plates import searchable
+from platevault.infra.postgres.reported_columns import ERASED
 from platevault.infra.postgres.schema import collectors, detections, images, nodes
 
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
@@ -86,9 +87,7 @@ async def erase(connection: AsyncConnection, detection_id: str) -> None:
     """Make a tombstone of it."""
     await connection.execute(
         text(
-            "UPDATE detections SET erased_at = now(), plate = NULL, plate_searchable = NULL, confidence = NULL,"
-            " candidates = NULL, region = NULL, box = NULL, vehicle = NULL, direction = NULL, heading_degrees = NULL,"
-            " data = NULL WHERE detection_id = :detection_id",
+            f"UPDATE detections SET erased_at = now(), {ERASED} WHERE detection_id = :detection_id",
         ),
         {"detection_id": detection_id},
     )

@@ -147,12 +147,12 @@ def test_a_plate_is_at_most_thirty_two_long() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 0.5])
 def test_a_confidence_is_a_share(value: float) -> None:
-    assert parse_fields({"min_confidence": value}).filters.min_confidence == value
+    assert parse_fields({"min_confidence": value}).filters.reported[0].value == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.5", 0.5), (".5", 0.5), ("1.", 1.0), ("5e-1", 0.5), ("1", 1)])
 def test_a_confidence_in_a_query_is_a_number(text: str, value: float) -> None:
-    assert parse_query([("min_confidence", text)]).filters.min_confidence == value
+    assert parse_query([("min_confidence", text)]).filters.reported[0].value == value
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from platevault.app.vault import Vault
 from platevault.backup.context import BackupContext
 from platevault.collector.api_client import VaultApi
 from platevault.collector.demo_feed import feed
+from platevault.domain.object_prefixes import DERIVED_IMAGES
 from platevault.jobs.run import JobContext
 from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.operations.installation import Installation
@@ -98,7 +99,7 @@ def open_installation(settings: Settings) -> Installation:
         store_url=f"{store_origin(settings)}/" if in_s3 else None,
         spool_dir=settings.spool_dir,
         room_wanted=4 * settings.max_batch_bytes,
-        canary_key=f"derived/doctor/{uuid.uuid4()}",
+        canary_key=f"{DERIVED_IMAGES.name}doctor/{uuid.uuid4()}",
         now=clock,
     )
 

@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 
 from platevault.domain.errors import Corrupted
-from platevault.domain.object_keys import CHECK_KEY, DERIVED, TEMP
+from platevault.domain.object_keys import CHECK_KEY
+from platevault.domain.object_prefixes import PREFIXES
 
 FORMAT: Final = 1
 DUMP: Final = "database.dump"
@@ -19,7 +20,7 @@ OBJECTS: Final = "objects.jsonl"
 SPOOL: Final = "spool"
 NODE_ID: Final = "node-id"
 # Made again at will, or never committed: not worth keeping.
-NOT_COPIED: Final = (DERIVED, TEMP, CHECK_KEY)
+NOT_COPIED: Final = (*(prefix.name for prefix in PREFIXES if not prefix.backed_up), CHECK_KEY)
 
 _FIRST_FILES: Final = {"database": DUMP, "spool": f"{SPOOL}/{NODE_ID}", "bucket": OBJECTS}
 _UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.MsgspecError)

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 PUT_ATTEMPTS: Final = 3
 PUT_WITHIN: Final = timedelta(seconds=20)
-FOREIGN_UNDER: Final = "quarantine/foreign/"
+FOREIGN_UNDER: Final = "foreign"
 # So long after a success a refusal is taken to be about the one object; else a small put asks.
 TAKES_OTHERS_SECONDS: Final = 60.0
 _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}

@@ -16,4 +16,7 @@
 - `retention_policy`: Retention period of a detection: classes, precedence, start.
 - `search_query`: Filters, pages and feed positions, parsed from query string or JSON.
 - `search_results`: Detections and images as a search returns them.
+- `field_conditions`: Search conditions on single reported fields.
+- `object_prefixes`: The prefixes of the bucket, each declared once.
+- `reported_fields`: The fields that a camera reports, each declared once.
 """

@@ -6,22 +6,30 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.object_prefixes import (
+    CROP_IMAGES,
+    DERIVED_IMAGES,
+    FULL_IMAGES,
+    PREFIXES,
+    TEMP_UPLOADS,
+    VAULT_MARKS,
+)
 
 DETECTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 COLLECTOR_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 IMAGE_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
-FULL: Final = "full"
-CROP: Final = "crop"
+FULL: Final = FULL_IMAGES.folder
+CROP: Final = CROP_IMAGES.folder
 CAMERAS_KINDS: Final = (FULL, CROP)
 """The kinds of image that cameras send, in the order in which they are told; there may be others."""
 
-TEMP: Final = "temp/"
+TEMP: Final = TEMP_UPLOADS.name
 """What somebody may put who has not committed it yet; the bucket deletes it after a day."""
-DERIVED: Final = "derived/"
+DERIVED: Final = DERIVED_IMAGES.name
 """Pictures that can be made again."""
-CHECK_KEY: Final = "meta/check"
+CHECK_KEY: Final = f"{VAULT_MARKS.name}check"
 """Put and taken away again, to see whether the bucket can be written."""
 
 EXTENSIONS = {
@@ -37,7 +45,7 @@ _KEY = re.compile(
     r"(?P<detection>[A-Za-z0-9][A-Za-z0-9._-]{0,127})_(?P<again>[a-z][a-z0-9-]{0,31})\.(?P<extension>[a-z]{3,5})",
 )
 
-RESERVED_KINDS = frozenset({"temp", "derived", "holds", "quarantine", "meta"})
+RESERVED_KINDS = frozenset(prefix.folder for prefix in PREFIXES if not prefix.is_of_kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

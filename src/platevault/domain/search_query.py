@@ -12,12 +12,13 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.field_conditions import NUMBERS, FieldCondition, exact_text, field_conditions, text_of
 from platevault.domain.object_keys import COLLECTOR_ID, DETECTION_ID
 from platevault.domain.plates import PLATE_MAX, pattern, searchable, skeleton
+from platevault.domain.reported_fields import REPORTED_FIELDS
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
-CAMERA_ID_MAX: Final = 128
 DATA_CONDITIONS_MAX: Final = 10
 DATA_PATH_DEPTH_MAX: Final = 8
 DATA_PATH_STEP_MAX: Final = 64
@@ -88,7 +89,7 @@ class Filters:
     camera_id: str | None = None
     collector_id: str | None = None
     plate: PlateFilter | None = None
-    min_confidence: float | None = None
+    reported: tuple[FieldCondition, ...] = ()
     data: tuple[DataCondition, ...] = ()
 
 
@@ -195,7 +196,7 @@ def parse_fields(fields: Mapping[str, Any]) -> Search:
         camera_id=_camera_id(given),
         collector_id=_collector_id(given),
         plate=_plate(given),
-        min_confidence=_share("min_confidence", given),
+        reported=field_conditions(given),
         data=_data(given),
     )
     if filters.captured_from and filters.captured_before and filters.captured_from >= filters.captured_before:
@@ -204,8 +205,8 @@ def parse_fields(fields: Mapping[str, Any]) -> Search:
         filters=filters,
         order=order,
         limit=_limit(given),
-        cursor=Cursor.parse(_text("cursor", given)) if "cursor" in given else None,
-        after=Position.parse(_text("after", given)) if "after" in given else Position(),
+        cursor=Cursor.parse(text_of("cursor", given)) if "cursor" in given else None,
+        after=Position.parse(text_of("after", given)) if "after" in given else Position(),
         asked=given,
     )
 
@@ -215,17 +216,14 @@ _FIELDS: Final = (
     "to",
     "camera_id",
     "collector_id",
-    "plate",
-    "similar",
-    "min_confidence",
-    "data",
+    *(name for field in REPORTED_FIELDS for name in field.parameters),
     *PAGE_FIELDS,
 )
 
 
 def _query_value(name: str, text: str) -> str | int | float | bool:
     """The value of a parameter as JSON would have it; what it must be is for `parse_fields` to say."""
-    if name in {"limit", "min_confidence"}:
+    if name == "limit" or name in NUMBERS:
         return _number(name, text)
     return text == "true" if name == "similar" and text in {"true", "false"} else text
 
@@ -236,13 +234,6 @@ def _number(name: str, text: str) -> int | float:
     if _NUMBER.fullmatch(text) is None:  # `float` takes spaces, underscores and other digits too
         raise InvalidRequest(f"{name}: must be a number")
     return float(text)
-
-
-def _text(name: str, given: Mapping[str, Any]) -> str:
-    value = given[name]
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{name}: must be text")
-    return value
 
 
 def _order(given: Mapping[str, Any]) -> Order:
@@ -267,7 +258,7 @@ def _limit(given: Mapping[str, Any]) -> int:
 def _moment(name: str, given: Mapping[str, Any]) -> datetime | None:
     if name not in given:
         return None
-    text = _text(name, given)
+    text = text_of(name, given)
     if _RFC3339.fullmatch(text) is None:
         raise InvalidRequest(
             f"{name}: must be RFC 3339 with a zone, such as 2025-01-15T10:30:00Z (in a URL, + is written %2B)",
@@ -279,18 +270,13 @@ def _moment(name: str, given: Mapping[str, Any]) -> datetime | None:
 
 
 def _camera_id(given: Mapping[str, Any]) -> str | None:
-    if "camera_id" not in given:
-        return None
-    text = _text("camera_id", given)
-    if not 1 <= len(text) <= CAMERA_ID_MAX or not text.isprintable():
-        raise InvalidRequest(f"camera_id: must be 1-{CAMERA_ID_MAX} printable characters")
-    return text
+    return exact_text("camera_id", given) if "camera_id" in given else None
 
 
 def _collector_id(given: Mapping[str, Any]) -> str | None:
     if "collector_id" not in given:
         return None
-    text = _text("collector_id", given)
+    text = text_of("collector_id", given)
     if COLLECTOR_ID.fullmatch(text) is None:
         raise InvalidRequest("collector_id: 1-63 of A-Z a-z 0-9 . _ - and the first one alphanumeric")
     return text
@@ -302,7 +288,7 @@ def _plate(given: Mapping[str, Any]) -> PlateFilter | None:
         raise InvalidRequest("similar: must be true or false")
     if "plate" not in given:
         return None
-    text = _text("plate", given)
+    text = text_of("plate", given)
     if len(text) > PLATE_MAX or not text.isprintable():
         raise InvalidRequest(f"plate: must be at most {PLATE_MAX} printable characters")
     compared = skeleton if similar else str
@@ -314,15 +300,6 @@ def _plate(given: Mapping[str, Any]) -> PlateFilter | None:
     if not exact:
         raise InvalidRequest("plate: has neither a letter nor a digit, nor * or ?")
     return PlateFilter(exact=exact, similar=similar)
-
-
-def _share(name: str, given: Mapping[str, Any]) -> float | None:
-    if name not in given:
-        return None
-    value = given[name]
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise InvalidRequest(f"{name}: must be a number from 0 to 1")
-    return float(value)
 
 
 def _data(given: Mapping[str, Any]) -> tuple[DataCondition, ...]:

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from platevault.domain.images import ImageState
+from platevault.domain.reported_fields import ReportedFields
 
 
 class FoundPicture(msgspec.Struct, kw_only=True, gc=False):
@@ -46,24 +47,9 @@ class DerivableImage(msgspec.Struct, kw_only=True):
     variants: dict[str, FoundPicture] = msgspec.field(default_factory=dict)
 
 
-class FoundDetection(msgspec.Struct, kw_only=True, gc=False):
-    """One detection. JSON columns are the database's own text, passed on unparsed."""
+class FoundDetection(ReportedFields, kw_only=True, gc=False):
+    """One detection: ids, reported fields, and what the vault knows of it. JSON columns are passed on unparsed."""
 
-    detection_id: str
-    captured_at: datetime
-    received_at: datetime
-    camera_id: str
-    collector_id: str
-    batch_id: str
-    plate: str | None
-    confidence: float | None
-    candidates: msgspec.Raw | None
-    region: str | None
-    box: msgspec.Raw | None
-    vehicle: msgspec.Raw | None
-    direction: str | None
-    heading_degrees: float | None
-    data: msgspec.Raw | None
     held: bool
     retain_until: datetime | None
     clock_suspect: bool

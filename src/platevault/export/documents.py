@@ -11,6 +11,7 @@ import msgspec
 
 from platevault.access.actor import Look
 from platevault.domain.object_keys import CAMERAS_KINDS
+from platevault.domain.reported_fields import REPORTED_FIELDS, Exported
 from platevault.domain.search_results import FoundDetection
 from platevault.export.request import INCOMPLETE, Ending, ExportTally, Fetched, Outcome, described
 
@@ -18,10 +19,13 @@ FORMAT: Final = "platevault-export/1"
 BYTE_ORDER_MARK: Final = "\ufeff"  # without it spreadsheets take UTF-8 for something else
 
 _FIELDS: Final = (
-    *("detection_id", "captured_at", "received_at", "collector_id", "camera_id", "plate", "confidence", "region"),
-    *("direction", "heading_degrees", "held", "retain_until", "clock_suspect", "erased_at"),
+    *("detection_id", "captured_at", "received_at", "collector_id", "camera_id"),
+    *(field.name for field in REPORTED_FIELDS if field.treatment.exported is Exported.COLUMN),
+    *("held", "retain_until", "clock_suspect", "erased_at"),
 )
-_VEHICLE: Final = ("type", "make", "model", "color", "year")
+_PARTS: Final = {
+    field.name: field.treatment.parts for field in REPORTED_FIELDS if field.treatment.exported is Exported.PARTS
+}
 # A spreadsheet takes a cell that begins so for a formula, and runs it (OWASP: CSV injection); full-width forms too.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 # Spreadsheets of many countries split at semicolons, whatever the quotes: what would begin a cell there is disarmed too.
@@ -67,8 +71,8 @@ def manifest_tail(tally: ExportTally, ending: Ending) -> bytes:
 def table_head() -> bytes:
     """The names of the columns."""
     of_images = [f"{kind}_{what}" for kind in CAMERAS_KINDS for what in ("image", "file", "sha256")]
-    vehicle = [f"vehicle_{name}" for name in _VEHICLE]
-    return BYTE_ORDER_MARK.encode() + _csv([[*_FIELDS, *vehicle, *of_images, "other_images"]])
+    of_parts = [f"{name}_{part}" for name, parts in _PARTS.items() for part in parts]
+    return BYTE_ORDER_MARK.encode() + _csv([[*_FIELDS, *of_parts, *of_images, "other_images"]])
 
 
 def table_lines(page: Iterable[tuple[FoundDetection, Sequence[Fetched]]]) -> bytes:
@@ -128,13 +132,18 @@ def _whole(ending: Ending) -> list[str]:
 
 
 def _row(found: FoundDetection, fetched: Sequence[Fetched]) -> list[str]:
-    vehicle = {} if found.vehicle is None else msgspec.json.decode(bytes(found.vehicle))
     images = {one.row.kind: one for one in fetched}
     of_images = [cell for kind in CAMERAS_KINDS for cell in _image_cells(images.get(kind))]
     others = [f"{kind}: {one.outcome}" for kind, one in images.items() if kind not in CAMERAS_KINDS]
     values = [getattr(found, name) for name in _FIELDS]
-    values += [vehicle.get(name) if isinstance(vehicle, dict) else None for name in _VEHICLE]
+    values += [value for name, parts in _PARTS.items() for value in _values(getattr(found, name), parts)]
     return [_cell(value) for value in (*values, *of_images, "; ".join(others))]
+
+
+def _values(raw: msgspec.Raw | None, parts: Sequence[str]) -> list[Any]:
+    """The values of an object that came as JSON, in the order of `parts`; None for each that is absent."""
+    told = None if raw is None else msgspec.json.decode(bytes(raw))
+    return [told.get(part) if isinstance(told, dict) else None for part in parts]
 
 
 def _image_cells(one: Fetched | None) -> tuple[str | None, ...]:

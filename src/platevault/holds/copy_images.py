@@ -32,7 +32,7 @@ LEASE: Final = timedelta(minutes=5)
 RETRY_BASE: Final = timedelta(seconds=5)
 RETRY_CAP: Final = timedelta(hours=1)
 REDIRECTS_AT_ONCE: Final = 1000
-FOREIGN_UNDER: Final = "quarantine/holds/"
+FOREIGN_UNDER: Final = "holds"
 
 
 async def copy_images(context: JobContext, *, seconds: float = 50.0) -> int:

@@ -10,21 +10,10 @@ from platevault.domain.detection import Detection, parse_detection, printable
 from platevault.domain.errors import BatchRefused
 from platevault.domain.images import ImageState, reason_from
 from platevault.domain.object_keys import EXTENSIONS, generate_object_key, part_name
+from platevault.domain.reported_fields import REPORTED_NAMES
 from platevault.domain.retention_policy import Retention
 
-METADATA_FIELDS: Final = (
-    "camera_id",
-    "captured_at",
-    "plate",
-    "confidence",
-    "candidates",
-    "region",
-    "box",
-    "vehicle",
-    "direction",
-    "heading_degrees",
-    "data",
-)
+METADATA_FIELDS: Final = ("camera_id", "captured_at", *REPORTED_NAMES)
 _TOLD_BY_OBJECTS: Final = frozenset({"camera_id", "captured_at"})
 """Those that a row made again from its objects has; what the camera read, it has not."""
 

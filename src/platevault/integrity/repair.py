@@ -14,7 +14,7 @@ from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.images import ImageState
 from platevault.infra.objectstore.verified_copy import Quarantined, digest_of, quarantine
 from platevault.integrity.sql.inventory import while_nobody_has, with_row
-from platevault.jobs.report import ORPHANS_REFUGE, ImageRow, ListedObject, Notes
+from platevault.jobs.report import ORPHANS_UNDER, ImageRow, ListedObject, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
 from platevault.jobs.run import JobContext, Unreadable
 
@@ -127,7 +127,7 @@ class Repair:
             # A run that is cut off from here on leaves copies beside their originals. Nothing is lost by it, and the next run
             # takes the same places; only a copy of what becomes known meanwhile stays in quarantine for whoever looks there.
             try:
-                copy = await quarantine(one.key, under=ORPHANS_REFUGE, objects=self.context.objects)
+                copy = await quarantine(one.key, under=ORPHANS_UNDER, objects=self.context.objects)
             except StoreUnavailable as error:
                 await self.unreadable.add(one.key, error)
                 continue

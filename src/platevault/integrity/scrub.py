@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 RUNS_A_ROUND: Final = 30
 BYTES_MOST: Final = 50 * 1024**3
-WRONG_UNDER: Final = "quarantine/scrub/"
+WRONG_UNDER: Final = "scrub"
 READS_AT_ONCE: Final = 4
 REPORTS_READ: Final = 100
 

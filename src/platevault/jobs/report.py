@@ -10,6 +10,7 @@ from typing import Any, Final
 from platevault.domain.detection import printable
 from platevault.domain.images import ImageState
 from platevault.domain.object_keys import KeyParts, parse_object_key
+from platevault.domain.object_prefixes import HOLD_COPIES, SET_ASIDE, prefix_of
 
 EXAMPLES_MOST: Final = 100
 ACTIONS_MOST: Final = 1000
@@ -19,9 +20,9 @@ SCRUB: Final = "scrub"
 SWEEP: Final = "sweep"
 GUARD_BUCKET: Final = "guard-bucket"
 GUARD_HOLDS: Final = "guard-holds"
-QUARANTINE: Final = "quarantine/"
-ORPHANS_REFUGE: Final = f"{QUARANTINE}orphans/"
-HOLDS_PREFIX: Final = "holds/"
+QUARANTINE: Final = SET_ASIDE.name
+ORPHANS_UNDER: Final = "orphans"
+HOLDS_PREFIX: Final = HOLD_COPIES.name
 
 UNMARKED_MOST: Final = 2
 LAGS: Final = (
@@ -95,9 +96,11 @@ def judge(listed: ListedObject, row: ImageRow | None, *, now: datetime, older_th
 
 
 def listed_object(key: str, size: int, modified_at: datetime) -> ListedObject | None:
-    """None for a key that no image of ours can have: temp/, derived/, holds/, quarantine/, meta/ and whatever is foreign."""
-    parts = parse_object_key(key)
-    return None if parts is None else ListedObject(key=key, size=size, modified_at=modified_at, parts=parts)
+    """Return the object; None for a prefix that is not reconciled, and for a foreign key."""
+    prefix, parts = prefix_of(key), parse_object_key(key)
+    if prefix is None or not prefix.reconciled or parts is None:
+        return None
+    return ListedObject(key=key, size=size, modified_at=modified_at, parts=parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from platevault.domain.errors import Stopped, StoreUnavailable
+from platevault.domain.object_prefixes import VAULT_MARKS
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.feed_positions import go_past_all
@@ -21,7 +22,7 @@ from platevault.jobs.sql import restore_marker as generation
 
 log = structlog.get_logger(__name__)
 
-KEY: Final = "meta/generation"
+KEY: Final = f"{VAULT_MARKS.name}generation"
 WRITES_MOST: Final = 5
 BYTES_MOST: Final = 1024
 NUMBERS_END: Final = 2**62

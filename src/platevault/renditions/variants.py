@@ -10,12 +10,12 @@ import msgspec
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.object_keys import DERIVED
+from platevault.domain.object_prefixes import DERIVED_DAYS
 from platevault.domain.rendition_recipe import Crop, Fit, Format, Recipe
-from platevault.infra.objectstore.admin.lifecycle import EXPIRE_DERIVED_DAYS
 from platevault.jobs.report import HOLDS_PREFIX
 
 # The bucket's rule takes it then; no URL is valid for longer.
-LASTS_FOR: Final = timedelta(days=EXPIRE_DERIVED_DAYS)
+LASTS_FOR: Final = timedelta(days=DERIVED_DAYS)
 # It is made again before, so that a URL of it is good for a day at least where so much is asked.
 STANDS_FOR: Final = LASTS_FOR - timedelta(days=1)
 # What could not be made is tried again after this; a decoder may have learned better.

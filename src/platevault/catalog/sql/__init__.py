@@ -6,4 +6,5 @@
 - `logged_search`: A search page and its row of the access log, in one statement.
 - `plate_wildcards`: Pages of plate wildcard searches, at a cost independent of the table size.
 - `search`: The search statement, every value bound.
+- `told_detections`: Columns and decoder of one detection as JSON.
 """

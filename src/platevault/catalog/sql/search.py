@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import (
     CTE,
     BigInteger,
@@ -15,109 +14,33 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
-    func,
     literal_column,
     select,
     table,
-    true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, asyncpg
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.catalog.sql.plate_wildcards import below_cursor, cursor_values, found_in_windows, part_values
-from platevault.domain.images import ImageState
-from platevault.domain.object_keys import CAMERAS_KINDS, DETECTION_ID
+from platevault.catalog.sql.told_detections import detection_of, with_images
+from platevault.domain.object_keys import DETECTION_ID
 from platevault.domain.search_query import Op, Position, Search
-from platevault.domain.search_results import FoundDetection, FoundImage
+from platevault.domain.search_results import FoundDetection
 from platevault.infra.postgres.feed_positions import SETTLED
 from platevault.infra.postgres.filters import conditions, values
-from platevault.infra.postgres.schema import Xid8, detections, images
-
-_IMAGE_FIELDS: Final[tuple[ColumnElement[Any], ...]] = (
-    images.c.state,
-    images.c.key,
-    images.c.content_type,
-    func.encode(images.c.sha256, literal_column("'hex'")).label("sha256"),
-    images.c.size,
-    images.c.width,
-    images.c.height,
-    images.c.stored_at,
-    images.c.last_error.label("reason"),
-    images.c.variants,
-)
-
-
-def _with_images(of: FromClause) -> Select[Any]:
-    """Detections, each with its images, as one JSON text (`told`) from which a `FoundDetection` is decoded.
-
-    PostgreSQL writes it as fast as it sends single columns, and reading it takes a third of what rows and their columns took.
-    """
-    one_image = select(*_IMAGE_FIELDS).correlate(images).lateral("one_image")
-    its_images = (
-        # Backwards by kind, as the index has them: `full` comes before `crop`.
-        select(
-            func.json_object_agg(
-                images.c.kind, aggregate_order_by(func.row_to_json(one_image.table_valued()), images.c.kind.desc())
-            )
-        )
-        .select_from(images.join(one_image, true()))
-        .where(images.c.detection_id == of.c.detection_id)
-        .correlate(of)
-        .scalar_subquery()
-    )
-    of_detection = (
-        select(
-            of.c.detection_id,
-            of.c.captured_at,
-            of.c.received_at,
-            of.c.camera_id,
-            of.c.collector_id,
-            of.c.batch_id,
-            of.c.plate,
-            of.c.confidence,
-            of.c.candidates,
-            of.c.region,
-            of.c.box,
-            of.c.vehicle,
-            of.c.direction,
-            of.c.heading_degrees,
-            of.c.data,
-            (of.c.holds > literal_column("0")).label("held"),
-            of.c.retain_until,
-            of.c.clock_suspect,
-            of.c.erased_at,
-            func.coalesce(its_images, literal_column("'{}'")).label("images"),
-        )
-        .correlate(of)
-        .lateral("of_detection")
-    )
-    told = cast(func.row_to_json(of_detection.table_valued()), Text).label("told")
-    return select(told, cast(of.c.xid, Text).label("xid"), of.c.seq).select_from(of.join(of_detection, true()))
-
+from platevault.infra.postgres.schema import Xid8, detections
 
 # Made once: putting them together takes longer than the database needs for a page.
 _page: Final = table("page", *(column(one.name, one.type) for one in detections.c))
-_DETECTIONS: Final = _with_images(detections)
-_PAGE: Final = _with_images(_page).order_by(_page.c.captured_at.desc(), _page.c.detection_id.desc())
+_DETECTIONS: Final = with_images(detections)
+_PAGE: Final = with_images(_page).order_by(_page.c.captured_at.desc(), _page.c.detection_id.desc())
 # Texts are few: of which filters there are, not of what is in them.
 TEXTS_MAX: Final = 500
 TEXTS: Final[dict[object, "_Compiled"]] = {}
 NOTHING: Final[Mapping[str, Any]] = {}
 _DIALECT: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
 
-
-class _Told(FoundDetection, kw_only=True, gc=False):
-    """As PostgreSQL writes it: a JSON column that is NULL is a JSON null."""
-
-    candidates: msgspec.Raw
-    box: msgspec.Raw
-    vehicle: msgspec.Raw
-    data: msgspec.Raw
-
-
-_DECODER: Final = msgspec.json.Decoder(_Told)
-_NULL: Final = msgspec.Raw(b"null")
 
 Writing = Callable[[FromClause, int], CTE]
 
@@ -126,7 +49,7 @@ async def find_feed_page(search: Search, connection: AsyncConnection) -> tuple[l
     """(the page of the change feed behind `search.after`, the place of its last row)."""
     rows = (await connection.execute(_feed(search))).all()[: search.limit]
     last = Position(xid=int(rows[-1].xid), seq=rows[-1].seq) if rows else None
-    return [_detection(row.told) for row in rows], last
+    return [detection_of(row.told) for row in rows], last
 
 
 async def find_in_feed(
@@ -136,7 +59,7 @@ async def find_in_feed(
     place = tuple_(detections.c.xid, detections.c.seq)
     end = tuple_(_xid8(up_to.xid, "up_to_xid"), bindparam("up_to_seq", up_to.seq, BigInteger))
     rows = await connection.execute(_feed(search).where(place <= end))
-    return [(Position(xid=int(row.xid), seq=row.seq), _detection(row.told)) for row in rows]
+    return [(Position(xid=int(row.xid), seq=row.seq), detection_of(row.told)) for row in rows]
 
 
 async def find_one(detection_id: str, connection: AsyncConnection) -> FoundDetection | None:
@@ -144,7 +67,7 @@ async def find_one(detection_id: str, connection: AsyncConnection) -> FoundDetec
         return None
     query = _DETECTIONS.where(detections.c.detection_id == detection_id)
     row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _detection(row.told)
+    return None if row is None else detection_of(row.told)
 
 
 def prepared(
@@ -173,7 +96,7 @@ def prepared(
 
 def told(texts: Sequence[str], search: Search) -> tuple[list[FoundDetection], bool]:
     """(the page, whether more follow), from the rows' `told`."""
-    return [_detection(text) for text in texts[: search.limit]], len(texts) > search.limit
+    return [detection_of(text) for text in texts[: search.limit]], len(texts) > search.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,26 +149,3 @@ def _values(search: Search) -> dict[str, Any]:
     plate = search.filters.plate
     parts = part_values(search, plate) if plate is not None and plate.pattern is not None else {}
     return values(search.filters) | cursor_values(search) | parts
-
-
-def _detection(text: str) -> FoundDetection:
-    found: FoundDetection = _DECODER.decode(text)
-    if found.candidates == _NULL:
-        found.candidates = None
-    if found.box == _NULL:
-        found.box = None
-    if found.vehicle == _NULL:
-        found.vehicle = None
-    if found.data == _NULL:
-        found.data = None
-    for image in found.images.values():
-        if image.state is not ImageState.REJECTED:
-            image.reason = msgspec.UNSET
-    if tuple(found.images) != CAMERAS_KINDS:
-        found.images = _cameras_kinds_first(found.images)
-    return found
-
-
-def _cameras_kinds_first(found: dict[str, FoundImage]) -> dict[str, FoundImage]:
-    first: dict[str, FoundImage] = {kind: found[kind] for kind in CAMERAS_KINDS if kind in found}
-    return first if len(first) == len(found) else first | {kind: found[kind] for kind in sorted(found.keys() - first)}

@@ -9,13 +9,14 @@ from sqlalchemy import text
 
 from platevault.delivery.pending_image import DeadLetter, PendingImage, PutBack
 from platevault.delivery.sql import removals
+from platevault.domain.object_prefixes import HOLD_COPIES
 from platevault.infra.postgres.database import Database
 
 COME_BACK_AT_ONCE: Final = 1000
 
 # The lease is by the database's clock, and its rows are skipped by whoever comes second: two workers never take one image
 # at one time. A worker that was stopped longer than its lease may still put it twice; `mark_stored` counts it once.
-_LEASE: Final = text("""
+_LEASE: Final = text(f"""
     WITH due AS (
         SELECT detection_id, kind FROM images
         WHERE state = 'pending' AND spool_node = :node AND lease_until <= now() AND dead_at IS NULL
@@ -31,9 +32,9 @@ _LEASE: Final = text("""
         SELECT o.hold_id, o."case", o.review_on FROM hold_images n JOIN holds o USING (hold_id)
         WHERE n.detection_id = i.detection_id AND n.kind = i.kind AND n.released_at IS NULL AND i.holds > 0
         ORDER BY o.placed_at LIMIT 1
-    ) h ON i.key LIKE 'holds/%'
+    ) h ON i.key LIKE '{HOLD_COPIES.name}%'
     ORDER BY i.spool_file, i.spool_offset
-""")
+""")  # noqa: S608  a constant prefix
 # What follows is asked for each batch, and finds rows by their names alone. `state || ''` keeps the planner from going through all that
 # wait instead: its statistics say that these are next to none, and after an outage they are a million. A limit that it cannot know
 # makes it expect one row and look it up, where it would read a young table from end to end.

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.domain.object_prefixes import HOLD_COPIES
 from platevault.holds.hold import DueCopy, HeldCopy
 from platevault.infra.postgres.database import Database
 
@@ -42,7 +43,7 @@ _LOCK: Final = text(f"""
 """)  # noqa: S608  a constant
 _POINT: Final = text(f"""
     UPDATE images AS i SET key = u.key FROM {_NAMES}
-    WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'stored' AND 'holds/' || i.key = u.key
+    WHERE i.detection_id = u.detection_id AND i.kind = u.kind AND i.state = 'stored' AND '{HOLD_COPIES.name}' || i.key = u.key
 """)  # noqa: S608  a constant
 _HELD: Final = text(f"""
     UPDATE hold_images AS h SET state = 'held', verified_at = now(), last_error = NULL, lease_owner = NULL, lease_until = NULL
@@ -56,17 +57,17 @@ _PUT_BACK: Final = text("""
                 CAST(:errors AS text[])) AS u(detection_id, kind, owner, delay, error)
     WHERE h.detection_id = u.detection_id AND h.kind = u.kind AND h.lease_owner = u.owner AND h.state = 'copying'
 """)
-_REDIRECT: Final = text("""
-    UPDATE images AS i SET key = 'holds/' || i.key, lease_owner = NULL, lease_until = now()
+_REDIRECT: Final = text(f"""
+    UPDATE images AS i SET key = '{HOLD_COPIES.name}' || i.key, lease_owner = NULL, lease_until = now()
     FROM (
         SELECT i.detection_id, i.kind FROM images i
-        WHERE i.state = 'pending' AND i.key NOT LIKE 'holds/%' AND EXISTS (
+        WHERE i.state = 'pending' AND i.key NOT LIKE '{HOLD_COPIES.name}%' AND EXISTS (
             SELECT FROM hold_images h
             WHERE h.detection_id = i.detection_id AND h.kind = i.kind AND h.state = 'copying' AND h.released_at IS NULL)
         ORDER BY i.detection_id, i.kind LIMIT :most FOR UPDATE OF i
     ) AS u
     WHERE i.detection_id = u.detection_id AND i.kind = u.kind RETURNING i.detection_id
-""")
+""")  # noqa: S608  a constant prefix
 _ADOPT: Final = text("""
     INSERT INTO hold_images (hold_id, detection_id, kind, state)
     SELECT d.hold_id, i.detection_id, i.kind, 'copying' FROM hold_detections d JOIN images i USING (detection_id)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.access.actor import Look
 from platevault.access.sql import access_log
 from platevault.domain.errors import HoldIdReused, HoldLifted, InvalidRequest
+from platevault.domain.object_prefixes import HOLD_COPIES
 from platevault.holds.hold import CountedDetections, CountedImages, Hold, HoldAsked, HoldNow, HoldPlace, ImageUnderHold
 from platevault.holds.sql.placement import block_erasures, next_ids
 from platevault.infra.postgres.database import Database
@@ -63,7 +64,7 @@ _HOLD_DETECTIONS: Final = text("""
     WHERE detection_id = ANY(CAST(:ids AS text[])) ORDER BY detection_id ON CONFLICT DO NOTHING
 """)
 # A rejected image never had bytes. One that another hold keeps has its verified copy already.
-_HOLD_IMAGES: Final = text("""
+_HOLD_IMAGES: Final = text(f"""
     INSERT INTO hold_images (hold_id, detection_id, kind, state, verified_at, last_error)
     SELECT :hold_id, i.detection_id, i.kind,
         CASE WHEN i.state IN ('expired', 'deleted') THEN 'gone' WHEN o.verified_at IS NOT NULL THEN 'held' ELSE 'copying' END,
@@ -72,17 +73,17 @@ _HOLD_IMAGES: Final = text("""
     FROM images i LEFT JOIN LATERAL (
         SELECT max(h.verified_at) AS verified_at FROM hold_images h
         WHERE h.detection_id = i.detection_id AND h.kind = i.kind AND h.state = 'held' AND h.released_at IS NULL
-            AND i.state = 'stored' AND i.key LIKE 'holds/%'
+            AND i.state = 'stored' AND i.key LIKE '{HOLD_COPIES.name}%'
     ) o ON true
     WHERE i.detection_id = ANY(CAST(:ids AS text[])) AND i.state <> 'rejected'
     ORDER BY i.detection_id, i.kind ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608  a constant prefix
 # Bytes that wait in a spool go to holds/ directly. Whoever puts them elsewhere at this moment finds its row changed, and the
 # image is due again at once.
-_REDIRECT: Final = text("""
-    UPDATE images SET key = 'holds/' || key, lease_owner = NULL, lease_until = now()
-    WHERE detection_id = ANY(CAST(:ids AS text[])) AND state = 'pending' AND holds > 0 AND key NOT LIKE 'holds/%'
-""")
+_REDIRECT: Final = text(f"""
+    UPDATE images SET key = '{HOLD_COPIES.name}' || key, lease_owner = NULL, lease_until = now()
+    WHERE detection_id = ANY(CAST(:ids AS text[])) AND state = 'pending' AND holds > 0 AND key NOT LIKE '{HOLD_COPIES.name}%'
+""")  # noqa: S608  a constant prefix
 # What a lift lets go of says the moment of the lift; a tombstone the one at which the hold came to it.
 _COUNT_DETECTIONS: Final = text("""
     SELECT count(*) FILTER (WHERE d.released_at IS NULL) AS active,

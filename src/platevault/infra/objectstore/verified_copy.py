@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 
 from platevault.domain.errors import StoreUnavailable
+from platevault.domain.object_prefixes import SET_ASIDE
 from platevault.infra.objectstore import ObjectStore, StoredObject
 
 
@@ -19,9 +20,9 @@ class Quarantined:
 
 
 async def quarantine(key: str, *, under: str, objects: ObjectStore) -> Quarantined | None:
-    """The same bytes stand under `under`/key afterwards too; None when there is nothing to copy.
+    """Copy the object to the folder `under` of quarantine, under its key; None when there is nothing to copy.
 
-    Other bytes that stand there from an earlier time stay: the copy then goes below its digest. It survives a power cut
+    Other bytes of an earlier copy stay: the new copy goes below its digest. It survives a power cut
     once the store has settled. Raises `StoreUnavailable` when the copy is not what was copied.
     """
     original = await objects.stat(key)  # before its bytes: whoever changes them meanwhile changes the etag
@@ -29,10 +30,11 @@ async def quarantine(key: str, *, under: str, objects: ObjectStore) -> Quarantin
     if original is None or data is None:
         return None
     digest = await digest_of(data)
-    refuge = f"{under}{key}"
+    folder = f"{SET_ASIDE.name}{under}/"
+    refuge = f"{folder}{key}"
     standing = await objects.get(refuge)
     if standing is not None and await digest_of(standing) != digest:
-        refuge = f"{under}{digest.hex()}/{key}"
+        refuge = f"{folder}{digest.hex()}/{key}"
         standing = await objects.get(refuge)
     await objects.copy(key, refuge)
     copied = await objects.get(refuge)

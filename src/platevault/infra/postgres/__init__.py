@@ -7,4 +7,5 @@
 - `migrations`: Schema migrations and the schema version.
 - `notify`: Notifications between processes: new detections, ended sessions.
 - `schema`: Tables for SQLAlchemy.
+- `reported_columns`: SQL fragments made from the list of reported fields.
 """

@@ -5,6 +5,7 @@ from typing import Any, Final
 from sqlalchemy import ARRAY, ColumnElement, FromClause, String, Text, and_, bindparam, cast, func, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 
+from platevault.domain.field_conditions import FieldCondition
 from platevault.domain.plates import MISREAD, READ_AS, skeleton
 from platevault.domain.search_query import DataCondition, Filters, Op, PlateFilter
 from platevault.infra.postgres.schema import detections
@@ -39,9 +40,7 @@ def described(filters: Filters) -> list[ColumnElement[bool]]:
     found = [_data_condition(number, condition) for number, condition in enumerate(filters.data)]
     if filters.plate is not None:
         found += _plate_conditions(filters.plate)
-    if filters.min_confidence is not None:
-        found.append(detections.c.confidence >= bindparam("min_confidence", filters.min_confidence))
-    return found
+    return found + [_field_condition(condition) for condition in filters.reported]
 
 
 def values(filters: Filters) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def values(filters: Filters) -> dict[str, Any]:
         "camera_id": filters.camera_id,
         "collector_id": filters.collector_id,
         **_plate_values(plate),
-        "min_confidence": filters.min_confidence,
+        **{condition.parameter: condition.value for condition in filters.reported},
     }
     found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     for number, condition in enumerate(filters.data):
@@ -96,6 +95,13 @@ def _bounds(prefix: str) -> list[ColumnElement[bool]]:
         _SKELETON.bool_op("~>=~")(bindparam("plate_from", first, Text)),
         _SKELETON.bool_op("~<=~")(bindparam("plate_to", first + _LAST_CHARACTER, Text)),
     ]
+
+
+def _field_condition(condition: FieldCondition) -> ColumnElement[bool]:
+    read = detections.c[condition.field]
+    value: ColumnElement[Any] = bindparam(condition.parameter, condition.value)
+    compared: ColumnElement[bool] = read == value if isinstance(condition.value, str) else read >= value
+    return compared
 
 
 def _data_condition(number: int, condition: DataCondition) -> ColumnElement[bool]:

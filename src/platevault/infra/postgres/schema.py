@@ -11,7 +11,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -30,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
 from platevault.domain.plates import MISREAD, READ_AS
+from platevault.infra.postgres.reported_columns import ARE_ERASED, reported_columns
 
 metadata = MetaData()
 
@@ -90,16 +90,7 @@ detections = Table(
     Column("camera_id", Text, nullable=False),
     Column("captured_at", _MOMENT, nullable=False),
     Column("received_at", _MOMENT, nullable=False),
-    Column("plate", Text),
-    Column("plate_searchable", Text),
-    Column("confidence", Float),
-    Column("candidates", JSONB),
-    Column("region", Text),
-    Column("box", JSONB),
-    Column("vehicle", JSONB),
-    Column("direction", Text),
-    Column("heading_degrees", Float),
-    Column("data", JSONB),
+    *reported_columns(),
     Column("retain_until", _MOMENT),
     Column("clock_suspect", Boolean, nullable=False, server_default=text("false")),
     Column("erased_at", _MOMENT),
@@ -108,11 +99,7 @@ detections = Table(
     CheckConstraint("holds >= 0", name="detections_holds_are_counted"),
     CheckConstraint("holds = 0 OR erased_at IS NULL", name="detections_held_stay"),
     CheckConstraint("confidence BETWEEN 0 AND 1", name="detections_confidence_is_a_share"),
-    CheckConstraint(
-        "erased_at IS NULL OR num_nonnulls(plate, plate_searchable, confidence, candidates, region, box, vehicle,"
-        " direction, heading_degrees, data) = 0",
-        name="detections_tombstones_are_empty",
-    ),
+    CheckConstraint(f"erased_at IS NULL OR {ARE_ERASED}", name="detections_tombstones_are_empty"),
     Index("detections_seq", "seq", unique=True),
     Index("detections_feed", "xid", "seq"),
     Index("detections_newest", "captured_at", "detection_id"),

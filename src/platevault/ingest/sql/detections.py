@@ -12,22 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.images import ImageState
 from platevault.domain.plates import searchable
+from platevault.domain.reported_fields import REPORTED_FIELDS
+from platevault.infra.postgres import reported_columns as reported
 from platevault.ingest.sql.batches import INTO_COLLECTORS
 from platevault.ingest.validated_batch import Origin, SpoolPlace
 from platevault.ingest.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage
 
-INTO_DETECTIONS: Final = """
-    INSERT INTO detections (detection_id, collector_id, batch_id, camera_id, captured_at, received_at, plate,
-        plate_searchable, confidence, candidates, region, box, vehicle, direction, heading_degrees, data,
+INTO_DETECTIONS: Final = f"""
+    INSERT INTO detections (detection_id, collector_id, batch_id, camera_id, captured_at, received_at, {reported.NAMES},
         retain_until, clock_suspect, erased_at)
-    SELECT r.detection_id, :collector_id, :batch_id, r.camera_id, r.captured_at, :received_at, r.plate,
-        r.plate_searchable, r.confidence, r.candidates, r.region, r.box, r.vehicle, r.direction, r.heading_degrees, r.data,
+    SELECT r.detection_id, :collector_id, :batch_id, r.camera_id, r.captured_at, :received_at, {reported.OF_RECORD},
         r.retain_until, r.clock_suspect, r.erased_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, camera_id text, captured_at timestamptz,
-        plate text, plate_searchable text, confidence double precision, candidates jsonb, region text, box jsonb,
-        vehicle jsonb, direction text, heading_degrees double precision, data jsonb, retain_until timestamptz,
-        clock_suspect boolean, erased_at timestamptz)
-"""
+        {reported.RECORD}, retain_until timestamptz, clock_suspect boolean, erased_at timestamptz)
+"""  # noqa: S608  a constant list of columns
 INTO_IMAGES: Final = """
     INSERT INTO images (detection_id, kind, state, key, content_type, size, sha256, width, height, last_error,
         spool_node, spool_file, spool_offset, lease_owner, lease_until)
@@ -40,6 +38,8 @@ INTO_IMAGES: Final = """
     FROM jsonb_to_recordset(CAST(:images AS jsonb)) AS r(detection_id text, kind text, state text, key text, content_type text,
         size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
 """
+
+_KEPT: Final = tuple(field.name for field in REPORTED_FIELDS if not field.treatment.is_erased)
 
 _INSERT_DETECTIONS: Final = text(f"""
     WITH collector AS ({INTO_COLLECTORS}) {INTO_DETECTIONS}
@@ -66,23 +66,19 @@ _REVIVE_IMAGES: Final = text("""
 """)
 
 # Once for each row: whoever waited for its lock finds `rebuilt` false.
-_FILL_DETECTIONS: Final = text("""
-    UPDATE detections AS d SET rebuilt = false, plate = r.plate, plate_searchable = r.plate_searchable,
-        confidence = r.confidence, candidates = r.candidates, region = r.region, box = r.box, vehicle = r.vehicle,
-        direction = r.direction, heading_degrees = r.heading_degrees, data = r.data
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, plate text, plate_searchable text,
-        confidence double precision, candidates jsonb, region text, box jsonb, vehicle jsonb, direction text,
-        heading_degrees double precision, data jsonb)
+_FILL_DETECTIONS: Final = text(f"""
+    UPDATE detections AS d SET rebuilt = false, {reported.FROM_RECORD}
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(detection_id text, {reported.RECORD})
     WHERE d.detection_id = r.detection_id AND d.rebuilt AND d.erased_at IS NULL
-""")
+""")  # noqa: S608  a constant list of columns
 
 # A second statement, after the insert: it sees what transactions committed while the insert waited for them, which the
 # snapshot of the insert does not. The rows are locked in id order.
-_KNOWN: Final = text("""
-    SELECT d.detection_id, d.collector_id, d.camera_id, d.captured_at, d.plate, d.confidence, d.candidates, d.region,
-        d.box, d.vehicle, d.direction, d.heading_degrees, d.data, d.erased_at IS NOT NULL AS erased, d.rebuilt
+_KNOWN: Final = text(f"""
+    SELECT d.detection_id, d.collector_id, d.camera_id, d.captured_at, {reported.OF_DETECTION},
+        d.erased_at IS NOT NULL AS erased, d.rebuilt
     FROM detections d WHERE d.detection_id = ANY(:ids) ORDER BY d.detection_id FOR UPDATE
-""")
+""")  # noqa: S608  a constant list of columns
 _KNOWN_IMAGES: Final = text("""
     SELECT i.detection_id, i.kind, i.state, i.key, i.sha256, i.size, i.last_error, n.lost_at IS NOT NULL AS node_is_lost
     FROM images i LEFT JOIN nodes n ON n.node_id = i.spool_node
@@ -188,9 +184,13 @@ def _row(incoming: Incoming, origin: Origin) -> dict[str, Any]:
         "retain_until": incoming.retain_until,
         "clock_suspect": incoming.clock_suspect,
     }
-    if incoming.expired:  # past its time at receipt: a tombstone from the start, without what the camera read
-        return {**always, "erased_at": origin.received_at}
+    if incoming.expired:  # past its time at receipt: a tombstone from the start, without the fields that are erased
+        return {**_kept_readings(incoming), **always, "erased_at": origin.received_at}
     return {**_readings(incoming), **always}
+
+
+def _kept_readings(incoming: Incoming) -> dict[str, Any]:
+    return {name: incoming.metadata[name] for name in _KEPT}
 
 
 def _readings(incoming: Incoming) -> dict[str, Any]:

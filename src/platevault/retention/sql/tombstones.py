@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.holds.sql.placement import refuse_while_placing
 from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.reported_columns import ERASED
 from platevault.retention.sql.classes import START, count_due, due
 
 # In id order, as everybody locks them. A hold counts itself on this very row: whoever comes second, hold or eraser, waits here
@@ -23,11 +24,10 @@ _LOCK: Final = text("""
         SELECT FROM images i WHERE i.detection_id = d.detection_id AND i.holds > 0) AS held
     FROM detections d WHERE detection_id = ANY(CAST(:ids AS text[])) ORDER BY detection_id FOR UPDATE
 """)
-_ERASE: Final = text("""
-    UPDATE detections SET erased_at = :now, plate = NULL, plate_searchable = NULL, confidence = NULL, candidates = NULL,
-        region = NULL, box = NULL, vehicle = NULL, direction = NULL, heading_degrees = NULL, data = NULL
+_ERASE: Final = text(f"""
+    UPDATE detections SET erased_at = :now, {ERASED}
     WHERE detection_id = ANY(CAST(:ids AS text[])) AND erased_at IS NULL AND holds = 0
-""")
+""")  # noqa: S608  a constant list of columns
 # A rejected image never had bytes here, and goes on saying why.
 _FORGET_IMAGES: Final = text("""
     WITH chosen AS (

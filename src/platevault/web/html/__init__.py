@@ -9,4 +9,5 @@
 - `preferences_cookie`: The preferences cookie.
 - `render`: Templates with escaping.
 - `saved_searches`: Last searches of a browser, in a cookie.
+- `facts`: Reported fields with their labels, for the detection page.
 """

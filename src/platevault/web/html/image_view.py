@@ -8,6 +8,7 @@ import msgspec
 
 from platevault.catalog.links import image_path
 from platevault.domain.images import ImageState
+from platevault.domain.reported_fields import REPORTED_NAMES
 from platevault.domain.search_results import FoundDetection, FoundImage
 
 THUMB: Final = "thumb"
@@ -64,6 +65,7 @@ def _blank_image() -> FoundImage:
     return FoundImage(state=ImageState.STORED, url="/")
 
 
+_BLANK_FIELDS: Final[dict[str, Any]] = dict.fromkeys(REPORTED_NAMES) | {"plate": " ", "confidence": 1.0}
 # What the script fills in for a detection that comes while the page is open.
 BLANK: Final = FoundDetection(
     detection_id="",
@@ -72,15 +74,7 @@ BLANK: Final = FoundDetection(
     camera_id="",
     collector_id="",
     batch_id="",
-    plate=" ",
-    confidence=1.0,
-    candidates=None,
-    region=None,
-    box=None,
-    vehicle=None,
-    direction=None,
-    heading_degrees=None,
-    data=None,
+    **_BLANK_FIELDS,
     held=True,
     retain_until=None,
     clock_suspect=True,

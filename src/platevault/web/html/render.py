@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from platevault.web.html.facts import facts_of
 from platevault.web.html.formatting import change, number, size, span
 from platevault.web.html.image_view import BLANK, image_view, vehicle_of
 from platevault.web.html.layout import PageLayout
@@ -27,7 +28,7 @@ def _with_code(text: str) -> Markup:
 
 
 _environment.filters |= {"with_code": _with_code, "number": number, "size": size, "span": span, "change": change}
-_environment.globals |= {"picture_of": image_view, "vehicle_of": vehicle_of, "blank": BLANK}
+_environment.globals |= {"picture_of": image_view, "vehicle_of": vehicle_of, "facts_of": facts_of, "blank": BLANK}
 
 
 def page(template: str, *, status: int = 200, frame: PageLayout | None = None, **values: Any) -> HTMLResponse:

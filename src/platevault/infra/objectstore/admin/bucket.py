@@ -13,6 +13,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from urllib3.exceptions import HTTPError
 
 from platevault.domain.errors import SettingsInvalid, StoreMisconfigured, StoreUnavailable
+from platevault.domain.object_prefixes import VAULT_MARKS
 from platevault.infra.objectstore.admin.bucket_xml import (
     CorsRule,
     format_cors,
@@ -129,7 +130,7 @@ class BucketAdmin:
 
         def knock() -> bool:
             # Who may not read gets 403 for an absent key too; whoever gets 404 could have read it.
-            paths = ("meta/anonymous-check", "?list-type=2&max-keys=1")
+            paths = (f"{VAULT_MARKS.name}anonymous-check", "?list-type=2&max-keys=1")
             return any(
                 self._http.request("GET", f"{self._base_url}/{self.bucket}/{path}").status in {200, 404}
                 for path in paths

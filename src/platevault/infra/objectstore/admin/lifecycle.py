@@ -5,39 +5,35 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from platevault.domain.errors import SettingsInvalid
-from platevault.domain.object_keys import CROP, DERIVED, FULL, TEMP
+from platevault.domain.object_prefixes import CROP_IMAGES, DERIVED_IMAGES, FULL_IMAGES, PREFIXES, TEMP_UPLOADS
 
-EXPIRE_TEMP_DAYS = 1
-EXPIRE_DERIVED_DAYS = 30
 ABORT_UPLOADS_DAYS = 7
 
-EXPIRE_FULL = "expire-full"
-EXPIRE_CROP = "expire-crop"
-EXPIRE_TEMP = "expire-temp"
-EXPIRE_DERIVED = "expire-derived"
+EXPIRE_FULL = FULL_IMAGES.rule_id
+EXPIRE_CROP = CROP_IMAGES.rule_id
+EXPIRE_TEMP = TEMP_UPLOADS.rule_id
+EXPIRE_DERIVED = DERIVED_IMAGES.rule_id
 CLEANUP_INCOMPLETE = "cleanup-incomplete"
 TIER_FULL = "tier-full"
 
-OWN_IDS = frozenset({EXPIRE_FULL, EXPIRE_CROP, EXPIRE_TEMP, EXPIRE_DERIVED, CLEANUP_INCOMPLETE, TIER_FULL})
+_EXPIRING: Final = tuple((prefix, prefix.expiry) for prefix in PREFIXES if prefix.expiry is not None)
+OWN_IDS = frozenset({*(prefix.rule_id for prefix, _ in _EXPIRING), CLEANUP_INCOMPLETE, TIER_FULL})
 OPTIONAL_IDS = frozenset({CLEANUP_INCOMPLETE, TIER_FULL})
 """Rules that some servers do not know; without them nothing is lost and nothing is kept that must go."""
 
-CANARY: Final = f"{TEMP}lifecycle/canary"
+CANARY: Final = f"{TEMP_UPLOADS.name}lifecycle/canary"
 """An object that nobody but the bucket's own lifecycle deletes: while it is old and there, the rules do not run."""
 
-KEEPING_IDS: Final = frozenset({EXPIRE_FULL, EXPIRE_CROP})
+KEEPING_IDS: Final = frozenset(prefix.rule_id for prefix, expiry in _EXPIRING if expiry.days is None)
 """The rules that delete images: the net below the sweep."""
 
 NOT_AT_ONCE: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes of AWS whose objects answer no GET until somebody restores them, for hours."""
 
-_FULL: Final = f"{FULL}/"
-_CROP: Final = f"{CROP}/"
-_NEVER_EXPIRE = {
-    "holds/": "it can delete images under legal hold",
-    "quarantine/": "it can delete what reconcile set aside",
-    "meta/": "it can delete the restore marker",
-}
+_FULL: Final = FULL_IMAGES.name
+_KEPT: Final = tuple(prefix.name for prefix, expiry in _EXPIRING if expiry.days is None)
+"""The prefixes of images that the bucket keeps as long as the longest retention class."""
+_NEVER_EXPIRE = {prefix.name: prefix.kept_because for prefix in PREFIXES if prefix.kept_because is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +119,11 @@ def wanted_rules(*, retention_days: int | None, margin_days: int, tier: Tier | N
     number of days that no server takes, and for a tier that images would reach only when they are deleted.
     """
     rules = [
-        Rule(id=EXPIRE_TEMP, prefix=TEMP, expire_days=EXPIRE_TEMP_DAYS),
-        Rule(id=EXPIRE_DERIVED, prefix=DERIVED, expire_days=EXPIRE_DERIVED_DAYS),
+        *(
+            Rule(id=prefix.rule_id, prefix=prefix.name, expire_days=expiry.days)
+            for prefix, expiry in _EXPIRING
+            if expiry.days is not None
+        ),
         Rule(id=CLEANUP_INCOMPLETE, abort_uploads_days=ABORT_UPLOADS_DAYS),
     ]
     if margin_days < 0:
@@ -134,8 +133,9 @@ def wanted_rules(*, retention_days: int | None, margin_days: int, tier: Tier | N
             raise SettingsInvalid("IMAGE_RETENTION_DAYS: must be at least 1")
         days = retention_days + margin_days
         rules[:0] = [
-            Rule(id=EXPIRE_FULL, prefix=_FULL, expire_days=days),
-            Rule(id=EXPIRE_CROP, prefix=_CROP, expire_days=days),
+            Rule(id=prefix.rule_id, prefix=prefix.name, expire_days=days)
+            for prefix, expiry in _EXPIRING
+            if expiry.days is None
         ]
     if tier is not None:
         rules.append(_tier_rule(tier, rules))
@@ -188,7 +188,7 @@ def deleting_before(found: Iterable[Rule], longest_days: int | None) -> tuple[Ru
     return tuple(
         rule
         for rule in found
-        if rule.deletes and _sooner(rule, longest_days) and any(_may_match(rule, prefix) for prefix in (_FULL, _CROP))
+        if rule.deletes and _sooner(rule, longest_days) and any(_may_match(rule, prefix) for prefix in _KEPT)
     )
 
 
@@ -211,14 +211,14 @@ def _tier_rule(tier: Tier, rules: list[Rule]) -> Rule:
 
 
 def _dangers(wanted: tuple[Rule, ...], found: tuple[Rule, ...]) -> Iterable[Danger]:
-    kept_days = {rule.prefix: rule.expire_days for rule in wanted if rule.id in {EXPIRE_FULL, EXPIRE_CROP}}
+    kept_days = {rule.prefix: rule.expire_days for rule in wanted if rule.id in KEEPING_IDS}
     for rule in found:
         if not rule.deletes:
             continue
         reasons = [why for prefix, why in _NEVER_EXPIRE.items() if _may_match(rule, prefix)]
         reasons += [
             f"it deletes {prefix} images before their retention ends"
-            for prefix in (_FULL, _CROP)
+            for prefix in _KEPT
             if _may_match(rule, prefix) and _sooner(rule, kept_days.get(prefix))
         ]
         if reasons:

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from platevault.domain.object_keys import TEMP
+from platevault.domain.object_prefixes import PREFIXES, TEMP_UPLOADS
 
 SERVICE: Final = "service"
 PRESIGN: Final = "presign"
 UPLOAD: Final = "upload"
 
 # What a presigned URL may never lead to: what reconcile set aside, uploads that nobody committed, and our own marks.
-_NOT_FOR_VIEWERS: Final = ("meta/*", "quarantine/*", f"{TEMP}*")
+_NOT_FOR_VIEWERS: Final = tuple(sorted(f"{prefix.name}*" for prefix in PREFIXES if not prefix.viewable))
 
 
 def policies_for(bucket: str) -> dict[str, dict[str, Any]]:
@@ -41,7 +41,7 @@ def policies_for(bucket: str) -> dict[str, dict[str, Any]]:
             _statement("Allow", [objects], "GetObjectTagging", "PutObjectTagging", "DeleteObjectTagging"),
         ),
         PRESIGN: _policy(_statement("Allow", [objects], "GetObject"), _statement("Deny", hidden, "GetObject")),
-        UPLOAD: _policy(_statement("Allow", [f"arn:aws:s3:::{bucket}/{TEMP}*"], "PutObject")),
+        UPLOAD: _policy(_statement("Allow", [f"arn:aws:s3:::{bucket}/{TEMP_UPLOADS.name}*"], "PutObject")),
     }
 
 
