@@ -317,7 +317,7 @@ async def test_one_file_that_fails_in_a_way_nobody_thought_of_keeps_no_other_wai
     first, second = a_batch(), a_batch()
     await a_file_without_rows(node, first)
     await a_file_without_rows(node, second)
-    ingest = recovering.ingest
+    ingest = recovering.record_file
     calls = 0
 
     async def failing_once(*arguments: Any, **named: Any) -> Any:
@@ -327,7 +327,7 @@ async def test_one_file_that_fails_in_a_way_nobody_thought_of_keeps_no_other_wai
             raise ZeroDivisionError
         return await ingest(*arguments, **named)
 
-    monkeypatch.setattr(recovering, "ingest", failing_once)
+    monkeypatch.setattr(recovering, "record_file", failing_once)
     assert await node.recover() == 1
     assert await node.recover() == 1
     assert len(await node.states()) == 4
