@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.batch import Limits, Manifest, Part
+from platevault.domain.batch import Limits
 from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.formats.delivery import Part
+from platevault.formats.native import Manifest
 from tests.support.deliveries import Batch, a_batch
 
 LIMITS = Limits(max_batch_detections=3)
