@@ -16,6 +16,7 @@ import pytest
 from tests.support.deliveries import a_jpeg
 
 from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull, TooLarge
+from platevault.formats.delivery import Envelope, Source
 from platevault.infra.disk import local_disk
 from platevault.infra.spool.draft import Draft
 from platevault.infra.spool.spool import Spool
@@ -213,6 +214,50 @@ async def test_an_index_that_is_not_whole_is_told_from_one_that_is(tmp_path: Pat
             assert descriptor is not None
             with pytest.raises(Corrupted):
                 spool.index_of(descriptor)
+
+
+async def test_of_a_request_without_a_lead_every_part_is_seen_and_what_its_sender_said_is_kept(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    draft = begin(spool, keep=False)
+    draft.start_part("a", most=MEBI, file_name="read.xml", media_type="text/xml")
+    draft.add(b"<a/>")
+    draft.end_part()
+    fill(draft, {"b": IMAGE, "empty": b""})
+    await draft.map_parts()
+    assert [bytes(part.view) for part in draft.parts] == [b"<a/>", IMAGE, b""]
+    await draft.add_decoded({"c": b"decoded"})
+    source = Source(name="north", collector_id="gate-1", settings={"time_zone": "Europe/Rome"})
+    envelope = Envelope(format="any", head={"x-model": "T"}, query="lane=1", source=source)
+    await draft.seal(received_at=NOW, envelope=envelope)
+    draft.close()
+    with spool.claimed(draft.name) as descriptor:
+        assert descriptor is not None, "a view does not keep the lock"
+        index = spool.index_of(descriptor)
+    assert (index.envelope, index.lead, index.received_at) == (envelope, None, NOW)
+    assert [(part.name, bytes(part.view)) for part in index.parts] == [("a", b"<a/>"), ("b", IMAGE), ("empty", b"")]
+    assert [(part.file_name, part.media_type) for part in index.parts] == [
+        ("read.xml", "text/xml"),
+        *[(None, None)] * 2,
+    ]
+    (decoded,) = index.decoded
+    assert (decoded.name, decoded.sha256) == ("c", hashlib.sha256(b"decoded").digest())
+    assert await spool.read(draft.name, offset=decoded.offset, size=decoded.size) == b"decoded"
+    assert spool.used() == (tmp_path / "spool" / "ready" / draft.name).stat().st_size
+
+
+async def test_a_part_that_reaches_past_the_end_of_its_file_is_not_read(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    draft = begin(spool)
+    fill(draft, {"a": b"x" * 1000})
+    await draft.seal(received_at=NOW)
+    draft.close()
+    path = tmp_path / "spool" / "ready" / draft.name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:19] + whole[1019:])
+    with spool.claimed(draft.name) as descriptor:
+        assert descriptor is not None
+        with pytest.raises(Corrupted):
+            spool.index_of(descriptor)
 
 
 async def test_a_file_set_aside_keeps_its_bytes_and_its_reason(tmp_path: Path) -> None:
