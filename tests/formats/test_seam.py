@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+import structlog
 
 from platevault.domain.detection import Detection, parse_detection
 from platevault.domain.errors import BatchRefused, DatabaseUnavailable, Forbidden, SpoolFull, TooLarge
@@ -211,7 +212,9 @@ async def test_a_file_of_a_format_that_this_version_does_not_know_waits(
     async with crashing(node) as other:
         await send(other, LETTERS, letter())
     monkeypatch.delitem(FORMATS, "letters")
-    assert await node.recover() == 0
+    with structlog.testing.capture_logs() as lines:
+        assert await node.recover() == 0
+    assert [line["why"] for line in lines] == ["its format letters is unknown to this version of the service"]
     assert [Path(name).parent.name for name in node.spool_files()] == ["ready"]
     monkeypatch.setitem(FORMATS, "letters", LETTERS)
     assert await node.recover() == 1
