@@ -16,7 +16,7 @@ from platevault.infra.postgres.database import Database
 from platevault.ingest import background_upload as upload_behind
 from platevault.ingest.accept import accept
 from platevault.ingest.batch_status import batch_status
-from platevault.ingest.context import Delivery
+from platevault.ingest.context import IncomingRequest
 from tests.support.deliveries import (
     CONTENT_TYPE,
     Batch,
@@ -179,7 +179,7 @@ async def test_a_body_arrives_in_whatever_pieces_the_network_makes(node: Node) -
         body = batch.body()
         receipt = await accept(
             in_chunks(body, size),
-            Delivery(content_type=CONTENT_TYPE, declared_bytes=None),
+            IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=None),
             ingest_context=node.ingest_context,
         )
         assert set(statuses(receipt)) <= {"created", "duplicate"}

@@ -14,7 +14,7 @@ from platevault.domain.errors import BatchRefused, Busy, Forbidden, IdentifierRe
 from platevault.infra.postgres.database import Database
 from platevault.ingest import admission
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery
+from platevault.ingest.context import IncomingRequest
 from tests.support.deliveries import (
     CONTENT_TYPE,
     a_batch,
@@ -71,7 +71,7 @@ async def test_a_batch_cut_at_any_byte_is_never_acknowledged(node: Node) -> None
         with pytest.raises(BatchRefused):
             await accept(
                 in_chunks(body[:cut]),
-                Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body)),
+                IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(body)),
                 ingest_context=node.ingest_context,
             )
     assert await node.rows("SELECT * FROM batches") == []
@@ -90,7 +90,7 @@ async def test_no_flipped_bit_is_ever_acknowledged_as_something_that_was_not_sen
         try:
             receipt = await accept(
                 in_chunks(bytes(body)),
-                Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body)),
+                IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(body)),
                 ingest_context=node.ingest_context,
             )
         except (BatchRefused, TooLarge, IdentifierReused):
@@ -129,7 +129,7 @@ async def test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_th
     with pytest.raises(BatchRefused) as refused:
         await accept(
             in_chunks(body),
-            Delivery(content_type=content_type, declared_bytes=len(body)),
+            IncomingRequest(content_type=content_type, declared_bytes=len(body)),
             ingest_context=node.ingest_context,
         )
     assert (refused.value.part or "") == part
@@ -164,7 +164,9 @@ async def test_without_room_in_the_spool_a_batch_is_refused_before_its_body_is_r
 
     with pytest.raises(SpoolFull):
         await accept(
-            body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=2 * MEBI), ingest_context=node.ingest_context
+            body(),
+            IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=2 * MEBI),
+            ingest_context=node.ingest_context,
         )
     assert not read
     assert node.ingest_context.memory.taken == 0
@@ -181,7 +183,7 @@ async def test_no_more_bodies_at_once_than_the_process_takes(node: Node, monkeyp
         await go_on.wait()
         yield batch.body()
 
-    delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=len(batch.body()))
+    delivery = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(batch.body()))
     first = asyncio.create_task(accept(slow(), delivery, ingest_context=node.ingest_context))
     await arrived.wait()
     with pytest.raises(Busy):

@@ -12,7 +12,7 @@ from platevault.infra.postgres.database import Database
 from platevault.ingest import admission
 from platevault.ingest import context as ingest_context
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery
+from platevault.ingest.context import IncomingRequest
 from tests.support.deliveries import CONTENT_TYPE, a_batch
 from tests.support.receptions import MEBI, Node, a_node
 
@@ -24,7 +24,7 @@ async def dripping(*, bytes_a_drip: int = 1) -> AsyncIterator[bytes]:
 
 
 def drip(node: Node, *, declared: int = MEBI) -> asyncio.Task[object]:
-    delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=declared)
+    delivery = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=declared)
     return asyncio.create_task(accept(dripping(), delivery, ingest_context=node.ingest_context))
 
 
@@ -118,7 +118,9 @@ async def test_with_enough_batches_waiting_for_their_turn_a_new_one_is_refused_b
         await asyncio.sleep(0.3)
         with pytest.raises(Busy):
             await accept(
-                body(), Delivery(content_type=CONTENT_TYPE, declared_bytes=10), ingest_context=node.ingest_context
+                body(),
+                IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=10),
+                ingest_context=node.ingest_context,
             )
     assert not read
     assert {(await one).status_code for one in waiting} == {201}

@@ -7,7 +7,7 @@ import pytest
 from platevault.domain.errors import BatchRefused
 from platevault.infra.postgres.database import Database
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery
+from platevault.ingest.context import IncomingRequest
 from tests.support.deliveries import BOUNDARY, CONTENT_TYPE, a_batch, in_chunks, multipart_body
 from tests.support.receptions import a_node
 
@@ -19,7 +19,7 @@ async def test_a_part_that_comes_twice_refuses_the_batch_even_with_the_same_byte
     batch = a_batch()
     name = f"{batch.ids[0]}_full"
     first = multipart_body({name: batch.parts[name]}).removesuffix(f"--{BOUNDARY}--\r\n".encode())
-    delivery = Delivery(content_type=CONTENT_TYPE, declared_bytes=None)
+    delivery = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=None)
     with pytest.raises(BatchRefused, match="twice") as refused:
         await accept(in_chunks(first + batch.body()), delivery, ingest_context=node.ingest_context)
     assert refused.value.part == name

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.batch import Part
 from platevault.domain.detection import Detection, parse_detection
 from platevault.domain.images import ImageState
+from platevault.formats.delivery import Part
 from platevault.ingest.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage, meet
 from tests.support.deliveries import a_detection_of
 

@@ -8,8 +8,8 @@ GUARDS: Final = (
     Guard(
         name="manifest-check",
         protects="a batch is taken only when exactly its declared parts came",
-        module="platevault.ingest.receive",
-        old="manifest.check_parts(draft.parts)",
+        module="platevault.formats.native",
+        old="manifest.check_parts(images)",
         new="pass",
         tests=(
             "ingest/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[undeclared]",
@@ -19,21 +19,21 @@ GUARDS: Final = (
     Guard(
         name="digest-check",
         protects="a part with another digest than declared refuses the batch",
-        module="platevault.domain.batch",
+        module="platevault.formats.native",
         old="if isinstance(digest, str) and digest.lower() != part.sha256.hex():",
         new="if False:",
         tests=(
-            "domain/test_batch.py::test_each_way_in_which_parts_can_differ_from_the_manifest_names_the_part[other]",
+            "formats/test_native.py::test_each_way_in_which_parts_can_differ_from_the_manifest_names_the_part[other]",
         ),
         short=True,
     ),
     Guard(
         name="size-check",
         protects="a part with another size than declared refuses the batch",
-        module="platevault.domain.batch",
+        module="platevault.formats.native",
         old="if isinstance(size, int) and size != part.size:",
         new="if False:",
-        tests=("domain/test_batch.py::test_a_part_of_another_size_is_refused_where_no_digest_was_declared",),
+        tests=("formats/test_native.py::test_a_part_of_another_size_is_refused_where_no_digest_was_declared",),
     ),
     Guard(
         name="part-twice",
@@ -46,7 +46,7 @@ GUARDS: Final = (
     Guard(
         name="final-boundary",
         protects="a body that was cut is never acknowledged",
-        module="platevault.ingest.receive",
+        module="platevault.ingest.read_body",
         old="    parser.finish()\n",
         new="",
         tests=(
@@ -56,7 +56,7 @@ GUARDS: Final = (
     Guard(
         name="batch-bytes",
         protects="a batch is at most MAX_BATCH_BYTES long, whatever it declares",
-        module="platevault.ingest.receive",
+        module="platevault.ingest.read_body",
         old="if total > limits.max_batch_bytes:",
         new="if False:",
         tests=("ingest/test_accept_refused.py::test_each_limit_is_taken_at_its_edge_and_refused_past_it",),
@@ -82,10 +82,10 @@ GUARDS: Final = (
     Guard(
         name="batch-detections",
         protects="a batch has at most MAX_BATCH_DETECTIONS",
-        module="platevault.domain.batch",
+        module="platevault.formats.native",
         old="if len(detections) > limits.max_batch_detections:",
         new="if False:",
-        tests=("domain/test_batch.py::test_as_many_detections_as_the_limit_are_taken_and_one_more_is_not",),
+        tests=("formats/test_native.py::test_as_many_detections_as_the_limit_are_taken_and_one_more_is_not",),
     ),
     Guard(
         name="silence",
@@ -114,7 +114,7 @@ GUARDS: Final = (
     Guard(
         name="body-deadline",
         protects="a body that comes too slowly is cut",
-        module="platevault.ingest.receive",
+        module="platevault.ingest.read_body",
         old="if self._arrival.is_late(now):",
         new="if False:",
         tests=("ingest/test_admission.py::test_a_body_below_the_least_rate_is_cut_and_may_come_again",),
@@ -359,7 +359,7 @@ GUARDS: Final = (
         name="own-collector-alone",
         protects="a credential of one collector writes for no other",
         module="platevault.ingest.accept",
-        old="if delivery.only_collector not in (None, collector_id):",
+        old="if request.only_collector not in (None, collector_id):",
         new="if False:",
         tests=("ingest/test_accept_refused.py::test_a_credential_of_one_collector_writes_for_no_other",),
     ),

@@ -262,18 +262,18 @@ GUARDS: Final = (
     Guard(
         name="digest-ignores-order",
         protects="the same batch in another order is the same batch",
-        module="platevault.domain.batch",
+        module="platevault.formats.native",
         old="ordered = sorted(self.detections, key=_detection_order)",
         new="ordered = list(self.detections)",
-        tests=("domain/test_batch.py::test_the_content_digest_does_not_count_when_or_in_which_order_it_was_sent",),
+        tests=("formats/test_native.py::test_the_content_digest_does_not_count_when_or_in_which_order_it_was_sent",),
     ),
     Guard(
         name="digest-counts-bytes",
         protects="a batch with other image bytes is another batch",
-        module="platevault.domain.batch",
+        module="platevault.formats.native",
         old="for part in sorted(parts, key=lambda part: part.name)",
         new="for part in ()",
-        tests=("domain/test_batch.py::test_the_content_digest_counts_every_byte_that_was_said",),
+        tests=("formats/test_native.py::test_the_content_digest_counts_every_byte_that_was_said",),
     ),
     Guard(
         name="other-collectors-id",

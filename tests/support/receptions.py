@@ -26,7 +26,7 @@ from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
 from platevault.infra.spool.spool import Spool
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery, IngestContext
+from platevault.ingest.context import IncomingRequest, IngestContext
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.record import Rules
 from platevault.ingest.recover import recover
@@ -95,7 +95,7 @@ class Node:
 
     async def send(self, batch: Batch, *, stored: bool = False, **delivery: object) -> Receipt:
         body = batch.body()
-        known = Delivery(content_type=CONTENT_TYPE, declared_bytes=len(body), wait_until_stored=stored)
+        known = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(body), wait_until_stored=stored)
         return await accept(in_chunks(body), replace(known, **delivery), ingest_context=self.ingest_context)  # type: ignore[arg-type]
 
     async def uploaded(self) -> None:

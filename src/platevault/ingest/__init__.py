@@ -13,6 +13,9 @@
 - `transfer_rate`: Transfer rate of a body, and its lower limit.
 - `validated_batch`: A durable, validated batch.
 - `verdict`: Verdict on each detection: new, duplicate or rejected.
+- `image_bytes`: The bytes of an image in the spool file or in memory.
+- `read_body`: Read a body into a draft as it comes: its parts, within their limits, and in time.
+- `reparse`: Parse a spool file again, in the format that it names.
 - `sql/`: SQL of `ingest`.
 - `uploads/`: Direct uploads: presigned PUT URLs, then a commit.
 """

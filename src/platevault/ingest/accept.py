@@ -5,31 +5,31 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from platevault.domain.errors import Forbidden, Refusal
-from platevault.infra.telemetry.metrics import Metrics
 from platevault.ingest.admission import admitted, spool_is_not_held_by_the_slow, turn
 from platevault.ingest.background_upload import may_upload, start_upload, when_stored
-from platevault.ingest.context import Delivery, IngestContext, Room
+from platevault.ingest.context import IncomingRequest, IngestContext, Room
+from platevault.ingest.read_body import Body
 from platevault.ingest.receipt import Receipt, Recorded
-from platevault.ingest.receive import Body, Received, make_durable, receive
+from platevault.ingest.receive import Received, make_durable, receive
 from platevault.ingest.record import record_file
 
 
-async def accept(body: AsyncIterator[bytes], delivery: Delivery, *, ingest_context: IngestContext) -> Receipt:
+async def accept(body: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext) -> Receipt:
     """The receipt, once the batch is committed and its bytes are synced.
 
     Raises before the body is read: `BatchRefused`, `TooLarge`, `Busy`, `SpoolFull`, `DatabaseUnavailable`. After it: a
     `Refusal`, and nothing is left of the batch; or `Unavailable`, and its outcome is unknown: the same batch again is safe.
     """
-    with admitted(body, delivery, ingest_context=ingest_context) as (room, coming):
-        receipt, uploading = await _accept(coming, delivery, room=room, ingest_context=ingest_context)
+    with admitted(body, request, ingest_context=ingest_context) as (room, coming):
+        receipt, uploading = await _accept(coming, request, room=room, ingest_context=ingest_context)
     # Its place is somebody else's by now, however long the store takes.
-    if delivery.wait_until_stored and uploading is not None and not receipt.durable_in_store:
+    if request.wait_until_stored and uploading is not None and not receipt.durable_in_store:
         return await when_stored(receipt, uploading, ingest_context=ingest_context)
     return receipt
 
 
 async def _accept(
-    body: Body, delivery: Delivery, *, room: Room, ingest_context: IngestContext
+    body: Body, request: IncomingRequest, *, room: Room, ingest_context: IngestContext
 ) -> tuple[Receipt, asyncio.Task[bool] | None]:
     def forget() -> None:
         """Give the memory back, once."""
@@ -38,27 +38,27 @@ async def _accept(
             ingest_context.memory.give_back(room.reserve)
 
     try:
-        received, recorded, leased = await _keep(body, delivery, room=room, ingest_context=ingest_context)
+        received, recorded, leased = await _keep(body, request, room=room, ingest_context=ingest_context)
     except BaseException:
         forget()
         raise
     ingest_context.tell()
-    _count(recorded.receipt, meters=ingest_context.meters)
+    _count(recorded.receipt, ingest_context=ingest_context)
     if recorded.waiting and not leased:
         forget()
         return recorded.receipt, None
-    kept = {name: _whole(chunks) for name, chunks in (received.draft.kept or {}).items()}
+    kept = received.kept_images()
     uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, ingest_context=ingest_context)
     return recorded.receipt, uploading
 
 
 async def _keep(
-    body: Body, delivery: Delivery, *, room: Room, ingest_context: IngestContext
+    body: Body, request: IncomingRequest, *, room: Room, ingest_context: IngestContext
 ) -> tuple[Received, Recorded, bool]:
     """Bytes, then rows; and whether the images are leased to this process, which is to upload them then."""
 
     def may_write(collector_id: str) -> None:
-        if delivery.only_collector not in (None, collector_id):
+        if request.only_collector not in (None, collector_id):
             raise Forbidden(f"this credential may not write for collector {collector_id}")
 
     with spool_is_not_held_by_the_slow(ingest_context):
@@ -67,9 +67,11 @@ async def _keep(
         )
     try:
         received_at = ingest_context.now()
-        manifest = await receive(body, draft=draft, limits=ingest_context.rules.limits, may_write=may_write)
+        batch = await receive(
+            body, draft=draft, received_at=received_at, limits=ingest_context.rules.limits, may_write=may_write
+        )
         async with turn(ingest_context):
-            received = await make_durable(draft, manifest, received_at=received_at)
+            received = await make_durable(draft, batch, received_at=received_at, envelope=body.envelope)
             leased = may_upload(ingest_context)
             return received, await _record(received, ingest_context=ingest_context, leased=leased), leased
     except BaseException:
@@ -81,10 +83,9 @@ async def _record(received: Received, *, ingest_context: IngestContext, leased: 
     """The file's lock is held to the commit, so that nobody ingests it again meanwhile."""
     try:
         return await record_file(
-            received.manifest,
-            received.index.parts,
+            received.batch,
             file=received.draft.name,
-            received_at=received.index.received_at,
+            received_at=received.received_at,
             rules=ingest_context.rules,
             database=ingest_context.database,
             leased=leased,
@@ -96,12 +97,9 @@ async def _record(received: Received, *, ingest_context: IngestContext, leased: 
         received.draft.close()  # on any other failure the file stays: whether it was committed is unknown
 
 
-def _count(receipt: Receipt, *, meters: Metrics) -> None:
+def _count(receipt: Receipt, *, ingest_context: IngestContext) -> None:
+    meters = ingest_context.meters
     meters.batch("replayed" if receipt.replayed else "accepted")
     if not receipt.replayed:
         for status, number in Counter(entry["status"] for entry in receipt.body["detections"]).items():
             meters.detections(status, number)
-
-
-def _whole(chunks: list[bytes | bytearray]) -> bytes | bytearray:
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
-from platevault.domain.errors import Busy, SpoolFull
+from platevault.domain.errors import BatchRefused, Busy, SpoolFull
 from platevault.domain.metric_definitions import kind_of
-from platevault.ingest.context import Delivery, IngestContext, Room
+from platevault.ingest.context import IncomingRequest, IngestContext, Room
 from platevault.ingest.multipart import boundary_of
-from platevault.ingest.receive import Body, room_for
+from platevault.ingest.read_body import Body
+from platevault.ingest.receive import room_for
 from platevault.ingest.transfer_rate import TransferRate, slowest
 
 # A body that comes in slowly holds a place and no more than the buffers of its connection and its file.
@@ -22,30 +23,49 @@ TURN_WITHIN_SECONDS: Final = 8.0
 
 @contextmanager
 def admitted(
-    chunks: AsyncIterator[bytes], delivery: Delivery, *, ingest_context: IngestContext
+    chunks: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext
 ) -> Iterator[tuple[Room, Body]]:
     """A place for the length of the block; the room's memory is the caller's to give back. What ends the block is counted.
 
     Raises `BatchRefused`, `TooLarge`, `Busy`, `DatabaseUnavailable`.
     """
     try:
-        boundary = boundary_of(delivery.content_type)
-        with _a_place(delivery, ingest_context=ingest_context) as (room, arrival):
-            yield room, Body(chunks=chunks, boundary=boundary, arrival=arrival)
+        boundary = _boundary_of(request)
+        with _a_place(request, ingest_context=ingest_context) as (room, arrival):
+            yield (
+                room,
+                Body(
+                    chunks=chunks,
+                    boundary=boundary,
+                    arrival=arrival,
+                    format=request.format,
+                    envelope=request.envelope,
+                ),
+            )
     except Exception as error:
         ingest_context.meters.batch(kind_of(error))
         raise
 
 
+def _boundary_of(request: IncomingRequest) -> str | None:
+    """None for a body that is one part. Raises `BatchRefused` if the format takes no such body."""
+    try:
+        return boundary_of(request.content_type)
+    except BatchRefused:
+        if request.format.multipart_only:
+            raise
+        return None
+
+
 @contextmanager
-def _a_place(delivery: Delivery, *, ingest_context: IngestContext) -> Iterator[tuple[Room, TransferRate]]:
+def _a_place(request: IncomingRequest, *, ingest_context: IngestContext) -> Iterator[tuple[Room, TransferRate]]:
     """When all places are taken, the slowest body leaves its own to this one."""
-    reserve = room_for(delivery.declared_bytes, limits=ingest_context.rules.limits)
+    reserve = room_for(request.declared_bytes, limits=ingest_context.rules.limits)
     refuse_if_crowded(ingest_context)
     if len(ingest_context.bodies) >= BODIES_AT_ONCE and not make_way(ingest_context):
         raise Busy("as many batches are being received as this process takes at once", retry_after=1)
     ingest_context.database.refuse_while_down()
-    arrival = TransferRate(began=asyncio.get_running_loop().time(), declared=delivery.declared_bytes)
+    arrival = TransferRate(began=asyncio.get_running_loop().time(), declared=request.declared_bytes)
     ingest_context.bodies.add(arrival)
     try:
         yield Room(reserve=reserve, keep=ingest_context.memory.take(reserve)), arrival

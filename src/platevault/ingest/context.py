@@ -2,12 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from platevault.delivery.uploader import Uploader
+from platevault.formats import DEFAULT
+from platevault.formats.delivery import Envelope, Source
+from platevault.formats.format import Format
 from platevault.infra.concurrency.byte_budget import ByteBudget
 from platevault.infra.concurrency.fair_semaphore import FairSemaphore
 from platevault.infra.postgres.database import Database
@@ -57,13 +60,25 @@ class IngestContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One POST: its headers' word on the body, who may write for whom, and whether to wait for the bucket."""
+class IncomingRequest:
+    """One POST before its body is read: what its headers say, who may write for whom, and whether to wait for the bucket.
+
+    `head` and `query` are those that its format may read, and `source` the producer where it is known.
+    """
 
     content_type: str | None
     declared_bytes: int | None
     only_collector: str | None = None
     wait_until_stored: bool = False
+    format: Format = DEFAULT
+    head: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    source: Source | None = None
+
+    @property
+    def envelope(self) -> Envelope:
+        """What the spool file says of the request beside its body."""
+        return Envelope(format=self.format.name, head=self.head, query=self.query, source=self.source)
 
 
 @dataclass(slots=True, kw_only=True)

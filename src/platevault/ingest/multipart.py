@@ -11,6 +11,7 @@ from platevault.domain.errors import BatchRefused, TooLarge
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 8
 BOUNDARY_MAX: Final = 200  # RFC 2046 allows 70
+BODY: Final = "body"
 NAME_MAX: Final = (
     2048  # more than any id of its form needs; an id that is not is refused by name, with its detection alone
 )
@@ -21,6 +22,8 @@ class PartStarted:
     """A part begins; what follows until `PartEnded` is its content."""
 
     name: str
+    file_name: str | None = None
+    media_type: str | None = None
 
 
 class PartEnded:
@@ -87,4 +90,21 @@ class BodyParser:
             raise BatchRefused("this part came twice", part=name)
         self._seen.add(name)
         self._current = name
-        return PartStarted(name)
+        return PartStarted(name, segment.filename, segment.content_type)
+
+
+class WholeBody:
+    """A body that is not multipart: one part named `body`, which ends with it."""
+
+    def __init__(self) -> None:
+        self._began = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The chunk, behind the start of its part if it is the first one."""
+        if not self._began:
+            self._began = True
+            yield PartStarted(BODY)
+        yield chunk
+
+    def finish(self) -> None:
+        """Return: such a body is whole when the server says so."""

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from platevault.delivery.pending_image import PendingImage
 from platevault.domain.images import ImageState
-from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting, Refused
+from platevault.formats.batch import Refused
+from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting
 
 # The order in which people read them; the database keeps none.
 _ENTRY_FIELDS: Final = ("detection_id", "status", "differs", "reasons")

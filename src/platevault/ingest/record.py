@@ -4,14 +4,14 @@ The bytes are synced in the spool before the rows commit: a crash in between lea
 ingested again by `recover`. The other order would leave rows that point at nothing. Everything here may be repeated.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from platevault.domain.batch import Limits, Manifest, Part
+from platevault.domain.batch import Limits
 from platevault.domain.retention_policy import Retention
+from platevault.formats.batch import Batch
 from platevault.infra.postgres.database import Database
 from platevault.ingest.receipt import Recorded
 from platevault.ingest.sql.record_batch import record
@@ -35,8 +35,7 @@ class Rules:
 
 
 async def record_file(
-    manifest: Manifest,
-    parts: Sequence[Part],
+    batch: Batch,
     *,
     file: str,
     received_at: datetime,
@@ -49,8 +48,7 @@ async def record_file(
     Raises `BatchRefused` when no detection is valid, `IdentifierReused`, or `DatabaseUnavailable` (outcome unknown).
     """
     rules = await with_classes(rules, database=database)
-    batch = checked(manifest, parts, file=file, received_at=received_at, rules=rules, leased=leased)
-    return await record(database, batch)
+    return await record(database, checked(batch, file=file, received_at=received_at, rules=rules, leased=leased))
 
 
 async def with_classes(rules: Rules, *, database: Database) -> Rules:
@@ -59,8 +57,7 @@ async def with_classes(rules: Rules, *, database: Database) -> Rules:
 
 
 def checked(
-    manifest: Manifest,
-    parts: Sequence[Part],
+    batch: Batch,
     *,
     file: str,
     received_at: datetime,
@@ -69,10 +66,14 @@ def checked(
 ) -> CheckedBatch:
     """The batch judged, ready to be recorded; raises `BatchRefused` when no detection is valid."""
     return CheckedBatch(
-        manifest=manifest,
-        judged=judge(manifest, parts, received_at=received_at, retention=rules.retention, limits=rules.limits),
-        digest=manifest.content_digest(parts),
-        origin=Origin(collector_id=manifest.collector_id, batch_id=manifest.batch_id, received_at=received_at),
+        judged=judge(batch, received_at=received_at, retention=rules.retention, limits=rules.limits),
+        digest=batch.digest,
+        origin=Origin(
+            collector_id=batch.collector_id,
+            batch_id=batch.batch_id,
+            received_at=received_at,
+            sent_at=batch.sent_at,
+        ),
         place=SpoolPlace(
             node_id=rules.node_id,
             file=file,

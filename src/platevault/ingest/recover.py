@@ -8,11 +8,11 @@ import structlog
 from platevault.delivery.reclaim import reclaim
 from platevault.delivery.upload import release, upload
 from platevault.delivery.uploader import Uploader
-from platevault.domain.batch import Manifest
 from platevault.domain.error_chain import frames_of, names_of
-from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Unavailable
+from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Stopped, Unavailable
 from platevault.infra.postgres.database import Database
 from platevault.ingest.record import Rules, record_file
+from platevault.ingest.reparse import reparse
 
 log = structlog.get_logger(__name__)
 
@@ -69,16 +69,17 @@ async def _ingest_again(file: str, *, uploader: Uploader, rules: Rules, database
         if descriptor is None or await uploader.ledger.is_waiting(file):
             return 0
         try:
-            index, text = uploader.spool.index_of(descriptor)
-            manifest = Manifest.parse(text, limits=rules.limits)
+            index = uploader.spool.index_of(descriptor)
             recorded = await record_file(
-                manifest,
-                index.parts,
+                reparse(index, limits=rules.limits),
                 file=file,
                 received_at=index.received_at,
                 rules=rules,
                 database=database,
             )
+        except Stopped as error:  # a later version wrote it, and reads it
+            log.error("ready file cannot be ingested by this version", file=file, why=str(error))
+            return 0
         except (Refusal, Corrupted) as error:
             await _set_aside(file, str(error), uploader=uploader)
             return 0

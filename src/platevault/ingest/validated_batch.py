@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from platevault.delivery.pending_image import PendingImage
-from platevault.domain.batch import Manifest
 from platevault.ingest.verdict import Incoming, IncomingImage, Judged
 
 
@@ -27,13 +26,13 @@ class Origin:
     collector_id: str
     batch_id: str
     received_at: datetime
+    sent_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedBatch:
-    """What one transaction records. `digest` is the manifest's content digest."""
+    """What one transaction records. `digest` is the content digest of the batch."""
 
-    manifest: Manifest
     judged: Judged
     digest: bytes
     origin: Origin

@@ -1,17 +1,20 @@
 """What becomes of each detection of a batch: taken, refused with its reasons, or met again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from platevault.domain.batch import Limits, Manifest, Part
-from platevault.domain.detection import Detection, parse_detection, printable
+from platevault.domain.batch import Limits
+from platevault.domain.detection import Detection
 from platevault.domain.errors import BatchRefused
 from platevault.domain.images import ImageState, reason_from
-from platevault.domain.object_keys import EXTENSIONS, generate_object_key, part_name
+from platevault.domain.object_keys import EXTENSIONS, generate_object_key
 from platevault.domain.reported_fields import REPORTED_NAMES
 from platevault.domain.retention_policy import Retention
+from platevault.formats.batch import Batch, Read, Refused
+from platevault.formats.delivery import Part
+from platevault.ingest.image_bytes import part_of
 
 METADATA_FIELDS: Final = ("camera_id", "captured_at", *REPORTED_NAMES)
 _TOLD_BY_OBJECTS: Final = frozenset({"camera_id", "captured_at"})
@@ -43,14 +46,6 @@ class Incoming:
         """What is stored and compared, in JSON's types but for the time."""
         found = self.detection.model_dump(mode="json", include=set(METADATA_FIELDS) - {"captured_at"})
         return {**found, "captured_at": self.detection.captured_at}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """A detection that is invalid in itself."""
-
-    detection_id: str | None
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,41 +95,31 @@ class Meeting:
     """What the camera read is to be taken from the new batch: the row was made again from objects, which do not tell it."""
 
 
-def judge(
-    manifest: Manifest, parts: Sequence[Part], *, received_at: datetime, retention: Retention, limits: Limits
-) -> Judged:
+def judge(batch: Batch, *, received_at: datetime, retention: Retention, limits: Limits) -> Judged:
     """Judge each detection by itself; raises `BatchRefused` when none is left."""
-    by_name = {part.name: part for part in parts}
+    if not batch.reads:
+        listed = tuple((one.detection_id or "", one.reasons) for one in batch.refused)
+        raise BatchRefused("no detection of this batch is valid", part=batch.told_in, refused=listed)
     incoming: list[Incoming] = []
-    refused: list[Refused] = []
-    for raw in manifest.detections:
-        detection = parse_detection(raw, received_at=received_at)
-        if isinstance(detection, Detection):
-            retain_until, suspect = retention.until(
-                captured_at=detection.captured_at,
-                received_at=received_at,
-                collector=manifest.collector_id,
-                camera=detection.camera_id,
+    for read in batch.reads:
+        detection = read.detection
+        retain_until, suspect = retention.until(
+            captured_at=detection.captured_at,
+            received_at=received_at,
+            collector=batch.collector_id,
+            camera=detection.camera_id,
+        )
+        incoming.append(
+            Incoming(
+                detection=detection,
+                images=_images(read, limits),
+                retain_until=retain_until,
+                clock_suspect=suspect,
+                expired=retain_until is not None and retain_until <= received_at,
             )
-            incoming.append(
-                Incoming(
-                    detection=detection,
-                    images=_images(detection, by_name, limits),
-                    retain_until=retain_until,
-                    clock_suspect=suspect,
-                    expired=retain_until is not None and retain_until <= received_at,
-                )
-            )
-        else:
-            named = raw.get("detection_id") if isinstance(raw, dict) else None
-            refused.append(
-                Refused(detection_id=printable(named[:128]) if isinstance(named, str) else None, reasons=detection)
-            )
-    if not incoming:
-        listed = tuple((one.detection_id or "", one.reasons) for one in refused)
-        raise BatchRefused("no detection of this batch is valid", part="batch", refused=listed)
+        )
     incoming.sort(key=lambda one: one.detection.detection_id)
-    return Judged(incoming=tuple(incoming), refused=tuple(refused))
+    return Judged(incoming=tuple(incoming), refused=batch.refused)
 
 
 def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:
@@ -162,11 +147,8 @@ def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:
     )
 
 
-def _images(detection: Detection, parts: Mapping[str, Part], limits: Limits) -> tuple[IncomingImage, ...]:
-    return tuple(
-        _image(detection, kind, parts[part_name(detection.detection_id, kind)], limits)
-        for kind in sorted(detection.images)
-    )
+def _images(read: Read, limits: Limits) -> tuple[IncomingImage, ...]:
+    return tuple(_image(read.detection, kind, part_of(image), limits) for kind, image in read.images.items())
 
 
 def _image(detection: Detection, kind: str, part: Part, limits: Limits) -> IncomingImage:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import pytest
 from tests.support.deliveries import a_jpeg
 
 from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull, TooLarge
+from platevault.formats.delivery import Envelope, Source
 from platevault.infra.disk import local_disk
 from platevault.infra.spool.draft import Draft
 from platevault.infra.spool.spool import Spool
@@ -36,7 +36,7 @@ def begin(spool: Spool, *, reserve: int = MEBI, keep: bool = True) -> Draft:
 
 def fill(draft: Draft, parts: dict[str, bytes]) -> None:
     for name, data in parts.items():
-        draft.start_part(name, most=MEBI)
+        draft.start_part(name, most=MEBI, is_lead=name == "batch")
         for start in range(0, len(data), 1000):
             draft.add(data[start : start + 1000])
         draft.end_part()
@@ -56,9 +56,10 @@ async def test_a_sealed_file_says_what_is_in_it_and_where(tmp_path: Path) -> Non
     draft.close()
     with spool.claimed(draft.name) as descriptor:
         assert descriptor is not None
-        index, manifest = spool.index_of(descriptor)
+        index = spool.index_of(descriptor)
     (part,) = index.parts
-    assert json.loads(manifest) == {"a": 1}
+    assert index.lead is not None
+    assert bytes(index.lead.view) == b'{"a": 1}'
     assert index.received_at == NOW
     assert (part.name, part.size, part.sha256) == ("evt_full", len(IMAGE), hashlib.sha256(IMAGE).digest())
     assert (part.content_type, part.width, part.height) == ("image/jpeg", 320, 200)
@@ -122,7 +123,7 @@ async def test_bytes_stay_in_memory_only_when_asked(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     kept = await sealed(spool, keep=True)
     assert kept.kept is not None
-    assert b"".join(kept.kept["evt_full"]) == IMAGE
+    assert b"".join(kept.kept[kept.parts[0].offset]) == IMAGE
     assert (await sealed(spool, keep=False)).kept is None
 
 
@@ -213,6 +214,50 @@ async def test_an_index_that_is_not_whole_is_told_from_one_that_is(tmp_path: Pat
             assert descriptor is not None
             with pytest.raises(Corrupted):
                 spool.index_of(descriptor)
+
+
+async def test_of_a_request_without_a_lead_every_part_is_seen_and_what_its_sender_said_is_kept(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    draft = begin(spool, keep=False)
+    draft.start_part("a", most=MEBI, file_name="read.xml", media_type="text/xml")
+    draft.add(b"<a/>")
+    draft.end_part()
+    fill(draft, {"b": IMAGE, "empty": b""})
+    await draft.map_parts()
+    assert [bytes(part.view) for part in draft.parts] == [b"<a/>", IMAGE, b""]
+    await draft.add_decoded({"c": b"decoded"})
+    source = Source(name="north", collector_id="gate-1", settings={"time_zone": "Europe/Rome"})
+    envelope = Envelope(format="any", head={"x-model": "T"}, query="lane=1", source=source)
+    await draft.seal(received_at=NOW, envelope=envelope)
+    draft.close()
+    with spool.claimed(draft.name) as descriptor:
+        assert descriptor is not None, "a view does not keep the lock"
+        index = spool.index_of(descriptor)
+    assert (index.envelope, index.lead, index.received_at) == (envelope, None, NOW)
+    assert [(part.name, bytes(part.view)) for part in index.parts] == [("a", b"<a/>"), ("b", IMAGE), ("empty", b"")]
+    assert [(part.file_name, part.media_type) for part in index.parts] == [
+        ("read.xml", "text/xml"),
+        *[(None, None)] * 2,
+    ]
+    (decoded,) = index.decoded
+    assert (decoded.name, decoded.sha256) == ("c", hashlib.sha256(b"decoded").digest())
+    assert await spool.read(draft.name, offset=decoded.offset, size=decoded.size) == b"decoded"
+    assert spool.used() == (tmp_path / "spool" / "ready" / draft.name).stat().st_size
+
+
+async def test_a_part_that_reaches_past_the_end_of_its_file_is_not_read(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    draft = begin(spool)
+    fill(draft, {"a": b"x" * 1000})
+    await draft.seal(received_at=NOW)
+    draft.close()
+    path = tmp_path / "spool" / "ready" / draft.name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:19] + whole[1019:])
+    with spool.claimed(draft.name) as descriptor:
+        assert descriptor is not None
+        with pytest.raises(Corrupted):
+            spool.index_of(descriptor)
 
 
 async def test_a_file_set_aside_keeps_its_bytes_and_its_reason(tmp_path: Path) -> None:

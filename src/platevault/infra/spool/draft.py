@@ -5,17 +5,18 @@ import fcntl
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from platevault.domain.batch import MANIFEST_PART, Part
 from platevault.domain.errors import BatchRefused, SpoolFull, TooLarge
 from platevault.domain.images import Dimensions, content_type_of, jpeg_dimensions
+from platevault.formats.delivery import Envelope, Part
 from platevault.infra.concurrency.thread_pool import flushers, hands
 from platevault.infra.disk.local_disk import sync_folder
-from platevault.infra.spool.file_format import HEADER, Index, index_bytes
+from platevault.infra.spool.file_format import HEADER, Index, index_bytes, mapped
 from platevault.infra.spool.usage import SpoolUsage
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class _Growing:
     name: str
     offset: int
     most: int
+    file_name: str | None
+    media_type: str | None
+    chunks: list[Chunk] | None
+    is_lead: bool
     size: int = 0
     hasher: "_Hash" = field(default_factory=hashlib.sha256)
     head: list[Chunk] = field(default_factory=list)
@@ -45,16 +50,18 @@ class Draft:
     """Parts go in with `start_part`, `add`, `end_part`, to disk with `flush`; `seal` makes the file durable.
 
     The file is locked (flock) from its creation until `close`, so that nobody sweeps it away or ingests it meanwhile, in
-    this process or another; the kernel drops the lock of a killed process. `kept` has the bytes of each part when `keep`.
+    this process or another; the kernel drops the lock of a killed process. `kept` has the bytes of each part by its offset when
+    `keep`, but not those of the `lead`, which are in its `view`. `decoded` are images that `add_decoded` wrote behind the body.
     """
 
     def __init__(
         self, path: Path, descriptor: int, *, ready: Path, reserved: int, usage: SpoolUsage, keep: bool
     ) -> None:
         self.name = path.name
+        self.lead: Part | None = None
         self.parts: list[Part] = []
-        self.kept: dict[str, list[Chunk]] | None = {} if keep else None
-        self.manifest: bytes = b""
+        self.decoded: list[Part] = []
+        self.kept: dict[int, list[Chunk]] | None = {} if keep else None
         self._path = path
         self._descriptor = descriptor
         self._ready = ready
@@ -64,14 +71,21 @@ class Draft:
         self._waiting: list[Chunk] = [HEADER]
         self._waiting_bytes = len(HEADER)
         self._growing: _Growing | None = None
-        self._manifest_chunks: list[Chunk] = []
-        self._manifest_part: Part | None = None
 
-    def start_part(self, name: str, *, most: int) -> None:
+    def start_part(
+        self,
+        name: str,
+        *,
+        most: int,
+        is_lead: bool = False,
+        file_name: str | None = None,
+        media_type: str | None = None,
+    ) -> None:
         """What `add` gets from now on belongs to this part, which has at most that many bytes."""
-        self._growing = _Growing(name, self._offset, most)
-        if self.kept is not None and name != MANIFEST_PART:
-            self.kept[name] = []
+        chunks: list[Chunk] | None = [] if is_lead or self.kept is not None else None
+        if chunks is not None and self.kept is not None and not is_lead:
+            self.kept[self._offset] = chunks  # an empty part leaves its place to the next one
+        self._growing = _Growing(name, self._offset, most, file_name, media_type, chunks, is_lead)
 
     def add(self, chunk: Chunk) -> None:
         """Take and hash these bytes of the current part, without a copy; raises `TooLarge` past the part's limit."""
@@ -85,10 +99,8 @@ class Draft:
         self._waiting_bytes += len(chunk)
         self._offset += len(chunk)
         growing.size += len(chunk)
-        if growing.name == MANIFEST_PART:
-            self._manifest_chunks.append(chunk)
-        elif self.kept is not None:
-            self.kept[growing.name].append(chunk)
+        if growing.chunks is not None:
+            growing.chunks.append(chunk)
         if growing.head_bytes < HEAD_BYTES_MAX:
             growing.head.append(chunk)
             growing.head_bytes += len(chunk)
@@ -96,13 +108,36 @@ class Draft:
     def end_part(self) -> None:
         """The current part is complete."""
         assert self._growing is not None, "start_part comes first"
-        self._finish(self._growing)
+        part = self._finished(self._growing)
+        if self._growing.is_lead:
+            self.lead = part
+        else:
+            self.parts.append(part)
         self._growing = None
 
-    @property
-    def has_manifest(self) -> bool:
-        """True when the batch part came whole."""
-        return self._manifest_part is not None
+    async def map_parts(self) -> None:
+        """Give each part a `view` of the file: no byte is copied. Raises `SpoolFull`."""
+        await self.flush()
+        try:
+            with self._path.open("rb") as file:  # opened again: a mapping of the locked descriptor would keep its lock
+                self.parts = mapped(file.fileno(), self.parts)
+        except OSError as error:
+            raise SpoolFull(f"the spool file of the batch cannot be mapped: {error.strerror}") from error
+
+    async def add_decoded(self, images: Mapping[str, bytes]) -> None:
+        """Write images behind the body, by name; they become `decoded`. Raises `SpoolFull`."""
+        size = sum(len(data) for data in images.values())
+        if not self._usage.reserve(size):
+            raise SpoolFull("the spool is full", retry_after=10)
+        self._reserved += size
+        for name, data in images.items():
+            self.start_part(name, most=len(data))
+            self.add(data)
+            assert self._growing is not None, "just started"
+            self.decoded.append(self._finished(self._growing))
+            self._growing = None
+        if self.wants_flush:
+            await self.flush()
 
     @property
     def wants_flush(self) -> bool:
@@ -113,7 +148,7 @@ class Draft:
         """Write what waits; raises `SpoolFull` when the disk does not take it."""
         await flushers.do(self._flush)
 
-    async def seal(self, *, received_at: datetime) -> Index:
+    async def seal(self, *, received_at: datetime, envelope: Envelope | None = None) -> Index:
         """When this returns the file stands in `ready/` and survives a power cut: written, synced, renamed, folder synced.
 
         Raises `SpoolFull` when any of that fails; the file is gone then. A failed sync is never tried again on the same
@@ -121,12 +156,17 @@ class Draft:
         """
         if self._growing is not None:
             raise BatchRefused("the body ends inside a part", part=self._growing.name)
-        return await hands.do(functools.partial(self._seal, received_at))
+        return await hands.do(functools.partial(self._seal, received_at, envelope or Envelope()))
 
-    def _seal(self, received_at: datetime) -> Index:
+    def _seal(self, received_at: datetime, envelope: Envelope) -> Index:
         self._flush()
-        assert self._manifest_part is not None, "the manifest is checked before sealing"
-        index = Index(received_at=received_at, manifest=self._manifest_part, parts=tuple(self.parts))
+        index = Index(
+            received_at=received_at,
+            envelope=envelope,
+            lead=self.lead,
+            parts=tuple(self.parts),
+            decoded=tuple(self.decoded),
+        )
         end = index_bytes(index)
         target = self._ready / self.name
         try:
@@ -172,9 +212,11 @@ class Draft:
             self._drop()
             raise SpoolFull(f"the spool did not take the batch: {error.strerror}") from error
 
-    def _finish(self, growing: _Growing) -> None:
+    def _finished(self, growing: _Growing) -> Part:
         content_type, dimensions = _look_at(growing.head)
-        part = Part(
+        growing.head.clear()
+        lead = b"".join(growing.chunks or ()) if growing.is_lead else None
+        return Part(
             name=growing.name,
             offset=growing.offset,
             size=growing.size,
@@ -182,13 +224,10 @@ class Draft:
             content_type=content_type,
             width=dimensions.width if dimensions else None,
             height=dimensions.height if dimensions else None,
+            file_name=growing.file_name,
+            media_type=growing.media_type,
+            held=memoryview(lead) if lead is not None else None,
         )
-        growing.head.clear()
-        if growing.name == MANIFEST_PART:
-            self._manifest_part = part
-            self.manifest = b"".join(self._manifest_chunks)
-        else:
-            self.parts.append(part)
 
     def _write_all(self, chunks: list[Chunk]) -> None:
         for start in range(0, len(chunks), _IOV_MAX):

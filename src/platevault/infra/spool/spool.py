@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from platevault.domain.errors import Corrupted, SettingsInvalid, SpoolFull
+from platevault.domain.errors import SettingsInvalid, SpoolFull
 from platevault.infra.concurrency.thread_pool import hands, readers
 from platevault.infra.disk.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
 from platevault.infra.spool.dead_letters import FOLDER, DeadLetters
 from platevault.infra.spool.draft import Draft, begin_draft
-from platevault.infra.spool.file_format import Index, read_index
+from platevault.infra.spool.file_format import Index, read_index, with_views
 from platevault.infra.spool.usage import SpoolUsage
 
 DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -103,13 +103,9 @@ class Spool:
                 # Closing the last descriptor of an unlinked file frees its blocks: seen to stop the event loop for a tenth of a second.
                 hands.leave(partial(os.close, descriptor))
 
-    def index_of(self, descriptor: int) -> tuple[Index, bytes]:
-        """(index, manifest text) of a claimed file; raises `Corrupted`."""
-        index = read_index(descriptor)
-        manifest = os.pread(descriptor, index.manifest.size, index.manifest.offset)
-        if len(manifest) != index.manifest.size:
-            raise Corrupted("the manifest of the spool file is cut")
-        return index, manifest
+    def index_of(self, descriptor: int) -> Index:
+        """The index of a claimed file, with the bytes that its format reads. Raises `Corrupted`."""
+        return with_views(descriptor, read_index(descriptor))
 
     def unlink(self, file: str) -> None:
         """The claimed file is gone and its room given back. Its name may come back after a power cut; that is harmless:

@@ -9,7 +9,6 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from platevault.domain.batch import Manifest
 from platevault.ingest.validated_batch import Origin
 
 # It may stand in one statement with rows that refer to it: foreign keys are looked at when that ends. Rows of others are not locked.
@@ -51,7 +50,6 @@ async def ensure_collector(connection: AsyncConnection, collector_id: str) -> No
 
 async def insert_batch(
     connection: AsyncConnection,
-    manifest: Manifest,
     *,
     origin: Origin,
     digest: bytes,
@@ -59,20 +57,18 @@ async def insert_batch(
     answer: Mapping[str, Any],
 ) -> bool:
     """False when a batch of this collector has the id already, whatever its content."""
-    values = values_of(manifest, origin=origin, digest=digest, status_code=status_code, answer=answer)
+    values = values_of(origin=origin, digest=digest, status_code=status_code, answer=answer)
     return (await connection.execute(_INSERT, values)).first() is not None
 
 
-def values_of(
-    manifest: Manifest, *, origin: Origin, digest: bytes, status_code: int, answer: Mapping[str, Any]
-) -> dict[str, Any]:
+def values_of(*, origin: Origin, digest: bytes, status_code: int, answer: Mapping[str, Any]) -> dict[str, Any]:
     """What `INTO_BATCHES` binds, by name."""
     return {
         "collector_id": origin.collector_id,
         "batch_id": origin.batch_id,
         "digest": digest,
         "received_at": origin.received_at,
-        "sent_at": manifest.sent_at,
+        "sent_at": origin.sent_at,
         "status_code": status_code,
         "answer": msgspec.json.encode(answer).decode(),
     }

@@ -80,9 +80,7 @@ async def _insert_all(database: Database, batch: CheckedBatch, *, status_code: i
     Repeatable, and raises what `Database.alone` raises, but for `Taken`.
     """
     incoming, origin = batch.judged.incoming, batch.origin
-    of_batch = batches.values_of(
-        batch.manifest, origin=origin, digest=batch.digest, status_code=status_code, answer=answer
-    )
+    of_batch = batches.values_of(origin=origin, digest=batch.digest, status_code=status_code, answer=answer)
     values = {
         **detections.values_of(incoming, origin=origin, place=batch.place),
         **of_batch,
@@ -116,7 +114,6 @@ async def record_first(connection: AsyncConnection, batch: CheckedBatch) -> Reco
     status_code = _CREATED if new else 200
     kept = await batches.insert_batch(
         connection,
-        batch.manifest,
         origin=batch.origin,
         digest=batch.digest,
         status_code=status_code,

@@ -11,8 +11,8 @@ import functools
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from platevault.domain.batch import Manifest
 from platevault.domain.errors import BatchRefused
+from platevault.formats.native import Manifest, batch_of
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.record import checked, with_classes
 from platevault.ingest.uploads.context import DirectUpload, a_place, a_turn, count, metadata_of, own_upload
@@ -58,12 +58,15 @@ async def _first_time(upload: Upload, manifest: Manifest, *, direct: DirectUploa
         uploaded = await read_uploaded(upload, manifest, keep=keep, direct=direct)
         rules = await with_classes(ingest_context.rules, database=ingest_context.database)
         batch = checked(
-            manifest, uploaded.parts, file=f"upload/{upload.upload_id}", received_at=received_at, rules=rules
+            batch_of(manifest, uploaded.parts, received_at=received_at),
+            file=f"upload/{upload.upload_id}",
+            received_at=received_at,
+            rules=rules,
         )
         put = functools.partial(put_uploaded, uploaded=uploaded, direct=direct)
         return await uploads.commit(ingest_context.database, batch, upload_id=upload.upload_id, put=put)
 
 
 async def _again(upload: Upload, manifest: Manifest, *, direct: DirectUpload) -> Receipt:
-    upload.must_be_of(manifest)
+    upload.must_be_of(upload.digest_of(manifest))
     return await uploads.committed_now(direct.ingest_context.database, upload)

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from platevault.domain.batch import Limits, Manifest, Part
+from platevault.domain.batch import Limits
 from platevault.domain.errors import CommittedOtherwise, InvalidRequest, TooLarge, UploadEnded
 from platevault.domain.images import content_type_of, jpeg_dimensions
 from platevault.domain.object_keys import DETECTION_ID, IMAGE_KIND, TEMP, part_name
+from platevault.formats.delivery import Part
+from platevault.formats.native import Manifest
 
 PUT_WITHIN: Final = timedelta(hours=1)
 """How long the URLs are good for, at most."""
@@ -73,13 +75,18 @@ class Upload:
         names = manifest.declared_parts()
         return tuple(file for file in self.files if file.name in names)
 
-    def must_be_of(self, manifest: Manifest) -> None:
-        """Raise `CommittedOtherwise` unless this is what was committed; costs no look at the bytes."""
-        parts = [
-            Part(name=file.name, offset=0, size=file.size, sha256=bytes.fromhex(file.sha256))
-            for file in self.declared(manifest)
-        ]
-        digest, first = manifest.content_digest(parts), self.content_digest or b""
+    def digest_of(self, manifest: Manifest) -> bytes:
+        """Content digest of the manifest with the offered files; costs no look at the bytes."""
+        return manifest.content_digest(
+            [
+                Part(name=file.name, offset=0, size=file.size, sha256=bytes.fromhex(file.sha256))
+                for file in self.declared(manifest)
+            ]
+        )
+
+    def must_be_of(self, digest: bytes) -> None:
+        """Raise `CommittedOtherwise` unless the batch with this content digest is the one that was committed."""
+        first = self.content_digest or b""
         if digest != first:
             raise CommittedOtherwise(
                 "the upload was committed with other content", first_digest=first.hex(), this_digest=digest.hex()

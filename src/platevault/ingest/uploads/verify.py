@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 
 from platevault.delivery.pending_image import PendingImage, Tried
 from platevault.delivery.put import put_image
-from platevault.domain.batch import Manifest, Part
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import BatchRefused, StoreUnavailable
+from platevault.formats.delivery import Part
+from platevault.formats.native import Manifest
 from platevault.infra.objectstore.verified_copy import digest_of
 from platevault.ingest.uploads.context import DirectUpload
 from platevault.ingest.uploads.offer import OfferedFile, Upload, part_of, temp_key

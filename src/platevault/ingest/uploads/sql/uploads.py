@@ -120,7 +120,7 @@ async def commit(
             row = (await connection.execute(_LOCK, {"upload_id": upload_id})).mappings().one()
             upload = _upload(row)
             if upload.state == COMMITTED:
-                upload.must_be_of(batch.manifest)
+                upload.must_be_of(batch.digest)
                 return await _replay(connection, upload)
             upload.must_be_open(batch.origin.received_at)
             recorded = await record(connection, batch)

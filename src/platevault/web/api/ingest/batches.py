@@ -10,7 +10,7 @@ from starlette.types import Receive
 from platevault.access.actor import Scope
 from platevault.domain.errors import BatchRefused, InvalidRequest
 from platevault.ingest.accept import accept
-from platevault.ingest.context import Delivery
+from platevault.ingest.context import IncomingRequest
 from platevault.web.api.fast_route import answered_by
 from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
 from platevault.web.dependencies import Wired, vault_of
@@ -35,13 +35,13 @@ async def post_batch(
     A 503 means that the outcome is unknown: send the same batch again, after `Retry-After` seconds.
     """
     actor.must(Scope.DETECTIONS_WRITE)
-    delivery = Delivery(
+    incoming = IncomingRequest(
         content_type=request.headers.get("content-type"),
         declared_bytes=_declared_bytes(request),
         only_collector=actor.collector_id,
         wait_until_stored=durability == STORED,
     )
-    receipt = await accept(_Chunks(request.receive), delivery, ingest_context=vault.ingest_context)
+    receipt = await accept(_Chunks(request.receive), incoming, ingest_context=vault.ingest_context)
     return Response(
         msgspec.json.encode(receipt.body),
         status_code=receipt.status_code,

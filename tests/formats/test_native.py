@@ -1,13 +1,17 @@
-"""Manifests: which are whole, and which two say the same."""
+"""The format of `POST /v1/detections`: which batches are whole, which two say the same, and where their images are."""
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from platevault.domain.batch import Limits, Manifest, Part
+from platevault.domain.batch import Limits
 from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.formats.batch import Slice
+from platevault.formats.delivery import Delivery, Part
+from platevault.formats.native import Manifest, parse
 from tests.support.deliveries import Batch, a_batch
 
 LIMITS = Limits(max_batch_detections=3)
@@ -120,3 +124,68 @@ def test_the_content_digest_counts_every_byte_that_was_said() -> None:
     assert manifest_of(batch).content_digest(parts_of(batch)) == first
     batch.parts[f"{batch.ids[0]}_full"] += b"x"
     assert manifest_of(batch).content_digest(parts_of(batch)) != first
+
+
+def delivery_of(batch: Batch, *, lead: bool = True) -> Delivery:
+    """The manifest comes last, and only its bytes are there to be read."""
+    text = json.dumps(batch.manifest).encode()
+    manifest = Part(name="batch", offset=0, size=len(text), sha256=bytes(32), held=memoryview(text))
+    parts = (*parts_of(batch), manifest) if lead else tuple(parts_of(batch))
+    return Delivery(parts=parts, received_at=datetime.now(UTC), limits=LIMITS)
+
+
+def test_each_image_is_the_whole_of_its_part_which_is_never_looked_into() -> None:
+    batch = a_batch(2)
+    delivery = delivery_of(batch)
+    parsed = parse(delivery)
+    arrived = {part.name: part for part in delivery.parts}
+    assert [read.detection.detection_id for read in parsed.reads] == batch.ids
+    for read in parsed.reads:
+        assert list(read.images) == ["crop", "full"]
+        for kind, image in read.images.items():
+            assert isinstance(image, Slice)
+            assert image.is_whole
+            assert image.part is arrived[f"{read.detection.detection_id}_{kind}"]
+            with pytest.raises(AssertionError, match="does not read"):
+                _ = image.part.view
+
+
+def test_the_batch_says_who_sent_it_which_one_it_is_and_what_it_says() -> None:
+    batch = a_batch(2)
+    parsed = parse(delivery_of(batch))
+    assert (parsed.collector_id, parsed.batch_id) == (batch.collector_id, batch.batch_id)
+    assert parsed.sent_at == datetime.fromisoformat(batch.manifest["sent_at"])
+    assert parsed.digest == manifest_of(batch).content_digest(parts_of(batch))
+    assert (parsed.refused, parsed.told_in) == ((), "batch")
+
+
+def test_a_detection_that_is_invalid_is_refused_with_its_reasons_and_the_others_go_on() -> None:
+    batch = a_batch(3)
+    batch.manifest["detections"][0]["captured_at"] = "2025-01-15T10:30:00"
+    batch.manifest["detections"][2] = {"detection_id": "a b", "captured_at": "2025-01-15T10:30:00Z"}
+    batch.parts = {name: data for name, data in batch.parts.items() if name.startswith(tuple(batch.ids))}
+    parsed = parse(delivery_of(batch))
+    assert [read.detection.detection_id for read in parsed.reads] == batch.ids[1:2]
+    assert [one.detection_id for one in parsed.refused] == [batch.ids[0], "a b"]
+    assert all(one.reasons for one in parsed.refused)
+
+
+def test_a_batch_of_which_no_detection_is_valid_is_still_one_that_says_who_sent_it() -> None:
+    batch = a_batch()
+    batch.manifest["detections"][0]["camera_id"] = ""
+    parsed = parse(delivery_of(batch))
+    assert (parsed.collector_id, parsed.reads, len(parsed.refused)) == (batch.collector_id, (), 1)
+
+
+def test_a_request_without_a_manifest_is_refused_by_the_name_of_the_part() -> None:
+    with pytest.raises(BatchRefused) as refused:
+        parse(delivery_of(a_batch(), lead=False))
+    assert refused.value.part == "batch"
+
+
+def test_parts_are_checked_against_the_manifest_before_anything_is_made_of_them() -> None:
+    batch = a_batch()
+    batch.parts["stranger_full"] = b"x"
+    with pytest.raises(BatchRefused) as refused:
+        parse(delivery_of(batch))
+    assert refused.value.part == "stranger_full"

@@ -1,0 +1,70 @@
+"""What a format makes of a request: a batch, its detections, and where the bytes of each image are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from platevault.domain.detection import Detection
+from platevault.formats.delivery import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """An image that lies in a part as it came, from `start` up to `stop`: nothing is copied."""
+
+    part: Part
+    start: int
+    stop: int
+
+    @classmethod
+    def whole(cls, part: Part) -> "Slice":
+        """All of the part."""
+        return cls(part, 0, part.size)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the image is the whole part, whose digest and type are then the image's."""
+        return self.start == 0 and self.stop == self.part.size
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image that the request had in another encoding, such as base64. Its bytes are written to the spool file, too."""
+
+    data: bytes
+
+
+ImageBytes = Slice | Decoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One valid detection with its images by kind. `ignored` lists what was left out of it, and why."""
+
+    detection: Detection
+    images: Mapping[str, ImageBytes]
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A detection that is invalid in itself, with the reasons."""
+
+    detection_id: str | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One request, parsed. Two requests with one `batch_id` and one `digest` are the same batch.
+
+    `digest` is a SHA-256 of all that the request says, images included. `told_in` names the part that has the detections.
+    """
+
+    collector_id: str
+    batch_id: str
+    digest: bytes
+    sent_at: datetime | None
+    reads: tuple[Read, ...]
+    refused: tuple[Refused, ...] = ()
+    told_in: str | None = None

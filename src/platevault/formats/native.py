@@ -1,0 +1,191 @@
+"""Format of `POST /v1/detections`: a JSON manifest in the part `batch`, and one part an image.
+
+File names and the sender's content types are ignored; the manifest declares each part, and each declared part must come.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from platevault.domain.batch import MANIFEST_BYTES_MAX, MANIFEST_PART, Limits
+from platevault.domain.detection import Detection, parse_detection, printable
+from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
+from platevault.formats.batch import Batch, Read, Refused, Slice
+from platevault.formats.delivery import Delivery, Part
+from platevault.formats.format import Format
+
+_FIELDS: Final = {"batch_id", "collector_id", "sent_at", "detections"}
+
+
+def parse(delivery: Delivery) -> Batch:
+    """Parse the manifest and check it against the parts.
+
+    Raises: `BatchRefused` or `TooLarge`, naming the part. An invalid detection refuses itself alone.
+    """
+    lead = next((part for part in delivery.parts if part.name == MANIFEST_PART), None)
+    if lead is None:
+        raise BatchRefused("the batch has no part of this name", part=MANIFEST_PART)
+    manifest = Manifest.parse(lead.view, limits=delivery.limits)
+    images = [part for part in delivery.parts if part is not lead]
+    manifest.check_parts(images)
+    return batch_of(manifest, images, received_at=delivery.received_at)
+
+
+def batch_of(manifest: "Manifest", parts: Sequence[Part], *, received_at: datetime) -> Batch:
+    """The batch of a manifest whose parts were checked; each detection is valid or refused."""
+    by_name = {part.name: part for part in parts}
+    reads: list[Read] = []
+    refused: list[Refused] = []
+    for raw in manifest.detections:
+        detection = parse_detection(raw, received_at=received_at)
+        if isinstance(detection, Detection):
+            reads.append(_read(detection, by_name))
+        else:
+            refused.append(_refused_detection(raw, detection))
+    return Batch(
+        collector_id=manifest.collector_id,
+        batch_id=manifest.batch_id,
+        digest=manifest.content_digest(parts),
+        sent_at=manifest.sent_at,
+        reads=tuple(reads),
+        refused=tuple(refused),
+        told_in=MANIFEST_PART,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The `batch` part: who sends, which batch, and the detections as they came, not yet judged one by one."""
+
+    batch_id: str
+    collector_id: str
+    sent_at: datetime | None
+    detections: tuple[Any, ...]
+
+    @classmethod
+    def parse(cls, text: bytes | memoryview, *, limits: Limits) -> "Manifest":
+        """Raises `BatchRefused` or `TooLarge`, naming the part, when it is not a manifest."""
+        raw = _object(text)
+        unknown = sorted(str(name)[:64] for name in raw.keys() - _FIELDS)
+        if unknown:
+            raise _refused("unknown field " + ", ".join(unknown[:5]))
+        detections = raw.get("detections")
+        if not isinstance(detections, list) or not detections:
+            raise _refused("detections: a list of at least one detection")
+        if len(detections) > limits.max_batch_detections:
+            raise TooLarge(f"at most {limits.max_batch_detections} detections in a batch", part=MANIFEST_PART)
+        return cls(
+            batch_id=_identifier(raw, "batch_id", BATCH_ID),
+            collector_id=_identifier(raw, "collector_id", COLLECTOR_ID),
+            sent_at=_moment(raw.get("sent_at")),
+            detections=tuple(detections),
+        )
+
+    def declared_parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Part name → what is said of it, of every detection, the invalid ones too; raises on a name declared twice."""
+        declared: dict[str, Mapping[str, Any]] = {}
+        seen: set[str] = set()
+        for raw in self.detections:
+            if not isinstance(raw, dict) or not isinstance(raw.get("detection_id"), str):
+                continue
+            detection_id = raw["detection_id"]
+            if detection_id in seen:
+                raise _refused(f"detection_id {detection_id[:128]!r} stands twice in this batch")
+            seen.add(detection_id)
+            images = raw.get("images")
+            for kind, said in images.items() if isinstance(images, dict) else ():
+                name, well_formed = part_name(detection_id, kind), IMAGE_KIND.fullmatch(kind) is not None
+                if well_formed or name not in declared:
+                    # Two kinds of their form never make one name; of one that is not, its detection is refused anyway.
+                    declared[name] = said if isinstance(said, dict) else {}
+        if MANIFEST_PART in declared:
+            raise _refused("a part of this name is the manifest itself")
+        return declared
+
+    def check_parts(self, parts: Sequence[Part]) -> None:
+        """Raises `BatchRefused`, naming the part, unless exactly the declared parts came, with their sizes and digests."""
+        declared = self.declared_parts()
+        arrived = {part.name: part for part in parts}
+        for name in arrived:
+            if name not in declared:
+                raise BatchRefused("this part is not declared in the manifest", part=name)
+        for name, said in declared.items():
+            part = arrived.get(name)
+            if part is None:
+                raise BatchRefused("this part is declared in the manifest and did not come", part=name)
+            size, digest = said.get("size"), said.get("sha256")
+            if isinstance(size, int) and size != part.size:
+                raise BatchRefused(f"declared with {size} bytes, came with {part.size}", part=name)
+            if isinstance(digest, str) and digest.lower() != part.sha256.hex():
+                raise BatchRefused("its SHA-256 is not the declared one", part=name)
+
+    def content_digest(self, parts: Sequence[Part]) -> bytes:
+        """SHA-256 of what the batch says: `detections` in canonical JSON, each part's digest and size, in name order.
+
+        `sent_at`, boundary, part order and file names do not count: they change from one try to the next.
+        """
+        ordered = sorted(self.detections, key=_detection_order)
+        lines = [msgspec.json.encode(ordered, order="deterministic")]
+        lines += [
+            f"{part.name} {part.sha256.hex()} {part.size}".encode("utf-8", "surrogatepass")
+            for part in sorted(parts, key=lambda part: part.name)
+        ]
+        return hashlib.sha256(b"\n".join(lines)).digest()
+
+
+def _object(text: bytes | memoryview) -> dict[str, Any]:
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused("not JSON: " + str(error)[:200]) from error
+    if not isinstance(raw, dict):
+        raise _refused("a JSON object")
+    return raw
+
+
+def _identifier(raw: Mapping[str, Any], name: str, form: Any) -> str:
+    value = raw.get(name)
+    if not isinstance(value, str) or form.fullmatch(value) is None:
+        raise _refused(f"{name}: text of the form {form.pattern}")
+    return value
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = msgspec.convert(value, datetime)
+        if moment.tzinfo is None:
+            raise _refused("sent_at: a zone is missing")
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise _refused("sent_at: a date and time with zone as RFC 3339 text") from error
+
+
+def _refused(reason: str) -> BatchRefused:
+    return BatchRefused(reason, part=MANIFEST_PART)
+
+
+def _detection_order(raw: Any) -> str:
+    return str(raw.get("detection_id")) if isinstance(raw, dict) else ""
+
+
+def _read(detection: Detection, parts: Mapping[str, Part]) -> Read:
+    detection_id = detection.detection_id
+    images = {kind: Slice.whole(parts[part_name(detection_id, kind)]) for kind in sorted(detection.images)}
+    return Read(detection=detection, images=images)
+
+
+def _refused_detection(raw: Any, reasons: tuple[str, ...]) -> Refused:
+    named = raw.get("detection_id") if isinstance(raw, dict) else None
+    return Refused(detection_id=printable(named[:128]) if isinstance(named, str) else None, reasons=reasons)
+
+
+FORMAT: Final = Format(
+    name="native", parse=parse, lead=MANIFEST_PART, lead_bytes_max=MANIFEST_BYTES_MAX, multipart_only=True
+)
