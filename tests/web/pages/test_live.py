@@ -11,9 +11,9 @@ import pytest
 
 from platevault.app.vault import Vault
 from tests.makers import a_detection
-from tests.support.subscribers import some_followers
+from tests.support.followers import some_followers
 from tests.support.vaults import VIEWER, keep, looks
-from tests.web.api.test_stream import Events, served, until
+from tests.web.api.catalog.test_stream import Events, served, until
 
 
 @pytest.fixture

@@ -8,15 +8,3 @@
 - `overview`: The overview: how the vault is, and what each camera sent.
 - `preferences`: POST /preferences: how somebody likes the pages, from the switches of the pages themselves.
 """
-
-from platevault.web.pages import detection, detections, docs, live, login, overview, preferences
-
-routers = (
-    detections.router,
-    live.router,
-    detection.router,
-    docs.router,
-    login.router,
-    overview.router,
-    preferences.router,
-)

@@ -1,10 +1,18 @@
 """Requests and responses of the API as OpenAPI shows them.
 
-- `batches`: What a batch and its answers look like, for the OpenAPI document.
-- `deletions`: What deletions look like, asked for and answered, for OpenAPI and for whoever validates against it.
-- `detections`: What requests and answers look like, for OpenAPI and for whoever validates against it.
-- `holds`: What legal holds take and answer, for OpenAPI and for whoever validates against it.
-- `openapi`: How the API describes itself: problems, examples, and parameters that are parsed elsewhere.
-- `renditions`: What requests for derived pictures and image facts look like, and their answers, for OpenAPI.
-- `uploads`: What direct uploads look like, for OpenAPI and for whoever validates against it.
+- `catalog`: Search requests, detections with their images, and signed URLs, for OpenAPI and for validation.
+- `catalog_examples`: Examples of searches, detections, images and URLs for OpenAPI.
+- `export`: Requests for an export, for OpenAPI and for validation.
+- `fields`: Field types of requests and responses, each with the description that OpenAPI shows.
+- `holds`: Legal holds: requests to place and lift them, and their state, for OpenAPI and for validation.
+- `images`: Answers with the bytes of images, for OpenAPI.
+- `ingest`: Batches as collectors send them, the answers to them, and the limits, for OpenAPI.
+- `ingest_examples`: Examples of batches, lost images and limits for OpenAPI.
+- `openapi`: Parts of the OpenAPI document: tags, and the answers of a route by status.
+- `operations`: Liveness and readiness, for OpenAPI.
+- `parameters`: Parameters of paths and queries, with their descriptions.
+- `problems`: The body of every error: an RFC 9457 problem, and the members that some kinds of problem add.
+- `renditions`: Requests for derived images, their URLs, and image metadata, for OpenAPI and for validation.
+- `retention`: Deletion of one detection or by a filter, for OpenAPI and for validation.
+- `uploads`: Direct uploads: the offer, its files and its state, for OpenAPI and for validation.
 """

@@ -1,4 +1,4 @@
 """Handlers of exports.
 
-- `exports`: GET and POST /v1/export: all that a search finds, as one zip that is made while it is sent.
+- `exports`: Return the results of a search as one zip archive, made while it is sent.
 """

@@ -1,4 +1,4 @@
 """Handlers of legal holds.
 
-- `holds`: /v1/holds: legal holds, placed, shown and lifted.
+- `holds`: Place, show and lift legal holds.
 """

@@ -1,5 +1,5 @@
 """Handlers of health and metrics.
 
-- `health`: `/healthz` and `/readyz`, for whoever restarts and routes.
-- `metrics`: `GET /metrics`, for Prometheus.
+- `health`: Liveness and readiness, for process managers and load balancers.
+- `metrics`: Metrics of this node, for Prometheus.
 """

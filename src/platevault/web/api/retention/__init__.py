@@ -1,4 +1,4 @@
 """Handlers of deletion on request.
 
-- `deletions`: DELETE /v1/detections/{detection_id}, and /v1/deletions: what is to be forgotten before its time.
+- `deletions`: Delete one detection, or request, confirm and show a deletion by a filter.
 """

@@ -23,7 +23,7 @@ from platevault.web.app import build_app
 from platevault.web.dependencies import VAULT
 from platevault.web.server.connections import DeadlineProtocol
 from tests.makers import DetectionRows, a_detection, an_image
-from tests.support.subscribers import BRISK, some_followers
+from tests.support.followers import BRISK, some_followers
 from tests.support.vaults import COLLECTOR, RULES, VIEWER, a_client, keep, looks
 
 
