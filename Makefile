@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell command -v python3 2>/dev/null || command -v python 2>/dev/null)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test cover check env containers outage soak mutants bench clean
+.PHONY: help setup run test cover check clients env containers outage soak mutants bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,9 @@ check: setup ## lint, format, types, import contracts
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+
+clients: setup ## generate a Python and a TypeScript client from the OpenAPI document, and compile them
+	$(RUN) python -m tests.clients.generate
 
 env: ## write what docker compose needs into .env: random values for what is missing
 	@"$(PYTHON3)" scripts/make_env.py

@@ -17,8 +17,8 @@ from platevault.domain.errors import Busy, Forbidden, InvalidRequest
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.schema import access_log
 from tests.makers import DetectionRows, a_detection, an_image, put
-from tests.support.servers import Databases
 from tests.support.followers import A_LOOK, BRISK, a_follower, some_followers
+from tests.support.servers import Databases
 
 
 @pytest.fixture

@@ -24,14 +24,24 @@ def describe(app: FastAPI) -> None:
     by_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         document = by_fastapi()
         document["tags"] = TAGS
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas |= request_schemas() | _of_problems()
         schemas.pop("JsonValue", None)  # because no schema refers to it
+        _forget_defaults(schemas)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+
+
+def _forget_defaults(schemas: dict[str, Any]) -> None:
+    """Remove the defaults of fields, because TypeScript generators require fields that have one; descriptions name them."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            field.pop("default", None)
 
 
 def _of_problems() -> dict[str, Any]:

@@ -46,7 +46,7 @@ class DataConditionRequest(_StrictRequest):
     )
     op: Literal["eq", "ne", "lt", "lte", "gt", "gte", "exists", "contains", "text"] = Field(
         "eq",
-        description="The comparison. `text` compares with the value written as text. All but `exists` need a value.",
+        description="The comparison. The default is `eq`; `text` compares with the value written as text. All but `exists` need a value.",
     )
     value: Annotated[JsonValue, WithJsonSchema(_COMPARED)] = Field(
         None, description="The value to compare with: JSON of at most 1000 characters."

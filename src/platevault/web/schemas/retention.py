@@ -29,7 +29,7 @@ class DeletionRequest(ClosedModel):
 class ErasedImageResponse(ClosedModel):
     """One image of a deleted detection."""
 
-    state: ImageState = Field(description="State of the image: `deleted`.")
+    state: ImageState = Field(description="State of the image after the erasure.")
     bytes_gone: bool = Field(
         description="Whether the object store has removed the bytes. If not, the removal is retried."
     )
