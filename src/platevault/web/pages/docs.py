@@ -15,14 +15,12 @@ _METHODS: Final = ("get", "post", "put", "patch", "delete")
 async def show_docs(request: Request) -> Response:
     """It tells what the API is, and nothing of what the vault holds."""
     description = request.app.openapi()
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in description["tags"]}
     for path, operations in description["paths"].items():
         for method in _METHODS:
             if method in operations:
                 operation = operations[method]
-                groups.setdefault(operation.get("tags", ["other"])[0], []).append(
-                    _shown(method, path, operation, description)
-                )
+                groups[operation["tags"][0]].append(_shown(method, path, operation, description))
     return page("docs.html", groups=groups, info=description["info"], frame=layout_of(request))
 
 

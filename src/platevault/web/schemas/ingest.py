@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.json_schema import models_json_schema
 
 from platevault.domain.batch import MANIFEST_PART
@@ -90,8 +90,6 @@ class LimitsResponse(ClosedModel):
 class BatchManifestRequest(ClosedModel):
     """The manifest of a batch: ids, times, and the reports of the cameras."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [MANIFEST_EXAMPLE]})
-
     batch_id: fields.BatchId = Field(pattern=f"^{BATCH_ID.pattern}$")
     collector_id: fields.CollectorId = Field(pattern=f"^{COLLECTOR_ID.pattern}$")
     sent_at: datetime | None = Field(None, description="Time of sending, RFC 3339 with a zone.")
@@ -110,6 +108,7 @@ def request_schemas() -> dict[str, Any]:
     del schemas["JsonValueRequest"]
     for name, schema in schemas.items():
         schema["title"] = name
+    schemas["BatchManifestRequest"]["examples"] = [MANIFEST_EXAMPLE]
     detection = schemas[_DETECTION]
     detection["description"] = "One plate read by one camera. It has a plate or at least one image."
     _describe(detection, _descriptions(catalog.DetectionResponse))
