@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell for one in python3 python /usr/bin/python3; do "$$one" -c '' 2>/dev/null && command -v "$$one" && break; done)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test cover check env containers outage soak mutants bench clean
+.PHONY: help setup run test cover check clients env containers outage soak mutants bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ check: setup ## lint, format, types, import contracts
 	$(RUN) mypy
 	$(RUN) mypy --platform win32 -p platevault.collector -m platevault.cli.command_table -m platevault.cli.send
 	$(RUN) lint-imports
+
+clients: setup ## generate a Python and a TypeScript client from the OpenAPI document, and compile them
+	$(RUN) python -m tests.clients.generate
 
 env: ## write what docker compose needs into .env: random values for what is missing
 	@"$(PYTHON3)" scripts/make_env.py

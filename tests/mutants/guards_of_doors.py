@@ -295,7 +295,7 @@ GUARDS: Final = (
         module="platevault.web.middleware",
         old="if total > at_most:",
         new="if False:",
-        tests=("web/api/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
+        tests=("web/api/catalog/test_detections.py::test_a_body_past_its_limit_is_refused_whether_declared_or_not",),
     ),
     Guard(
         name="small-bodies-within",
@@ -385,7 +385,7 @@ GUARDS: Final = (
         module="platevault.web.dependencies",
         old="valid_for=min(wanted, vault.links.valid_for_at_most)",
         new="valid_for=wanted",
-        tests=("web/api/test_image_urls.py::test_a_wish_without_end_is_clamped",),
+        tests=("web/api/catalog/test_image_urls.py::test_a_wish_without_end_is_clamped",),
     ),
     Guard(
         name="url-never-longer",

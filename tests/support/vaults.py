@@ -19,6 +19,7 @@ from platevault.infra.postgres.schema import access_log, nodes
 from platevault.settings import read_settings
 from platevault.web.app import build_app
 from tests.makers import NOON, DetectionRows, put
+from tests.support.contract import Contract
 
 ORIGIN = "http://127.0.0.1"
 IMAGE_ORIGIN = "https://images.example"
@@ -66,10 +67,13 @@ def with_renditions(vault: Vault, **changes: Any) -> Vault:
 def a_client(
     vault: Vault, *, token: str | None = VIEWER, headers: Mapping[str, str] | None = None
 ) -> httpx2.AsyncClient:
-    """A client of an app around the vault; a viewer unless told otherwise. It follows no redirects."""
+    """A client of an app around the vault, a viewer by default. It follows no redirects.
+
+    Each answer is compared with the OpenAPI document of the app.
+    """
     given = {"Authorization": f"Bearer {token}"} if token is not None else {}
     return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(build_app(vault)),
+        transport=httpx2.ASGITransport(Contract(build_app(vault))),
         base_url=ORIGIN,
         headers=given | dict(headers or {}),
     )

@@ -1,5 +1,6 @@
 """Fixtures of the web's tests: a vault on a database of its own, and a viewer in front of it."""
 
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import httpx2
 import pytest
 
 from platevault.app.vault import Vault
-from tests.support.vaults import a_client, a_vault
+from platevault.delivery.sql.nodes import beat
+from platevault.infra.objectstore.memory import MemoryStore
+from tests.support.direct_uploads import SIGNER
+from tests.support.vaults import NOW, a_client, a_vault
 
 
 @pytest.fixture
@@ -23,3 +27,19 @@ async def viewer(vault: Vault) -> AsyncIterator[httpx2.AsyncClient]:
     """Somebody with the viewers' token."""
     async with a_client(vault) as client:
         yield client
+
+
+@pytest.fixture
+async def direct(vault: Vault) -> Vault:
+    """The vault with direct upload, all of it on one store in memory."""
+    objects = MemoryStore(now=lambda: NOW)
+    uploader = dataclasses.replace(vault.uploader, objects=objects)
+    ingest_context = dataclasses.replace(vault.ingest_context, uploader=uploader, now=lambda: NOW)
+    await beat(vault.database, node_id=vault.node_id, host="test", as_worker=False)
+    return dataclasses.replace(
+        vault,
+        objects=objects,
+        uploader=uploader,
+        ingest_context=ingest_context,
+        direct=dataclasses.replace(vault.direct, ingest_context=ingest_context, signer=SIGNER),
+    )

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import Request, Response
 
 from platevault.app.vault import Vault
 from platevault.web.app import build_app
 from platevault.web.dependencies import DISCARD_BYTES_MAX
+from platevault.web.route import Route
 from tests.makers import a_detection, an_image
 from tests.support.vaults import IMAGE_ORIGIN, ORIGIN, VIEWER, keep
 
@@ -103,13 +104,10 @@ async def test_a_log_line_names_the_template_and_how_long_it_took(vault: Vault, 
 
 
 async def test_an_unexpected_error_is_logged_by_its_kinds_and_frames(vault: Vault) -> None:
-    router = APIRouter()
-
-    @router.get("/v1/broken")
-    async def broken() -> None:
+    async def broken() -> Response:
         raise ValueError from OSError()
 
-    transport = httpx2.ASGITransport(build_app(vault, routers=[router]))
+    transport = httpx2.ASGITransport(build_app(vault, routes=[Route("GET", "/v1/broken", broken)]))
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         with structlog.testing.capture_logs() as lines:
             await client.get("/v1/broken")
@@ -133,13 +131,13 @@ async def test_an_unexpected_error_is_logged_by_its_kinds_and_frames(vault: Vaul
 async def test_an_answer_whose_request_was_not_read_ends_the_connection_unless_the_rest_is_small(
     vault: Vault, headers: dict[str, str], *, ends: bool
 ) -> None:
-    for routers in ([], [reading_router()]):
-        transport = httpx2.ASGITransport(build_app(vault, routers=routers))
+    for routes in ([], [reading_route()]):
+        transport = httpx2.ASGITransport(build_app(vault, routes=routes))
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
             request = httpx2.Request("POST", f"{ORIGIN}/v1/detections", headers=headers, content=None)
             request.headers = httpx2.Headers({"Host": "testserver", **headers})
             answer = await client.send(request)
-        was_read = bool(routers)
+        was_read = bool(routes)
         assert answer.status_code == (200 if was_read else 404)
         assert (answer.headers.get("connection") == "close") is (ends and not was_read)
 
@@ -150,23 +148,22 @@ async def test_a_body_that_was_given_up_halfway_ends_its_connection(vault: Vault
         yield b"x"
         yield b"y"
 
-    transport = httpx2.ASGITransport(build_app(vault, routers=[reading_router(chunks=9 if until_the_end else 1)]))
+    transport = httpx2.ASGITransport(build_app(vault, routes=[reading_route(chunks=9 if until_the_end else 1)]))
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         answer = await client.post("/v1/detections", content=halves(), headers={"Content-Length": "2"})
     assert answer.status_code == 200
     assert (answer.headers.get("connection") == "close") is not until_the_end
 
 
-def reading_router(*, chunks: int = 9) -> APIRouter:
-    """Reads so many chunks of the body and answers."""
-    router = APIRouter()
+def reading_route(*, chunks: int = 9) -> Route:
+    """A route that reads this number of chunks of the body and answers."""
 
-    @router.post("/v1/detections")
-    async def read(request: Request) -> None:
+    async def read(request: Request) -> Response:
         taken = 0
         async for _ in request.stream():
             taken += 1
             if taken == chunks:
                 break
+        return Response()
 
-    return router
+    return Route("POST", "/v1/detections", read)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from fastapi import APIRouter
+from fastapi import Response
 
 from platevault.app.vault import Vault
 from platevault.domain import byte_ranges as ranges
 from platevault.domain import errors
 from platevault.web.app import build_app
 from platevault.web.problems import KINDS, problem_of
+from platevault.web.route import Route
 from tests.support.vaults import ORIGIN
 
 
@@ -45,14 +46,11 @@ def test_a_type_stands_for_one_title_and_status() -> None:
 
 
 async def raised(vault: Vault, error: Exception, *, accept: str = "*/*") -> httpx2.Response:
-    router = APIRouter()
-
-    @router.get("/v1/broken")
-    @router.get("/broken")
-    async def broken() -> None:
+    async def broken() -> Response:
         raise error
 
-    transport = httpx2.ASGITransport(build_app(vault, routers=[router]))
+    routes = [Route("GET", path, broken) for path in ("/v1/broken", "/broken")]
+    transport = httpx2.ASGITransport(build_app(vault, routes=routes))
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"Accept": accept}) as client:
         return await client.get("/broken" if "html" in accept else "/v1/broken")
 

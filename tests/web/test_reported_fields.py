@@ -7,19 +7,19 @@ import pytest
 import platevault.web
 from platevault.domain.reported_fields import REPORTED_FIELDS, ReportedField
 from platevault.domain.search_results import FoundDetection
-from platevault.web.schemas.detections import DetectionAnswered, SearchAsked
-from platevault.web.schemas.openapi import SEARCH_PARAMETERS
+from platevault.web.schemas.catalog import DetectionResponse, SearchRequest
+from platevault.web.schemas.parameters import SEARCH_PARAMETERS
 
 WEB = Path(platevault.web.__file__).parent
 PARAMETERS = {name for field in REPORTED_FIELDS for name in field.parameters}
 
 
 def test_the_schema_of_an_answer_has_the_fields_of_an_answer() -> None:
-    assert set(DetectionAnswered.model_fields) == set(FoundDetection.__struct_fields__)
+    assert set(DetectionResponse.model_fields) == set(FoundDetection.__struct_fields__)
 
 
 def test_a_question_as_json_may_have_each_parameter_of_the_list() -> None:
-    assert set(SearchAsked.model_fields) >= PARAMETERS
+    assert set(SearchRequest.model_fields) >= PARAMETERS
 
 
 def test_the_documentation_of_the_list_names_each_parameter() -> None:

@@ -6,6 +6,8 @@
 - `problems`: HTTP status of each error (RFC 9457).
 - `routes`: All routes.
 - `api/`: Handlers of the API, a package for each capability.
+- `document`: The OpenAPI document: licence, servers, tags, schemas.
+- `route`: One row of the route list, and its registration in the app.
 - `auth/`: Credentials and sessions of a request.
 - `html/`: Layout, forms, formatting and charts of the pages.
 - `pages/`: Handlers of the pages.

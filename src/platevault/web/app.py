@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
@@ -15,14 +15,13 @@ from platevault.app.commands import vault_from_environment
 from platevault.app.vault import Vault
 from platevault.web import problems
 from platevault.web.dependencies import DOOR, VAULT
+from platevault.web.document import DESCRIPTION, LICENSE, describe, servers
 from platevault.web.middleware import RequestMiddleware, SmallBodyLimit
-from platevault.web.routes import ROUTERS
-from platevault.web.schemas.detections import ProblemAnswered
+from platevault.web.route import Route, add_routes
+from platevault.web.routes import ROUTES
 from platevault.web.server.overload import BatchRefusals, LoadShedding
 
 STATIC: Final = Path(__file__).parent / "static"
-DESCRIPTION: Final = """Keeps what license-plate cameras see: collectors send batches of detections with their images, and people look
-for them with a purpose that is written down. Every error is an `application/problem+json` with a stable `type`."""
 
 
 def build() -> FastAPI:
@@ -30,12 +29,14 @@ def build() -> FastAPI:
     return build_app(vault_from_environment())
 
 
-def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
+def build_app(vault: Vault, *, routes: Sequence[Route] = ROUTES) -> FastAPI:
     """The app around this vault, which it starts and stops."""
     app = FastAPI(
         title="Platevault",
         version=version("platevault"),
         description=DESCRIPTION,
+        license_info=LICENSE,
+        servers=servers(vault.public_url),
         docs_url=None,
         redoc_url=None,
         lifespan=_while_running,
@@ -54,10 +55,9 @@ def build_app(vault: Vault, *, routers: Sequence[APIRouter] = ROUTERS) -> FastAP
         )
     app.add_middleware(LoadShedding, door=app.state.door)
     problems.install(app)
-    for router in routers:
-        app.include_router(router)
+    add_routes(app, routes)
     app.mount("/static", StaticFiles(directory=STATIC))
-    _describe_problems(app)
+    describe(app)
     return app
 
 
@@ -76,16 +76,3 @@ async def _while_running(app: FastAPI) -> AsyncIterator[dict[str, Vault | BatchR
     finally:
         door.say()
         await vault.stop()
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Add the schema that every error response refers to; FastAPI knows only those of models it sends itself."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        description = describe()
-        schemas = description.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault(ProblemAnswered.__name__, ProblemAnswered.model_json_schema())
-        return description
-
-    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation extends it

@@ -375,7 +375,7 @@ async def test_the_api_page_says_which_answer_has_no_end_and_can_stop_it(viewer:
     for told in (
         "<b>This answer has no end</b>",
         "event: detection\ndata: {",
-        "none is skipped",
+        "No detection is skipped",
         'class="quiet stop" hidden',
     ):
         assert told in stream

@@ -13,7 +13,7 @@ from platevault.app.vault import Vault
 from tests.makers import a_detection
 from tests.support.subscribers import some_followers
 from tests.support.vaults import VIEWER, keep, looks
-from tests.web.api.test_stream import Events, served, until
+from tests.web.api.catalog.test_stream import Events, served, until
 
 
 @pytest.fixture

@@ -8,15 +8,3 @@
 - `overview`: The overview page.
 - `preferences`: `POST /preferences`.
 """
-
-from platevault.web.pages import detection, detections, docs, live, login, overview, preferences
-
-routers = (
-    detections.router,
-    live.router,
-    detection.router,
-    docs.router,
-    login.router,
-    overview.router,
-    preferences.router,
-)

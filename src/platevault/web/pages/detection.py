@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.catalog.show_detection import show_detection as shown_detection
@@ -15,12 +15,9 @@ from platevault.web.dependencies import Wired, links_of
 from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
-router = APIRouter(include_in_schema=False)
-
 _PLACE: Final = ("x", "y", "width", "height")
 
 
-@router.get("/detections/{detection_id}")
 async def show_detection(detection_id: str, request: Request, vault: Wired, look: Looking) -> Response:
     """One detection: the scene, the crop, all that is known, and the holds that keep it."""
     found, holds = await shown_detection(detection_id, look=look, database=vault.database, links=links_of(vault))
@@ -37,7 +34,6 @@ async def show_detection(detection_id: str, request: Request, vault: Wired, look
     )
 
 
-@router.get("/detections/{detection_id}/images/{kind}/save")
 async def save_image(detection_id: str, kind: str, request: Request, vault: Wired, look: Looking) -> Response:
     """Where the image is, as a file to save; a drawing of what became of it where it is gone."""
     links = links_of(vault)

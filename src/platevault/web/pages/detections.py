@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.catalog.find import find
@@ -15,16 +15,12 @@ from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 from platevault.web.html.saved_searches import FIELDS, WITHIN, asked_by, keep_search, search_of, searches_of, suggested
 
-router = APIRouter(include_in_schema=False)
 
-
-@router.get("/")
 async def newest(request: Request, vault: Wired, look: Looking) -> Response:
     """The newest detections; `cursor` leads to older ones, and is all that this URL can say."""
     return await _results(request, vault, look, asked={})
 
 
-@router.post("/search")
 async def begin_search(request: Request, vault: Wired, look: Looking) -> Response:
     """Take what the form asks and lead to its results. It is posted, so that no plate stands in a URL, a history or a log."""
     asked = await asked_by(request, now=vault.now())
@@ -40,7 +36,6 @@ async def begin_search(request: Request, vault: Wired, look: Looking) -> Respons
     return answer
 
 
-@router.get("/search/{search_id}")
 async def show_search(search_id: str, request: Request, vault: Wired, look: Looking) -> Response:
     """What the search found that this browser began under that id."""
     asked = searches_of(request).get(search_id)

@@ -3,29 +3,24 @@
 import json
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
-
-router = APIRouter(include_in_schema=False)
 
 EVENTS: Final = "text/event-stream"
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
-@router.get("/docs")
 async def show_docs(request: Request) -> Response:
     """It tells what the API is, and nothing of what the vault holds."""
     description = request.app.openapi()
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in description["tags"]}
     for path, operations in description["paths"].items():
         for method in _METHODS:
             if method in operations:
                 operation = operations[method]
-                groups.setdefault(operation.get("tags", ["other"])[0], []).append(
-                    _shown(method, path, operation, description)
-                )
+                groups[operation["tags"][0]].append(_shown(method, path, operation, description))
     return page("docs.html", groups=groups, info=description["info"], frame=layout_of(request))
 
 
@@ -72,7 +67,7 @@ def _example(media: dict[str, Any], description: dict[str, Any]) -> Any:
     schema = _resolved(media.get("schema", {}), description)
     if "batch" in schema.get("properties", {}):
         # Of a multipart body, the part that is JSON; the page makes the file parts from it.
-        return schema["properties"]["batch"].get("example")
+        schema = _resolved(schema["properties"]["batch"], description)
     return schema.get("example", next(iter(schema.get("examples", [])), None))
 
 
@@ -81,7 +76,7 @@ def _written(example: Any) -> str:
 
 
 def _answer(operation: dict[str, Any], description: dict[str, Any]) -> str:
-    for status in ("200", "201"):
+    for status in ("200", "201", "202"):
         media = operation.get("responses", {}).get(status, {}).get("content", {}).get("application/json")
         if media is not None:
             example = _example(media, description)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 
 from platevault.catalog.feed.subscription import subscription_of_search
 from platevault.domain.errors import Missing
@@ -11,10 +11,7 @@ from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.html.saved_searches import search_of, searches_of
 
-router = APIRouter(include_in_schema=False)
 
-
-@router.get("/search/{search_id}/stream", response_class=Response)
 async def stream_search(
     search_id: str,
     request: Request,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import Forbidden, InvalidRequest, PurposeMissing
@@ -17,13 +17,10 @@ from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 from platevault.web.html.saved_searches import forget_searches
 
-router = APIRouter(include_in_schema=False)
-
 # A path of this site: one slash, for browsers read `//host` and `/\host` as other sites, and drop tabs and line ends.
 _LOCAL_PATH: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 
 
-@router.get("/login")
 async def show_login(request: Request, vault: Wired) -> Response:
     """The form; an embedded vault has nothing to sign in to."""
     back = local_path(request.query_params.get("next"))
@@ -32,7 +29,6 @@ async def show_login(request: Request, vault: Wired) -> Response:
     return _form(request, vault, back=back)
 
 
-@router.post("/login")
 async def log_in(request: Request, vault: Wired) -> Response:
     """Give the cookie and go where the visitor wanted to; a wrong token gets the form again."""
     if not is_same_origin(request, vault=vault, unknown=True):
@@ -55,7 +51,6 @@ async def log_in(request: Request, vault: Wired) -> Response:
     return answer
 
 
-@router.post("/reason")
 async def change_reason(request: Request, vault: Wired, actor: SignedIn) -> Response:
     """From now on the session looks for this purpose and case; it ends when it would have ended."""
     fields = await form_of(request)
@@ -71,7 +66,6 @@ async def change_reason(request: Request, vault: Wired, actor: SignedIn) -> Resp
     return answer
 
 
-@router.post("/logout")
 async def log_out(request: Request, vault: Wired) -> Response:
     """Forget the cookie; the streams that were opened with it end."""
     if not is_same_origin(request, vault=vault, unknown=True):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from platevault.access.actor import Scope
 from platevault.web.api.operations.health import RESERVE_BYTES
@@ -14,12 +14,9 @@ from platevault.web.html.health_messages import concerns_of, findings_of
 from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
 
-router = APIRouter(include_in_schema=False)
-
 AN_HOUR: Final = timedelta(hours=1)
 
 
-@router.get("/overview")
 async def show_overview(request: Request, vault: Wired, look: Looking) -> Response:
     """Counts, cameras and times, up to 30 seconds old; 200 whatever is down. It shows no detection, so no look is written down."""
     look.actor.must(Scope.DETECTIONS_READ)

@@ -1,6 +1,6 @@
 """POST /preferences: how somebody likes the pages, from the switches of the pages themselves."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from platevault.domain.errors import Forbidden
@@ -10,10 +10,7 @@ from platevault.web.html.forms import form_of
 from platevault.web.html.preferences_cookie import chosen, keep, preferences_of
 from platevault.web.pages.login import local_path
 
-router = APIRouter(include_in_schema=False)
 
-
-@router.post("/preferences")
 async def set_preferences(request: Request, vault: Wired) -> Response:
     """Keep what was chosen in the browser's cookie, and lead back. Words that are none of ours change nothing."""
     if not is_same_origin(request, vault=vault, unknown=True):

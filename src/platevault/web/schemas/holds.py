@@ -1,32 +1,34 @@
-"""What legal holds take and answer, for OpenAPI and for whoever validates against it."""
+"""Legal holds: requests to place and lift them, and their state, for OpenAPI and for validation."""
 
 import re
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from platevault.domain.images import ImageState
 from platevault.holds.hold import CASE_MOST, DETECTIONS_MOST, NAME_MOST, REASON_MOST
-from platevault.web.schemas.detections import SearchAsked
+from platevault.web.schemas import fields
+from platevault.web.schemas.catalog import FilterResponse, SearchRequest
+from platevault.web.schemas.fields import ClosedModel
+from platevault.web.schemas.openapi import answers, problems, problems_of_body
 
 HOLD_ID_EXAMPLE: Final = "0b9f3c1e-6f0f-4c38-9f8e-2a4d6a1f7c55"
 _A_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _written_as_date(given: object) -> object:
-    """Raise `ValueError` for what is no date as text: a number would be taken for seconds."""
+    """Raise `ValueError` unless this is a date as text, because a number would be read as seconds."""
     if not isinstance(given, str) or _A_DATE.fullmatch(given) is None:
         raise ValueError("must be a date as text, like 2027-01-15")
     return given
 
 
-class HoldRequested(BaseModel):
-    """Detections by their ids, or all that a filter finds now; one of the two."""
+class HoldRequest(ClosedModel):
+    """Detections by their ids, or all detections that a filter finds now; one of the two."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -44,98 +46,100 @@ class HoldRequested(BaseModel):
 
     hold_id: UUID | None = Field(
         None,
-        description="The id that the hold is to have: the same request again gives the same hold. One is made without it.",
+        description="Id of the hold: the same request with the same id returns the same hold. Without it, one is made.",
     )
-    detection_ids: list[str] | None = Field(None, min_length=1, max_length=DETECTIONS_MOST)
-    filter: SearchAsked | None = Field(
-        None, description="As `POST /v1/search` takes it, without page; evaluated once, now."
+    detection_ids: list[str] | None = Field(
+        None, min_length=1, max_length=DETECTIONS_MOST, description="Ids of the detections."
     )
-    requested_by: str = Field(max_length=NAME_MOST, description="Who asked for it.")
-    authority: str = Field(max_length=NAME_MOST, description="By what right.")
-    case: str = Field(max_length=CASE_MOST)
-    reason: str = Field(max_length=REASON_MOST)
+    filter: SearchRequest | None = Field(
+        None,
+        description="As in `POST /v1/search`, without `limit`, `cursor`, `order` and `after`; evaluated once, now.",
+    )
+    requested_by: str = Field(max_length=NAME_MOST, description="Person or office that requested the hold.")
+    authority: str = Field(max_length=NAME_MOST, description="Legal basis of the hold.")
+    case: str = Field(max_length=CASE_MOST, description="Number of the case.")
+    reason: str = Field(max_length=REASON_MOST, description="Reason of the hold.")
     review_on: Annotated[date, BeforeValidator(_written_as_date)] = Field(
-        description="When somebody looks whether it is still needed."
+        description="Date of the next review; not in the past."
     )
 
 
-class LiftRequested(BaseModel):
-    """Why the hold is lifted."""
+class HoldLiftRequest(ClosedModel):
+    """The reason to lift a hold."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "case closed"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "case closed"}]})
 
-    reason: str = Field(max_length=REASON_MOST)
-
-
-class HoldDetectionCounts(BaseModel):
-    """Detections that the hold names: `active` it keeps, `gone` were erased before it came to them, `released` its lift let go."""
-
-    active: int
-    gone: int
-    released: int
+    reason: str = Field(max_length=REASON_MOST, description="Reason of the lift.")
 
 
-class HoldImageCounts(BaseModel):
-    """Images by their state under the hold: it keeps what is `copying` or `held`; `gone` had expired or were deleted before it."""
+class HoldDetectionCountsResponse(ClosedModel):
+    """Detections of a hold, counted by state."""
 
-    copying: int
-    held: int
-    gone: int
-    released: int
-
-
-class HoldListed(BaseModel):
-    """Who had something held, and why."""
-
-    hold_id: UUID
-    placed_at: datetime
-    placed_by: str
-    requested_by: str
-    authority: str
-    case: str
-    reason: str
-    review_on: date
-    lifted_at: datetime | None
-    lifted_by: str | None
-    lift_reason: str | None
+    active: int = Field(description="Detections that the hold keeps.")
+    gone: int = Field(description="Detections that were erased before the hold reached them.")
+    released: int = Field(description="Detections that the lift released.")
 
 
-class HoldAnswered(HoldListed):
-    """One hold and what it came to. While it is `placing`, not all that it names is counted, and nothing is erased anywhere.
+class HoldImageCountsResponse(ClosedModel):
+    """Images of a hold, counted by state."""
 
-    `filter` is null where detections were named by their ids, and once a lifted hold has nothing left of what it named.
-    """
-
-    status: Literal["placing", "copying", "held", "gone", "lifted"]
-    filter: dict[str, Any] | None
-    detections: HoldDetectionCounts
-    images: HoldImageCounts
+    copying: int = Field(description="Images that the hold keeps and whose copy is not verified yet.")
+    held: int = Field(description="Images with a verified copy.")
+    gone: int = Field(description="Images that had expired or were deleted before the hold reached them.")
+    released: int = Field(description="Images that the lift released.")
 
 
-class HoldsAnswered(BaseModel):
-    """`next_cursor` is null on the last page."""
+class ListedHoldResponse(ClosedModel):
+    """One hold without its counts."""
 
-    items: list[HoldListed]
-    next_cursor: str | None
-
-
-class HeldImageAnswered(BaseModel):
-    """One image under a hold; `reason` says why there is no verified copy yet."""
-
-    detection_id: str
-    kind: str
-    state: Literal["copying", "held", "gone"]
-    image_state: ImageState
-    verified_at: datetime | None
-    released_at: datetime | None
-    reason: str | None
+    hold_id: UUID = Field(description="Id of the hold.")
+    placed_at: datetime = Field(description="Time at which the hold was placed.")
+    placed_by: str = Field(description="Role of the credential that placed it.")
+    requested_by: str = Field(description="Person or office that requested the hold.")
+    authority: str = Field(description="Legal basis of the hold.")
+    case: str = Field(description="Number of the case.")
+    reason: str = Field(description="Reason of the hold.")
+    review_on: date = Field(description="Date of the next review.")
+    lifted_at: datetime | None = Field(description="Time of the lift; null while the hold is in force.")
+    lifted_by: str | None = Field(description="Role of the credential that lifted it.")
+    lift_reason: str | None = Field(description="Reason of the lift.")
 
 
-class HeldImagesAnswered(BaseModel):
-    """`next_cursor` is null on the last page."""
+class HoldResponse(ListedHoldResponse):
+    """One hold with its counts. While it is `placing`, the counts are incomplete and no detection is erased."""
 
-    items: list[HeldImageAnswered]
-    next_cursor: str | None
+    status: Literal["placing", "copying", "held", "gone", "lifted"] = Field(description="State of the hold now.")
+    filter: FilterResponse | None = Field(
+        description="The filter of the request. Null if ids were given, and for a lifted hold without any detection left."
+    )
+    detections: HoldDetectionCountsResponse = Field(description="Detections by state.")
+    images: HoldImageCountsResponse = Field(description="Images by state.")
+
+
+class HoldPageResponse(ClosedModel):
+    """One page of holds."""
+
+    items: list[ListedHoldResponse] = Field(description="The holds of this page, newest first.")
+    next_cursor: fields.NextCursor
+
+
+class HeldImageResponse(ClosedModel):
+    """One image under a hold."""
+
+    detection_id: fields.DetectionId
+    kind: fields.ImageKind
+    state: Literal["copying", "held", "gone"] = Field(description="State of the image under the hold.")
+    image_state: ImageState = Field(description="State of the image itself.")
+    verified_at: datetime | None = Field(description="Time at which the copy was verified; null before.")
+    released_at: datetime | None = Field(description="Time at which the lift released it; null before.")
+    reason: str | None = Field(description="Why there is no verified copy yet.")
+
+
+class HeldImagePageResponse(ClosedModel):
+    """One page of the images under a hold."""
+
+    items: list[HeldImageResponse] = Field(description="The images of this page, in the order of their ids.")
+    next_cursor: fields.NextCursor
 
 
 LISTED_EXAMPLE: Final[dict[str, Any]] = {
@@ -176,3 +180,19 @@ HELD_IMAGE_EXAMPLE: Final[dict[str, Any]] = {
     "released_at": None,
     "reason": None,
 }
+HOLD_PAGE_EXAMPLE: Final[dict[str, Any]] = {"items": [LISTED_EXAMPLE], "next_cursor": None}
+HELD_IMAGE_PAGE_EXAMPLE: Final[dict[str, Any]] = {"items": [HELD_IMAGE_EXAMPLE], "next_cursor": None}
+PLACE_ANSWERS: Final = (
+    answers(HoldResponse, HOLD_EXAMPLE, status=201, description="Every image has a verified copy.")
+    | answers(
+        HoldResponse,
+        HOLD_EXAMPLE,
+        status=202,
+        description="The hold is in force; its detections or copies are not complete yet. `Location` has its state.",
+    )
+    | problems_of_body(409, 410)
+)
+HOLD_ANSWERS: Final = answers(HoldResponse, HOLD_EXAMPLE) | problems(404, 410)
+HOLDS_ANSWERS: Final = answers(HoldPageResponse, HOLD_PAGE_EXAMPLE) | problems()
+HELD_IMAGES_ANSWERS: Final = answers(HeldImagePageResponse, HELD_IMAGE_PAGE_EXAMPLE) | problems(404)
+LIFT_ANSWERS: Final = answers(HoldResponse, LIFTED_EXAMPLE) | problems_of_body(404)

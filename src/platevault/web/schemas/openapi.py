@@ -1,73 +1,77 @@
-"""How the API describes itself: problems, examples, and parameters that are parsed elsewhere."""
+"""Parts of the OpenAPI document: tags, and the answers of a route by status."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from platevault.domain.search_query import LIMIT_DEFAULT, LIMIT_MAX
-from platevault.web.problems import CONTENT_TYPE, KINDS
-from platevault.web.schemas.detections import ProblemAnswered
+from platevault.web.problems import CONTENT_TYPE, HTTP_KINDS, KINDS, UNEXPECTED
+from platevault.web.schemas.problems import ProblemResponse
 
 Responses = dict[int | str, dict[str, Any]]
 
-
-def problems(*statuses: int) -> Responses:
-    """The `responses` of a route that may answer with these statuses, each as a problem."""
-    return {status: _problem(status) for status in sorted({401, 403, 422, 503, *statuses})}
-
-
-def answers(model: type, example: object) -> Responses:
-    """The 200 of a route that encodes its answer itself."""
-    return {200: {"model": model, "content": {"application/json": {"example": example}}}}
-
-
-def _problem(status: int) -> dict[str, Any]:
-    titles = sorted({kind.title for kind in KINDS.values() if kind.status == status})
-    schema = {"$ref": f"#/components/schemas/{ProblemAnswered.__name__}"}
-    return {"description": "; ".join(titles), "content": {CONTENT_TYPE: {"schema": schema}}}
-
-
-def _query(name: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **more}
-
-
-# FastAPI cannot declare `data.a.b=x`; the domain parses the whole query string, and refuses what is not described here.
-SEARCH_PARAMETERS: Final[list[dict[str, Any]]] = [
-    _query(
-        "from",
-        "Captured at or after; RFC 3339 with a zone.",
-        {"type": "string", "format": "date-time"},
-        example="2025-01-01T00:00:00Z",
-    ),
-    _query("to", "Captured before; RFC 3339 with a zone.", {"type": "string", "format": "date-time"}),
-    _query("camera_id", "The camera, exactly.", {"type": "string"}),
-    _query("collector_id", "The collector, exactly.", {"type": "string"}),
-    _query(
-        "plate",
-        "Exact, or with `*` (any characters) and `?` (one); case and separators do not count. It stands in the URL: prefer `POST /v1/search`.",
-        {"type": "string", "maxLength": 32},
-    ),
-    _query(
-        "similar",
-        "With `plate`: also what a camera easily takes for it (0 O D Q, 1 I L, 2 Z, 5 S, 6 G, 8 B); wildcards work as ever.",
-        {"type": "boolean", "default": False},
-    ),
-    _query("min_confidence", "At least this sure, 0 to 1.", {"type": "number", "minimum": 0, "maximum": 1}),
-    _query(
-        "data",
-        "`data.a.b=x`: what `data` holds under a path, compared as text; may be given for several paths.",
-        {"type": "object", "additionalProperties": {"type": "string"}},
-        style="form",
-        explode=True,
-    ),
-    _query(
-        "limit",
-        "How many at most.",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-    ),
-    _query("cursor", "`next_cursor` of the page before.", {"type": "string"}),
-    _query(
-        "order",
-        "`newest` first by capture, or `seq`: the change feed, in which nothing is skipped.",
-        {"type": "string", "enum": ["newest", "seq"], "default": "newest"},
-    ),
-    _query("after", "With `order=seq`: `0` to begin, then `next_after` of the answer before.", {"type": "string"}),
+TAGS: Final[list[dict[str, str]]] = [
+    {"name": "ingest", "description": "Batches of detections with their images, sent by collectors."},
+    {"name": "uploads", "description": "Direct uploads: collectors put images into the object store, then commit."},
+    {"name": "detections", "description": "Search, the change feed and the live stream."},
+    {"name": "images", "description": "Images, their signed URLs, derived images and image metadata."},
+    {"name": "export", "description": "Search results with their images as one zip archive."},
+    {"name": "holds", "description": "Legal holds: held images do not expire and cannot be deleted."},
+    {"name": "deletions", "description": "Deletion on request, with a confirmation."},
+    {"name": "health", "description": "Liveness, readiness and metrics."},
 ]
+COMPONENT: Final = "#/components/schemas/{model}"
+BINARY: Final = {"type": "string", "format": "binary"}
+DRAWING: Final = "image/svg+xml"
+
+_OF_EVERY_ROUTE: Final = frozenset({401, 403, 422, 500, 503})
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds to wait before the retry.", "schema": {"type": "integer"}}
+}
+_UNUSUAL: Final = {408: "The body did not arrive in time"}
+
+
+def answers(model: type, example: object, *, status: int = 200, description: str = "Success.") -> Responses:
+    """The answer of a route that encodes this model itself."""
+    media = {"application/json": {"example": example}}
+    return {status: {"model": model, "description": description, "content": media}}
+
+
+def binary(description: str, content_types: Iterable[str], *, status: int = 200) -> Responses:
+    """An answer whose body is bytes of one of these types."""
+    return {status: {"description": description, "content": {name: {"schema": BINARY} for name in content_types}}}
+
+
+def empty(status: int, description: str) -> Responses:
+    """An answer without a body."""
+    return {status: {"description": description}}
+
+
+def problems(*statuses: int, drawn: Iterable[int] = (), without_body: Iterable[int] = ()) -> Responses:
+    """The errors of a route: these statuses and those of every route, each as a problem.
+
+    For the statuses in `drawn`, a client that does not accept JSON gets a drawing.
+    """
+    drawn = frozenset(drawn)
+    found: Responses = {
+        status: _problem(status, drawn=status in drawn) for status in sorted({*_OF_EVERY_ROUTE, *statuses})
+    }
+    return found | {status: {"description": _titles(status)} for status in without_body}
+
+
+def problems_of_body(*statuses: int) -> Responses:
+    """The errors of a route that reads a JSON body."""
+    return problems(400, 408, 413, *statuses)
+
+
+def _problem(status: int, *, drawn: bool) -> dict[str, Any]:
+    schema = {"$ref": COMPONENT.format(model=ProblemResponse.__name__)}
+    content: dict[str, Any] = {CONTENT_TYPE: {"schema": schema}}
+    if drawn:
+        content[DRAWING] = {"schema": BINARY}
+    answer: dict[str, Any] = {"description": _titles(status), "content": content}
+    return answer | {"headers": _RETRY_AFTER} if status in {429, 503} else answer
+
+
+def _titles(status: int) -> str:
+    kinds = [*KINDS.values(), *HTTP_KINDS.values(), UNEXPECTED]
+    titles = sorted({kind.title for kind in kinds if kind.status == status}) or [_UNUSUAL[status]]
+    return "; ".join(titles) + "."

@@ -1,36 +1,46 @@
-"""What requests for derived pictures and image facts look like, and their answers, for OpenAPI."""
+"""Requests for derived images, their URLs, and image metadata, for OpenAPI and for validation."""
 
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import ImageState
 from platevault.domain.rendition_recipe import EDGE_MAX, Crop, Fit, Format, Recipe
 from platevault.renditions.variants import Variants, Wanted
+from platevault.web.schemas import fields
+from platevault.web.schemas.fields import ClosedModel
+from platevault.web.schemas.openapi import answers, problems
 
 _ONLY_VARIANT: Final = "variant: it says all by itself, nothing else may stand beside it"
 
 
-class PictureAsked(BaseModel):
-    """How the picture is wanted: as a named variant, or as all the others say."""
+class DerivedImageRequest(ClosedModel):
+    """Parameters of a derived image: a named variant, or the properties one by one."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    width: int | None = Field(None, ge=1, le=EDGE_MAX, description="Of the box that the picture fits, in pixels.")
-    height: int | None = Field(None, ge=1, le=EDGE_MAX)
-    fit: Fit | None = Field(None, description="`inside` unless told: as large as fits, never larger than the original.")
-    format: Format | None = Field(None, description="`jpeg` unless told.")
-    quality: int | None = Field(None, ge=1, le=100, description="80 unless told; of no meaning for png and tiff.")
-    enhance: bool | None = Field(None, description="Contrast and sharpness, for plates in the dark.")
-    enlarge: bool | None = Field(None, description="Whether it may become larger than the original.")
-    crop: str | None = Field(
-        None, description="x,y,w,h in pixels of the picture as it is shown.", examples=["812,640,220,52"]
+    width: int | None = Field(None, ge=1, le=EDGE_MAX, description="Width of the box in pixels.")
+    height: int | None = Field(None, ge=1, le=EDGE_MAX, description="Height of the box in pixels.")
+    fit: Fit | None = Field(
+        None,
+        description="How the image fits the box. The default is `inside`: as large as fits, not larger than the original.",
     )
-    variant: str | None = Field(None, description="One of IMAGE_VARIANTS, `thumb` by default; alone.")
-    check: bool = Field(default=False, description="Look whether the object is there before redirecting.")
+    format: Format | None = Field(None, description="File format; the default is `jpeg`.")
+    quality: int | None = Field(
+        None, ge=1, le=100, description="Quality of the encoder, 1-100; the default is 80. Unused for png and tiff."
+    )
+    enhance: bool | None = Field(None, description="Whether contrast and sharpness are raised, for plates in the dark.")
+    enlarge: bool | None = Field(None, description="Whether it may be larger than the original.")
+    crop: str | None = Field(
+        None, description="x,y,width,height in pixels, after the EXIF orientation.", examples=["812,640,220,52"]
+    )
+    variant: str | None = Field(
+        None, description="A name from IMAGE_VARIANTS, such as `thumb`; without any other property."
+    )
+    check: bool = Field(
+        default=False, description="Whether the object store is asked for the object before the redirect."
+    )
 
     def wanted(self, variants: Variants) -> Wanted:
         """Raises `InvalidRequest`."""
@@ -43,10 +53,10 @@ class PictureAsked(BaseModel):
         return Wanted(recipe=Recipe(**given, crop=None if crop is None else _crop(crop)))
 
 
-class PictureUrlAsked(PictureAsked):
-    """The same, and how its URL is wanted."""
+class DerivedImageUrlRequest(DerivedImageRequest):
+    """Parameters of a derived image and of its URL."""
 
-    expires_in: int | None = Field(None, ge=1, description="Seconds; longer than the vault allows is clamped.")
+    expires_in: int | None = Field(None, ge=1, description="Validity in seconds; values above the limit are clamped.")
     download: bool = Field(default=False, description="Whether the browser saves it as a file.")
 
     @property
@@ -57,70 +67,64 @@ class PictureUrlAsked(PictureAsked):
         return f"?{urlencode(words)}" if words else ""
 
 
-class VariantAnswered(BaseModel):
-    """A named variant that is there: its URL is presigned, and good for as long as the image's own."""
+class VariantResponse(ClosedModel):
+    """A named variant that exists."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    url: str
-    width: int
-    height: int
+    url: str = Field(description="Signed URL; it expires together with the URL of the image.")
+    width: fields.WidthPixels
+    height: fields.HeightPixels
 
 
-class DerivableAnswered(BaseModel):
-    """An image that no collector sent and that is made from another one: `url` is where, with the parameters of any derived picture."""
+class DerivableResponse(ClosedModel):
+    """An image that no collector sent and that is made from another one."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    from_: str = Field(alias="from")
-    url: str
-    variants: dict[str, VariantAnswered]
+    from_: str = Field(alias="from", description="Kind of the image that it is made from.")
+    url: str = Field(description="Path of this service; it takes the parameters of any derived image.")
+    variants: dict[str, VariantResponse] = Field(description="Named variants that exist, by name.")
 
 
-class PictureUrlAnswered(BaseModel):
-    """`expires_at` and `expires_in` (seconds) are null while the image is pending: its URL is this service's own path then."""
+class DerivedImageUrlResponse(ClosedModel):
+    """The URL of a derived image. While the original is pending it is a path of this service."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    url: str
-    expires_at: datetime | None
-    expires_in: int | None
-    content_type: str
-    width: int
-    height: int
-    size: int
-    derived_from: str = Field(description="The kind of the image that it was made from: `full` where no crop was sent.")
-
-
-class LocationAnswered(BaseModel):
-    """Degrees, WGS 84."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    latitude: float
-    longitude: float
+    url: str = Field(description="Signed URL, or a path of this service.")
+    expires_at: fields.ExpiresAt
+    expires_in: fields.ExpiresInSeconds
+    content_type: fields.ContentType
+    width: fields.WidthPixels
+    height: fields.HeightPixels
+    size: fields.ByteCount
+    derived_from: str = Field(
+        description="Kind of the image that it was made from: `full` if no crop was sent.", examples=["full"]
+    )
 
 
-class FactsAnswered(BaseModel):
-    """`width` and `height` are of the picture as it is shown; `taken_at` is what the camera wrote into the file."""
+class LocationResponse(ClosedModel):
+    """A place on the earth, WGS 84."""
 
-    model_config = ConfigDict(extra="forbid")
+    latitude: float = Field(description="Degrees, north is positive.")
+    longitude: float = Field(description="Degrees, east is positive.")
 
-    detection_id: str
-    kind: str
-    state: ImageState
-    content_type: str
-    size: int
-    sha256: str
-    width: int
-    height: int
+
+class ImageMetadataResponse(ClosedModel):
+    """Properties of an image file, read from its bytes."""
+
+    detection_id: fields.DetectionId
+    kind: fields.ImageKind
+    state: ImageState = Field(description="Where the image is in its life.")
+    content_type: fields.ContentType
+    size: fields.ByteCount
+    sha256: fields.Sha256
+    width: int = Field(description="Width in pixels, after the EXIF orientation.")
+    height: int = Field(description="Height in pixels, after the EXIF orientation.")
     orientation: int = Field(description="The EXIF number, 1 to 8.")
-    frames: int
-    colors: str
-    captured_at: datetime
-    taken_at: datetime | None
-    exif: dict[str, str]
-    location: LocationAnswered | None = Field(None, description="There only where IMAGE_METADATA_LOCATION allows it.")
+    frames: int = Field(description="Number of frames.")
+    colors: str = Field(description="Color mode, such as `RGB` or `L` (gray).")
+    captured_at: fields.CapturedAt
+    taken_at: datetime | None = Field(description="Time that the camera wrote into the file; null without one.")
+    exif: dict[str, str] = Field(description="EXIF fields as text, by name.")
+    location: LocationResponse | None = Field(
+        None, description="Place that the camera wrote into the file; only where IMAGE_METADATA_LOCATION allows it."
+    )
 
 
 def _crop(text: str) -> Crop:
@@ -132,7 +136,7 @@ def _crop(text: str) -> Crop:
 _RECIPE_FIELDS: Final = ("width", "height", "fit", "format", "quality", "enhance", "enlarge", "crop")
 
 _URL: Final = "https://images.example/alpr-images/derived/full/2025/01/15/evt_abc123_full.jpg/thumb-0f1e2d3c4b5a6978.webp?X-Amz-Signature=…"
-PICTURE_URL_EXAMPLE: Final = {
+DERIVED_IMAGE_URL_EXAMPLE: Final = {
     "url": _URL,
     "expires_at": "2025-01-15T10:40:00Z",
     "expires_in": 600,
@@ -142,7 +146,7 @@ PICTURE_URL_EXAMPLE: Final = {
     "size": 9120,
     "derived_from": "full",
 }
-FACTS_EXAMPLE: Final = {
+IMAGE_METADATA_EXAMPLE: Final = {
     "detection_id": "evt_abc123",
     "kind": "full",
     "state": "stored",
@@ -158,3 +162,5 @@ FACTS_EXAMPLE: Final = {
     "taken_at": "2025-01-15T10:30:00Z",
     "exif": {"Make": "Acme", "Model": "LPR-2"},
 }
+DERIVED_IMAGE_URL_ANSWERS: Final = answers(DerivedImageUrlResponse, DERIVED_IMAGE_URL_EXAMPLE) | problems(404, 410, 429)
+IMAGE_METADATA_ANSWERS: Final = answers(ImageMetadataResponse, IMAGE_METADATA_EXAMPLE) | problems(404, 410, 429)

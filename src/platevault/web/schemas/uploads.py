@@ -1,12 +1,15 @@
-"""What direct uploads look like, for OpenAPI and for whoever validates against it."""
+"""Direct uploads: the offer, its files and its state, for OpenAPI and for validation."""
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from fastapi import Path
+from pydantic import ConfigDict, Field, JsonValue
 
-from platevault.web.schemas.batches import ANSWERS, BODY
-from platevault.web.schemas.openapi import Responses, answers, problems
+from platevault.web.schemas import fields
+from platevault.web.schemas.fields import ClosedModel
+from platevault.web.schemas.openapi import answers, problems, problems_of_body
 
 _DIGEST: Final = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 _FILE: Final[dict[str, JsonValue]] = {
@@ -17,70 +20,73 @@ _FILE: Final[dict[str, JsonValue]] = {
 }
 
 
-class FileAsked(BaseModel):
-    """One image to be put: the name of its part, and what exactly its bytes are."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str = Field(max_length=161, description="`{detection_id}_{kind}`, as a batch names its parts.")
-    size: int = Field(description="Bytes.")
-    sha256: str = Field(max_length=64, description="In hex.")
-    content_type: str = Field("image/jpeg", max_length=64)
+UploadIdInPath = Annotated[UUID, Path(description="Id that `POST /v1/uploads` returned.")]
 
 
-class UploadAsked(BaseModel):
-    """The files of one batch to come, within the limits of a batch."""
+class UploadFileRequest(ClosedModel):
+    """One image to be put: the name of its part, and the properties of its bytes."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(max_length=161, description="`{detection_id}_{kind}`, the name of the part in a batch.")
+    size: int = Field(description="Size in bytes.")
+    sha256: str = Field(max_length=64, description="SHA-256 of the bytes, 64 hexadecimal digits.")
+    content_type: str = Field("image/jpeg", max_length=64, description="Media type; the default is `image/jpeg`.")
+
+
+class UploadRequest(ClosedModel):
+    """The files of one batch, within the limits of a batch."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"collector_id": "gate-1", "files": [_FILE]}]}
+        strict=True, json_schema_extra={"examples": [{"collector_id": "gate-1", "files": [_FILE]}]}
     )
 
-    collector_id: str = Field(max_length=63)
-    files: list[FileAsked] = Field(min_length=1)
+    collector_id: fields.CollectorId = Field(max_length=63)
+    files: list[UploadFileRequest] = Field(min_length=1, description="The images.")
 
 
-class FileOffered(BaseModel):
-    """One PUT, with exactly these headers, until `expires_at`."""
+class OfferedFileResponse(ClosedModel):
+    """One PUT to the object store."""
 
-    name: str
-    method: Literal["PUT"]
-    url: str
-    headers: dict[str, str]
-    expires_at: datetime
-
-
-class UploadOffered(BaseModel):
-    """An open upload; it can be committed until `expires_at`."""
-
-    upload_id: str
-    collector_id: str
-    state: Literal["open"]
-    expires_at: datetime
-    files: list[FileOffered]
+    name: str = Field(description="Name of the part in a batch.")
+    method: Literal["PUT"] = Field(description="Method of the request to the object store.")
+    url: str = Field(description="Signed URL of the object store.")
+    headers: dict[str, str] = Field(description="Headers that are part of the signature: send them exactly.")
+    expires_at: datetime = Field(description="Time at which the URL expires.")
 
 
-class FileNamed(BaseModel):
-    """One file that may be put."""
+class OfferedUploadResponse(ClosedModel):
+    """An open upload with a URL for each file."""
 
-    name: str
-    size: int
-    sha256: str
-    content_type: str
-
-
-class UploadAnswered(BaseModel):
-    """How an upload is now; `batch_id` is there once it is committed."""
-
-    upload_id: str
-    collector_id: str
-    state: Literal["open", "committed", "aborted", "expired"]
-    opened_at: datetime
-    expires_at: datetime
-    files: list[FileNamed]
-    batch_id: str | None = None
+    upload_id: str = Field(description="Id of the upload, a UUID.")
+    collector_id: fields.CollectorId
+    state: Literal["open"] = Field(description="A new upload is open.")
+    expires_at: datetime = Field(description="Time until which the upload can be committed.")
+    files: list[OfferedFileResponse] = Field(description="The files in the order of the request.")
 
 
-_OFFER: Final = {
+class UploadFileResponse(ClosedModel):
+    """One file of an upload."""
+
+    name: str = Field(description="Name of the part in a batch.")
+    size: fields.ByteCount
+    sha256: fields.Sha256
+    content_type: fields.ContentType
+
+
+class UploadResponse(ClosedModel):
+    """The state of an upload."""
+
+    upload_id: str = Field(description="Id of the upload, a UUID.")
+    collector_id: fields.CollectorId
+    state: Literal["open", "committed", "aborted", "expired"] = Field(description="State of the upload now.")
+    opened_at: datetime = Field(description="Time at which the upload was opened.")
+    expires_at: datetime = Field(description="Time until which the upload can be committed.")
+    files: list[UploadFileResponse] = Field(description="The files of the upload.")
+    batch_id: fields.BatchId | None = Field(None, description="Id of the batch; for `committed` only.")
+
+
+OFFERED_UPLOAD_EXAMPLE: Final[dict[str, Any]] = {
     "upload_id": "7a0e8f0e-52f3-4a53-9d7e-0f5f7e7d5a11",
     "collector_id": "gate-1",
     "state": "open",
@@ -100,7 +106,7 @@ _OFFER: Final = {
         },
     ],
 }
-_UPLOAD: Final = {
+UPLOAD_EXAMPLE: Final[dict[str, Any]] = {
     "upload_id": "7a0e8f0e-52f3-4a53-9d7e-0f5f7e7d5a11",
     "collector_id": "gate-1",
     "state": "open",
@@ -108,20 +114,7 @@ _UPLOAD: Final = {
     "expires_at": "2025-01-15T12:30:00Z",
     "files": [_FILE],
 }
-OFFERED: Final[Responses] = {
-    201: answers(UploadOffered, _OFFER)[200],
-    **problems(409, 413, 429),
-}
-STATUS: Final[Responses] = {**answers(UploadAnswered, _UPLOAD), **problems(404, 410)}
-_MANIFEST: Final = BODY["content"]["multipart/form-data"]["schema"]["properties"]["batch"]["example"]
-COMMIT_BODY: Final[dict[str, Any]] = {
-    "required": True,
-    "content": {"application/json": {"schema": {"type": "object"}, "example": _MANIFEST}},
-}
-COMMIT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    **ANSWERS,
-    404: {"description": "No such upload."},
-    409: {"description": "The upload, or its batch id, was committed with other content; both digests are given."},
-    410: {"description": "The upload was aborted or has expired."},
-    503: {"description": "Not all is stored; commit the same again after Retry-After."},
-}
+CREATE_UPLOAD_ANSWERS: Final = answers(
+    OfferedUploadResponse, OFFERED_UPLOAD_EXAMPLE, status=201, description="The upload is open."
+) | problems_of_body(409, 429)
+UPLOAD_ANSWERS: Final = answers(UploadResponse, UPLOAD_EXAMPLE) | problems(404, 410)

@@ -1,62 +1,26 @@
-"""GET …/images/{kind}/url and POST /v1/image-urls: presigned URLs, valid for as long as asked and allowed."""
+"""Return signed URLs of images, valid for as long as requested and allowed."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query, Response
 
 from platevault.catalog.sign_urls import sign_images
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
 from platevault.web.problems import image_gone
-from platevault.web.schemas.detections import ImageUrlsAnswered, ImageUrlsAsked, UrlAnswered
-from platevault.web.schemas.openapi import answers, problems
-
-router = APIRouter(tags=["images"])
-
-_URL: Final = "https://images.example/alpr-images/full/2025/01/15/evt_abc123_full.jpg?X-Amz-Signature=…"
-_ONE: Final = answers(UrlAnswered, {"url": _URL, "expires_at": "2025-01-15T10:40:00Z", "expires_in": 600})
-_MANY: Final = answers(
-    ImageUrlsAnswered,
-    {
-        "items": [
-            {
-                "detection_id": "evt_abc123",
-                "kind": "full",
-                "state": "stored",
-                "url": _URL,
-                "url_expires_at": "2025-01-15T10:40:00Z",
-            },
-        ],
-    },
-)
+from platevault.web.schemas.catalog import ImageUrlRequest, ImageUrlsRequest
+from platevault.web.schemas.parameters import DetectionIdInPath, ImageKindInPath
 
 
-class UrlAsked(BaseModel):
-    """How the URL is wanted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    expires_in: int | None = Field(
-        None, ge=1, description="Seconds; longer than the vault allows is clamped.", examples=[600]
-    )
-    download: bool = Field(default=False, description="Whether the browser saves it as a file.")
-
-
-@router.get(
-    "/v1/detections/{detection_id}/images/{kind}/url",
-    summary="A URL of one image",
-    responses=_ONE | problems(404, 410),
-)
-async def sign_image(
-    detection_id: str,
-    kind: str,
-    asked: Annotated[UrlAsked, Query()],
+async def get_image_url(
+    detection_id: DetectionIdInPath,
+    kind: ImageKindInPath,
+    asked: Annotated[ImageUrlRequest, Query()],
     vault: Wired,
     look: Looking,
 ) -> Response:
-    """While the image is pending it is this service's own path, which needs the same credential again."""
+    """Return the URL of one image. While the image is pending it is a path of this service, which needs the credential again."""
     links = links_of(vault, expires_in=asked.expires_in)
     (signed,) = await sign_images(
         [(detection_id, kind)],
@@ -72,9 +36,8 @@ async def sign_image(
     return _json({"url": signed.url, "expires_at": expires_at, "expires_in": left})
 
 
-@router.post("/v1/image-urls", summary="URLs of many images at once", responses=_MANY | problems(413))
-async def sign_many(asked: ImageUrlsAsked, vault: Wired, look: Looking) -> Response:
-    """In the order asked; an image that has none says why by its state, or `unknown`."""
+async def get_image_urls(asked: ImageUrlsRequest, vault: Wired, look: Looking) -> Response:
+    """Return the URLs of many images in the order of the request. The state explains a missing URL."""
     items = await sign_images(
         [(image.detection_id, image.kind) for image in asked.images],
         links=links_of(vault, expires_in=asked.expires_in),

@@ -1,8 +1,8 @@
-"""GET and HEAD /v1/detections/{detection_id}/images/{kind}: the image itself, wherever it is by now."""
+"""Return one image: a redirect to the object store, its bytes, or a drawing."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from platevault.catalog.check_object import checked
 from platevault.catalog.image_info import image_info
@@ -11,29 +11,27 @@ from platevault.domain.errors import HeldElsewhere, Missing
 from platevault.web.api.catalog import image_responses as image_answers
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
-from platevault.web.schemas.openapi import Responses, problems
+from platevault.web.schemas.parameters import DetectionIdInPath, ImageKindInPath
 
-router = APIRouter(tags=["images"])
-
-_PATH: Final = "/v1/detections/{detection_id}/images/{kind}"
 Check = Annotated[
     bool,
-    Query(description="Look whether the object is there before redirecting: for whoever was refused where a URL led."),
+    Query(
+        description="Whether the object store is asked for the object before the redirect. Use it after a refused URL."
+    ),
 ]
-_RESPONSES: Responses = {
-    200: {"description": "The bytes, while the image waits in this node's spool", "content": {"image/jpeg": {}}},
-    206: {"description": "The part that Range asked for"},
-    307: {"description": "Where the object store has it, for a short time"},
-    **problems(404, 410, 416),
-}
 
 
-@router.get(_PATH, summary="The image", responses=_RESPONSES, response_class=Response)
 async def get_image(
-    detection_id: str, kind: str, request: Request, vault: Wired, look: Looking, check: Check = False
+    detection_id: DetectionIdInPath,
+    kind: ImageKindInPath,
+    request: Request,
+    vault: Wired,
+    look: Looking,
+    check: Check = False,
 ) -> Response:
-    """A redirect to the object store once it is stored; before, its bytes. What is gone answers a drawn placeholder (or a
-    problem, where `Accept` asks for JSON); `X-Image-State` tells the state.
+    """Redirect to the object store once the image is stored; before, return its bytes.
+
+    Without the image, the answer is a drawing, or a problem if `Accept` asks for JSON. `X-Image-State` has the state.
     """
     links = links_of(vault)
     try:
@@ -57,9 +55,8 @@ async def get_image(
     return image_answers.shown(shown, request)
 
 
-@router.head(_PATH, summary="What the row says of the image", responses=_RESPONSES, response_class=Response)
-async def head_image(detection_id: str, kind: str, vault: Wired, look: Looking) -> Response:
-    """Size, type and digest from the row, without asking the object store."""
+async def head_image(detection_id: DetectionIdInPath, kind: ImageKindInPath, vault: Wired, look: Looking) -> Response:
+    """Return size, type and digest from the row, without a request to the object store."""
     try:
         row = await image_info((detection_id, kind), look=look, database=vault.database)
     except Missing:

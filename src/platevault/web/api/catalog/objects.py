@@ -1,28 +1,14 @@
-"""GET /v1/objects/{key}: where URLs signed by this service itself lead, when browsers cannot reach the object store."""
+"""Return objects by URLs that this service signed, for browsers that cannot reach the object store."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from platevault.catalog.serve_object import ServedObject, serve_object
 from platevault.web.dependencies import Wired
-from platevault.web.schemas.openapi import Responses, problems
-
-router = APIRouter(tags=["images"])
-
-_RESPONSES: Responses = {
-    200: {"description": "The bytes"},
-    206: {"description": "The part that Range asked for"},
-    **problems(404, 416),
-}
+from platevault.web.schemas.parameters import ObjectKeyInPath
 
 
-@router.get(
-    "/v1/objects/{key:path}",
-    summary="An object, by a URL that was signed here",
-    responses=_RESPONSES,
-    response_class=Response,
-)
-async def get_object(key: str, request: Request, vault: Wired) -> Response:
-    """The signature is the credential; it is checked over the key and the whole query string."""
+async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Response:
+    """Return an object. The signature over the key and the whole query string is the credential."""
     shown = await serve_object(
         key,
         query=request.query_params,

@@ -1,4 +1,4 @@
-"""GET /v1/stream: detections as they are committed, as server-sent events."""
+"""Stream detections as they are committed, as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
@@ -16,14 +16,11 @@ from platevault.access.actor import Actor, Look
 from platevault.app.vault import Vault
 from platevault.catalog.feed.follow import follow
 from platevault.catalog.feed.subscription import Subscription, Told, subscription_of
-from platevault.domain.search_query import PAGE_FIELDS
 from platevault.web.auth.credentials import Looking, is_still_signed_in
 from platevault.web.dependencies import ABORT, Wired, links_of
-from platevault.web.schemas.openapi import SEARCH_PARAMETERS, Responses, problems
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["detections"])
 
 RETRY_MILLISECONDS: Final = 2000
 # A client that takes nothing for so long is ended; it comes back with the id of the last event that it has.
@@ -31,45 +28,16 @@ TAKEN_WITHIN_SECONDS: Final = 20.0
 # When the process stops, one that is in the middle of something gets so long.
 END_WITHIN_SECONDS: Final = 0.6
 
-_PARAMETERS: Final = [parameter for parameter in SEARCH_PARAMETERS if parameter["name"] not in PAGE_FIELDS] + [
-    {
-        "name": "after",
-        "in": "query",
-        "required": False,
-        "description": "The id of an event, or `next_after` of a change feed: begin behind it. `0`: with the first"
-        " detection there is. Without it, and without `Last-Event-ID`: now.",
-        "schema": {"type": "string"},
-    },
-]
-_EXAMPLE: Final = (
-    'retry: 2000\n\nevent: detection\ndata: {"detection_id": "evt_abc123", "plate": "AB-123-CD", …}\nid: 4711-90210\n\n'
-)
-_RESPONSES: Responses = {
-    200: {
-        "description": "Events `detection`, each with one item of `GET /v1/detections` as its data, in the order of the"
-        " change feed: none is skipped, none told twice. What has no data is a sign of life.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
-    },
-    **problems(429),
-}
 
-
-@router.get(
-    "/v1/stream",
-    summary="Follow detections as they come in",
-    responses=_RESPONSES,
-    response_class=Response,  # not EventSourceResponse: FastAPI would answer 200 before it knows what is wrong, and wait for a client for ever
-    openapi_extra={"parameters": _PARAMETERS},
-)
 async def stream_detections(
     request: Request,
     vault: Wired,
     look: Looking,
-    last_event_id: Annotated[str | None, Header(description="The id of the last event that was taken.")] = None,
+    last_event_id: Annotated[str | None, Header(description="Id of the last event that the client received.")] = None,
 ) -> Response:
-    """Goes on where `Last-Event-ID` or `after` says. Each detection comes once, as it is then, with its URLs.
+    """Stream detections from `Last-Event-ID` or `after` on. Each detection comes once, with its URLs.
 
-    A browser's `EventSource` sends the cookie, and with it the purpose of the session; others send `X-Purpose`.
+    A browser's `EventSource` sends the cookie and with it the purpose of the session. Other clients send `X-Purpose`.
     """
     following = subscription_of(request.query_params.multi_items(), last_event_id=last_event_id)
     return await answered(request, following, look=look, vault=vault)

@@ -4,30 +4,30 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from starlette.types import Receive
 
 from platevault.access.actor import Scope
 from platevault.domain.errors import BatchRefused, InvalidRequest
 from platevault.ingest.accept import accept
 from platevault.ingest.context import IncomingRequest
-from platevault.web.api.fast_route import answered_by
 from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
 from platevault.web.dependencies import Wired, vault_of
-from platevault.web.schemas.batches import ANSWERS, BODY
 
 SPOOLED: Final = "spooled"
 STORED: Final = "stored"
 
-router = APIRouter(tags=["ingest"])
 
-
-async def post_batch(
+async def create_batch(
     request: Request,
     actor: SignedIn,
     vault: Wired,
     durability: Annotated[
-        str, Query(pattern=f"^({SPOOLED}|{STORED})$", description="`stored` waits until the bucket has all")
+        str,
+        Query(
+            pattern=f"^({SPOOLED}|{STORED})$",
+            description="`spooled` answers once the batch is on disk; `stored` once the bucket has every image.",
+        ),
     ] = SPOOLED,
 ) -> Response:
     """Keep a batch: when this answers 200 or 201, each `created` and `duplicate` survives a power cut.
@@ -50,23 +50,12 @@ async def post_batch(
     )
 
 
-async def _post_by_hand(request: Request) -> Response | None:
+async def create_batch_by_hand(request: Request) -> Response | None:
+    """Answer `create_batch` without FastAPI's reading of parameters; None for an unusual request."""
     durability = request.query_params.get("durability", SPOOLED)
     if durability not in {SPOOLED, STORED}:
         return None
-    return await post_batch(request, await signed_in_by_hand(request), await vault_of(request), durability)
-
-
-router.add_api_route(
-    "/v1/detections",
-    post_batch,
-    methods=["POST"],
-    summary="Send a batch",
-    status_code=201,
-    openapi_extra={"requestBody": BODY},
-    responses=ANSWERS,
-    route_class_override=answered_by(_post_by_hand),
-)
+    return await create_batch(request, await signed_in_by_hand(request), await vault_of(request), durability)
 
 
 class _Chunks(AsyncIterator[bytes]):

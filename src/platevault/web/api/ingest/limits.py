@@ -1,27 +1,14 @@
-"""GET /v1/limits: what one batch may be."""
+"""Return the limits of one batch."""
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from platevault.web.auth.credentials import SignedIn
 from platevault.web.dependencies import Wired
-from platevault.web.schemas.detections import LimitsAnswered
-from platevault.web.schemas.openapi import answers, problems
-
-router = APIRouter(tags=["limits"])
-
-_EXAMPLE = {
-    "max_batch_detections": 200,
-    "max_batch_bytes": 67108864,
-    "max_image_bytes": 16777216,
-    "image_types": ["image/jpeg"],
-    "direct_upload": True,
-}
 
 
-@router.get("/v1/limits", summary="What one batch may be", responses=answers(LimitsAnswered, _EXAMPLE) | problems())
-async def show_limits(vault: Wired, _actor: SignedIn) -> Response:
-    """A batch past one of these gets 413."""
+async def get_limits(vault: Wired, _actor: SignedIn) -> Response:
+    """Return the limits of one batch. A larger batch gets 413."""
     limits = vault.limits
     answer = {
         "max_batch_detections": limits.max_batch_detections,

@@ -1,29 +1,23 @@
-"""`/v1/uploads`: images that collectors put into the store themselves, and the commit that makes detections of them."""
+"""Create, commit, abort and show direct uploads: images that collectors put into the object store."""
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from platevault.domain.errors import BatchRefused
-from platevault.ingest.uploads.abort import abort_upload, show_upload
-from platevault.ingest.uploads.commit import commit_upload
-from platevault.ingest.uploads.create import create_upload
+from platevault.ingest.uploads import abort, commit, create
 from platevault.ingest.uploads.offer import OfferedFile, Upload
 from platevault.web.auth.credentials import Collecting
 from platevault.web.dependencies import Wired
-from platevault.web.schemas.uploads import COMMIT_ANSWERS, COMMIT_BODY, OFFERED, STATUS, UploadAsked
-
-router = APIRouter(tags=["ingest"])
+from platevault.web.schemas.uploads import UploadIdInPath, UploadRequest
 
 
-@router.post("/v1/uploads", summary="Open a direct upload", status_code=201, responses=OFFERED)
-async def post_upload(asked: UploadAsked, actor: Collecting, vault: Wired) -> Response:
-    """A URL for each file: PUT its bytes there with the headers given, then commit with the metadata."""
-    offer = await create_upload(
+async def create_upload(asked: UploadRequest, actor: Collecting, vault: Wired) -> Response:
+    """Open an upload and return a URL for each file. PUT the bytes with the given headers, then commit."""
+    offer = await create.create_upload(
         asked.collector_id,
         [
             OfferedFile(name=file.name, size=file.size, sha256=file.sha256.lower(), content_type=file.content_type)
@@ -46,34 +40,29 @@ async def post_upload(asked: UploadAsked, actor: Collecting, vault: Wired) -> Re
     return _json(body, status_code=201, headers={"Location": f"/v1/uploads/{upload.upload_id}"})
 
 
-@router.post(
-    "/v1/uploads/{upload_id}/commit",
-    summary="Commit a direct upload",
-    status_code=201,
-    openapi_extra={"requestBody": COMMIT_BODY},
-    responses=COMMIT_ANSWERS,
-)
-async def post_commit(upload_id: UUID, request: Request, actor: Collecting, vault: Wired) -> Response:
-    """Keep what was put, with this metadata: the `batch` part of a batch. When this answers 200 or 201, every image is `stored`.
+async def commit_upload(upload_id: UploadIdInPath, request: Request, actor: Collecting, vault: Wired) -> Response:
+    """Keep the uploaded images with this manifest. When this answers 200 or 201, every image is `stored`.
 
     The same commit again gets the same answer.
     """
-    receipt = await commit_upload(upload_id, _chunks(request), only_collector=actor.collector_id, direct=vault.direct)
+    receipt = await commit.commit_upload(
+        upload_id, _chunks(request), only_collector=actor.collector_id, direct=vault.direct
+    )
     headers = {"Idempotent-Replayed": "true"} if receipt.replayed else {}
     return _json(receipt.body, status_code=receipt.status_code, headers=headers)
 
 
-@router.post("/v1/uploads/{upload_id}/abort", summary="Abort a direct upload", responses=STATUS)
-async def post_abort(upload_id: UUID, actor: Collecting, vault: Wired) -> Response:
-    """Nobody can commit it any more, and what was put goes."""
-    upload = await abort_upload(upload_id, only_collector=actor.collector_id, now=vault.now(), direct=vault.direct)
+async def abort_upload(upload_id: UploadIdInPath, actor: Collecting, vault: Wired) -> Response:
+    """End an open upload and remove its files."""
+    upload = await abort.abort_upload(
+        upload_id, only_collector=actor.collector_id, now=vault.now(), direct=vault.direct
+    )
     return _json(_shown(upload, vault))
 
 
-@router.get("/v1/uploads/{upload_id}", summary="How a direct upload is", responses=STATUS)
-async def get_upload(upload_id: UUID, actor: Collecting, vault: Wired) -> Response:
-    """Its state and its files."""
-    upload = await show_upload(upload_id, only_collector=actor.collector_id, direct=vault.direct)
+async def get_upload(upload_id: UploadIdInPath, actor: Collecting, vault: Wired) -> Response:
+    """Return the state and the files of an upload."""
+    upload = await abort.show_upload(upload_id, only_collector=actor.collector_id, direct=vault.direct)
     return _json(_shown(upload, vault))
 
 

@@ -1,28 +1,22 @@
-"""GET /v1/detections/{detection_id}/images/{kind}/metadata: what the image's file says of itself."""
+"""Return the properties of an image file, read from its bytes."""
 
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from platevault.domain.rendition_recipe import Facts
 from platevault.renditions.image_facts import ImageFacts, image_facts
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.problems import image_gone
-from platevault.web.schemas.openapi import answers, problems
-from platevault.web.schemas.renditions import FACTS_EXAMPLE, FactsAnswered
-
-router = APIRouter(tags=["images"])
+from platevault.web.schemas.parameters import DetectionIdInPath, ImageKindInPath
 
 
-@router.get(
-    "/v1/detections/{detection_id}/images/{kind}/metadata",
-    summary="What the image's file says of itself",
-    responses=answers(FactsAnswered, FACTS_EXAMPLE) | problems(404, 410, 422, 429),
-)
-async def get_facts(detection_id: str, kind: str, vault: Wired, look: Looking) -> Response:
-    """Read from the bytes, of stored and of pending images. Where it was taken is left out unless IMAGE_METADATA_LOCATION is set."""
+async def get_image_metadata(
+    detection_id: DetectionIdInPath, kind: ImageKindInPath, vault: Wired, look: Looking
+) -> Response:
+    """Return the properties of a stored or pending image file. The location is included only if IMAGE_METADATA_LOCATION is set."""
     told = await image_facts((detection_id, kind), look=look, context=vault.rendition_context)
     if told.facts is None:
         return image_gone(told.state).response()

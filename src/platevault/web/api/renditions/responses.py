@@ -13,7 +13,7 @@ from platevault.renditions.serve import ShownPicture
 from platevault.renditions.variants import Picture
 from platevault.web.api.catalog import image_responses as image_answers
 from platevault.web.problems import image_gone
-from platevault.web.schemas.renditions import PictureUrlAsked
+from platevault.web.schemas.renditions import DerivedImageUrlRequest
 
 # For whoever has the bytes from here. They are a picture of an image that never changes, by a recipe that the URL spells out.
 IMMUTABLE: Final = "private, max-age=86400, immutable"
@@ -54,7 +54,7 @@ def with_bytes(shown: ShownPicture, request: Request, *, kind: str) -> Response:
     return Response(shown.data, headers=_headers(shown, shown.picture))
 
 
-def signed(shown: ShownPicture, asked: PictureUrlAsked, *, links: Links, path: str) -> Response:
+def signed(shown: ShownPicture, asked: DerivedImageUrlRequest, *, links: Links, path: str) -> Response:
     """A URL of the picture as JSON; `path` is where this service shows one that is kept nowhere yet."""
     picture = shown.picture
     if picture is None:

@@ -1,68 +1,42 @@
-"""DELETE /v1/detections/{detection_id}, and /v1/deletions: what is to be forgotten before its time."""
-
-from typing import Final
-from uuid import UUID
+"""Delete one detection, or request, confirm and show a deletion by a filter."""
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
+from platevault.retention.deletions import request
 from platevault.retention.deletions.deletion import Deletion, DeletionState
-from platevault.retention.deletions.request import confirm_deletion, delete_detection, request_deletion, show_deletion
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
-from platevault.web.schemas.deletions import (
-    DELETION_EXAMPLE,
-    ERASED_EXAMPLE,
-    DeletionAnswered,
-    DeletionAsked,
-    ErasedAnswered,
-)
-from platevault.web.schemas.openapi import Responses, answers, problems
-
-router = APIRouter(tags=["deletions"])
-
-_PATH: Final = "/v1/deletions/{deletion_id}"
-_DONE: Final = answers(DeletionAnswered, DELETION_EXAMPLE)
-_ACCEPTED: Final[Responses] = {202: _DONE[200] | {"description": "Accepted; `Location` tells how far it is"}}
+from platevault.web.schemas.parameters import DeletionIdInPath, DetectionIdInPath
+from platevault.web.schemas.retention import DeletionRequest
 
 
-@router.delete(
-    "/v1/detections/{detection_id}",
-    summary="Delete one detection",
-    responses=answers(ErasedAnswered, ERASED_EXAMPLE) | problems(404, 409),
-)
-async def delete_one(detection_id: str, vault: Wired, look: Looking) -> Response:
-    """A tombstone stays (id, times, digests); what the camera read and the images go. The same again answers the same.
+async def delete_detection(detection_id: DetectionIdInPath, vault: Wired, look: Looking) -> Response:
+    """Erase one detection and its images. A tombstone (id, times, digests) is kept. A retry gets the same answer.
 
-    409 names the legal holds that keep it.
+    409: `hold_ids` has the legal holds that keep it.
     """
-    erased = await delete_detection(detection_id, look=look, context=vault.job_context, deletion_id=vault.new_id())
+    erased = await request.delete_detection(
+        detection_id, look=look, context=vault.job_context, deletion_id=vault.new_id()
+    )
     return _json(erased)
 
 
-@router.post(
-    "/v1/deletions",
-    summary="Ask for a deletion by a filter",
-    status_code=202,
-    responses=_ACCEPTED | problems(413),
-)
-async def ask(asked: DeletionAsked, vault: Wired, look: Looking) -> Response:
-    """Counts what would go, and deletes nothing yet: confirm it before `confirm_before`. What comes in later is not among it."""
+async def request_deletion(asked: DeletionRequest, vault: Wired, look: Looking) -> Response:
+    """Count the detections that a filter finds, and delete none yet. Confirm before `confirm_before`. Later detections are not included."""
     fields = asked.filter.model_dump(by_alias=True, exclude_unset=True)
-    deletion = await request_deletion(fields, look=look, context=vault.job_context, deletion_id=vault.new_id())
+    deletion = await request.request_deletion(fields, look=look, context=vault.job_context, deletion_id=vault.new_id())
     return _answer(deletion, vault)
 
 
-@router.post(f"{_PATH}/confirm", summary="Confirm a deletion", responses=_DONE | _ACCEPTED | problems(404, 410))
-async def confirm(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
-    """200 when it is done, 202 while it goes on. What a legal hold keeps is skipped and counted."""
-    return _answer(await confirm_deletion(deletion_id, look=look, context=vault.job_context), vault)
+async def confirm_deletion(deletion_id: DeletionIdInPath, vault: Wired, look: Looking) -> Response:
+    """Start the deletion. 200: it is done. 202: it continues. Detections under legal hold are skipped and counted."""
+    return _answer(await request.confirm_deletion(deletion_id, look=look, context=vault.job_context), vault)
 
 
-@router.get(_PATH, summary="How far a deletion is", responses=_DONE | problems(404))
-async def show(deletion_id: UUID, vault: Wired, look: Looking) -> Response:
-    """Also after it has ended; its filter is erased then."""
-    deletion = await show_deletion(deletion_id, look=look, context=vault.job_context)
+async def get_deletion(deletion_id: DeletionIdInPath, vault: Wired, look: Looking) -> Response:
+    """Return the state of a deletion. Once it has ended, its filter is erased."""
+    deletion = await request.show_deletion(deletion_id, look=look, context=vault.job_context)
     return _answer(deletion, vault, status_code=200)
 
 

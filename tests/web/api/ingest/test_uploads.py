@@ -1,7 +1,6 @@
 """The HTTP door of direct uploads."""
 
 import asyncio
-import dataclasses
 import uuid
 from collections.abc import AsyncIterator
 
@@ -9,29 +8,11 @@ import httpx2
 import pytest
 
 from platevault.app.vault import Vault
-from platevault.delivery.sql.nodes import beat
 from platevault.infra.objectstore import NewObject
-from platevault.infra.objectstore.memory import MemoryStore
 from platevault.ingest.uploads.offer import temp_key
 from tests.support.deliveries import Batch, a_batch
-from tests.support.direct_uploads import SIGNER, files_of
-from tests.support.vaults import COLLECTOR, NOW, a_client
-
-
-@pytest.fixture
-async def direct(vault: Vault) -> Vault:
-    """The vault with direct upload, all of it on one store in memory."""
-    objects = MemoryStore(now=lambda: NOW)
-    uploader = dataclasses.replace(vault.uploader, objects=objects)
-    ingest_context = dataclasses.replace(vault.ingest_context, uploader=uploader, now=lambda: NOW)
-    await beat(vault.database, node_id=vault.node_id, host="test", as_worker=False)
-    return dataclasses.replace(
-        vault,
-        objects=objects,
-        uploader=uploader,
-        ingest_context=ingest_context,
-        direct=dataclasses.replace(vault.direct, ingest_context=ingest_context, signer=SIGNER),
-    )
+from tests.support.direct_uploads import files_of
+from tests.support.vaults import COLLECTOR, a_client
 
 
 @pytest.fixture

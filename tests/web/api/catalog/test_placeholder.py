@@ -232,7 +232,7 @@ async def test_the_page_asks_the_service_to_look_when_an_image_fails(vault: Vaul
 
 def test_the_script_asks_a_few_times_for_each_image() -> None:
     """No loop: it is counted before it is followed."""
-    script = Path(__file__).parents[3].joinpath("src/platevault/web/static/detections.js").read_text(encoding="utf-8")
+    script = Path(__file__).parents[4].joinpath("src/platevault/web/static/detections.js").read_text(encoding="utf-8")
     end, counted = "tried === TRIES) return unshowable(image);", "image.dataset.tried = tried + 1;"
     assert script.index(end) < script.index(counted) < script.index("image.src = image.dataset.again;")
     assert script.count("image.src =") == 1

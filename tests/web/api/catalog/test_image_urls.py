@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from platevault.app.vault import Vault
-from platevault.web.schemas.detections import ImageUrlsAnswered, UrlAnswered
+from platevault.web.schemas.catalog import ImageUrlResponse, ImageUrlsResponse
 from tests.makers import a_detection, an_image
 from tests.support.vaults import NOW, keep, looks
 
@@ -38,7 +38,7 @@ async def test_a_url_is_valid_as_long_as_asked_at_most(
     allowed: int,
 ) -> None:
     answer = await viewer.get(f"{PATH}{asked}")
-    told = UrlAnswered.model_validate_json(answer.content)
+    told = ImageUrlResponse.model_validate_json(answer.content)
     assert told.expires_at is not None
     assert told.expires_in == (told.expires_at - NOW).total_seconds()
     assert 0 < told.expires_in <= allowed
@@ -80,7 +80,7 @@ async def test_many_are_signed_at_once_in_the_order_asked(kept: Vault, viewer: h
     names = [("evt_1", "crop"), ("nothing", "full"), ("evt_1", "full"), ("evt_1", "aux"), ("a\x00", "full")]
     body = {"images": [{"detection_id": one, "kind": kind} for one, kind in names], "expires_in": 60}
     answer = await viewer.post("/v1/image-urls", json=body)
-    ImageUrlsAnswered.model_validate_json(answer.content)
+    ImageUrlsResponse.model_validate_json(answer.content)
     items = answer.json()["items"]
     assert [(item["detection_id"], item["kind"]) for item in items] == names
     assert [item["state"] for item in items] == ["pending", "unknown", "stored", "expired", "unknown"]

@@ -9,7 +9,7 @@ import pytest
 
 from platevault.app.vault import Vault
 from platevault.web.middleware import SMALL_BODY_BYTES_MAX
-from platevault.web.schemas.detections import DetectionAnswered, PageAnswered
+from platevault.web.schemas.catalog import DetectionPageResponse, DetectionResponse
 from tests.makers import NOON, a_detection, an_image
 from tests.support.vaults import COLLECTOR, IMAGE_ORIGIN, NOW, a_client, keep, looks
 
@@ -37,7 +37,7 @@ async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx2.Asyn
         a_detection("evt_1", **EVERYTHING, images=[an_image("full", width=640, height=480), an_image("crop")]),
     )
     answer = await viewer.get("/v1/detections")
-    page = PageAnswered.model_validate_json(answer.content)
+    page = DetectionPageResponse.model_validate_json(answer.content)
     (item,) = answer.json()["items"]
     assert page.next_cursor is None
     assert "next_after" not in answer.json()
@@ -61,7 +61,7 @@ async def test_an_item_tells_all_that_is_known(vault: Vault, viewer: httpx2.Asyn
     assert full["url"].startswith(f"{IMAGE_ORIGIN}/alpr-images/full/2025/01/15/evt_1_full.jpg?")
     assert "X-Amz-Signature=" in full["url"]
     one = (await viewer.get("/v1/detections/evt_1")).json()
-    assert DetectionAnswered.model_validate(one)
+    assert DetectionResponse.model_validate(one)
     assert one == item
 
 

@@ -1,0 +1,77 @@
+"""Liveness and readiness, for OpenAPI."""
+
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from platevault.web.schemas.fields import ClosedModel
+from platevault.web.schemas.openapi import Responses, answers, problems
+
+
+class HealthResponse(ClosedModel):
+    """This process is alive."""
+
+    status: Literal["ok"] = Field(description="Always `ok`.")
+
+
+class CheckResponse(ClosedModel):
+    """One check. Which numbers it has depends on the check."""
+
+    status: str = Field(description="`ok`, or the kind of fault in one word.", examples=["ok"])
+    reason: str | None = Field(None, description="The fault in a sentence; not for `ok`.")
+    schema_: str | None = Field(None, alias="schema", description="`database`: revision of the database schema.")
+    used_bytes: int | None = Field(None, description="`spool`: bytes in the spool.")
+    max_bytes: int | None = Field(None, description="`spool`: largest size of the spool in bytes.")
+    database: int | None = Field(None, description="`restore_marker`: generation of the database.")
+    bucket: int | None = Field(None, description="`restore_marker`: generation of the bucket.")
+    seen_seconds_ago: int | None = Field(None, description="`worker`: seconds since a worker was seen.")
+    looked_seconds_ago: int | None = Field(
+        None, description="`bucket` and `holds`: seconds since the last hourly check."
+    )
+
+
+class ChecksResponse(ClosedModel):
+    """The checks. Those that need the database are missing while it is unavailable."""
+
+    database: CheckResponse = Field(description="Whether the database answers and has the schema of this version.")
+    spool: CheckResponse = Field(description="Whether the spool has room for a batch.")
+    object_store: CheckResponse = Field(description="Whether the object store answers.")
+    restore_marker: CheckResponse | None = Field(None, description="Whether database and bucket belong together.")
+    worker: CheckResponse | None = Field(None, description="Whether a worker runs.")
+    bucket: CheckResponse | None = Field(None, description="Whether the bucket is configured as it must be.")
+    holds: CheckResponse | None = Field(None, description="Whether every image under legal hold has a good copy.")
+
+
+class ReadinessResponse(ClosedModel):
+    """Whether this process can acknowledge a batch."""
+
+    status: Literal["ok", "degraded", "unavailable"] = Field(
+        description="`ok`; `degraded` if something else is wrong; `unavailable` if no batch can be acknowledged."
+    )
+    checks: ChecksResponse = Field(description="The checks by name.")
+
+
+HEALTH_EXAMPLE: Final = {"status": "ok"}
+READINESS_EXAMPLE: Final[dict[str, Any]] = {
+    "status": "degraded",
+    "checks": {
+        "database": {"status": "ok", "schema": "0012"},
+        "spool": {"status": "ok", "used_bytes": 0, "max_bytes": 10737418240},
+        "object_store": {"status": "unavailable", "reason": "no answer in time"},
+        "restore_marker": {"status": "ok", "database": 1, "bucket": 1},
+        "worker": {"status": "ok", "seen_seconds_ago": 4},
+    },
+}
+HEALTH_ANSWERS: Final = answers(HealthResponse, HEALTH_EXAMPLE, description="This process is alive.")
+READINESS_ANSWERS: Final = answers(
+    ReadinessResponse, READINESS_EXAMPLE, description="This process can acknowledge a batch."
+) | answers(
+    ReadinessResponse, READINESS_EXAMPLE, status=503, description="This process cannot acknowledge a batch now."
+)
+METRICS_ANSWERS: Final[Responses] = {
+    200: {
+        "description": "Metrics in the text format of Prometheus.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    },
+    **problems(404),
+}
