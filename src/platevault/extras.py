@@ -8,7 +8,9 @@ import importlib
 import sys
 from types import ModuleType
 
-from platevault.domain.errors import NotInstalled
+
+class NotInstalled(ImportError):
+    """An extra of the package is not installed; the message names it."""
 
 
 def server_module(name: str, *, needed_by: str) -> ModuleType:

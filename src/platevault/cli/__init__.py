@@ -23,6 +23,7 @@ import typer
 
 from platevault.cli.command_table import COMMANDS, LazyGroup
 from platevault.domain.errors import VaultError
+from platevault.extras import NotInstalled
 
 app = typer.Typer(
     name="platevault",
@@ -61,6 +62,6 @@ def main() -> None:
     """Run the command line; exit code 2 for what could not begin or was refused, 1 for what did not come to its end."""
     try:
         app()
-    except VaultError as error:
+    except (VaultError, NotInstalled) as error:
         print(f"platevault: {error}", file=sys.stderr)
         sys.exit(2)

@@ -177,9 +177,5 @@ class SettingsInvalid(VaultError):
     """A setting is missing or wrong; the message names the variable and the fix."""
 
 
-class NotInstalled(SettingsInvalid, ImportError):
-    """An extra of the package is not installed; the message names it. For `import` statements it is an `ImportError`."""
-
-
 class Corrupted(VaultError):
     """Bytes are not what their digest says."""

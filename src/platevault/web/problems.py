@@ -64,7 +64,6 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.HoldsBeingPlaced: Kind(503, "holds-being-placed", "A legal hold is being placed"),
     errors.Stopped: Kind(503, "stopped", "A job stopped"),
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),
-    errors.NotInstalled: Kind(503, "settings-invalid", "A setting is wrong"),
     errors.Corrupted: Kind(503, "corrupted", "The bytes are not what they were"),
 }
 # What the web framework refuses by itself.
