@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
-    parser = BodyParser(boundary_of(content_type), parts_max=1000)
+    parser = BodyParser(boundary_of(content_type), parts_max=1000, labelled=False)
     parts: dict[str, bytearray] = {}
     current = bytearray()
     for event in parser.feed(body):

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from platevault.domain.detection import Detection
 from platevault.formats.delivery import Part
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+# A Struct for the reason that `Part` is one.
+class Slice(msgspec.Struct, frozen=True, gc=False):
     """An image that lies in a part as it came, from `start` up to `stop`: nothing is copied."""
 
     part: Part
@@ -27,8 +29,7 @@ class Slice:
         return self.start == 0 and self.stop == self.part.size
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """An image that the request had in another encoding, such as base64. Its bytes are written to the spool file, too."""
 
     data: bytes

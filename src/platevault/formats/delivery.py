@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from platevault.domain.batch import Limits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+# A Struct, because there is one for each image, and a frozen dataclass of these fields takes four times as long to make.
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of a request: its name, its size, what its bytes are, and where they start in the spool file.
 
     `file_name` and `media_type` are the sender's words; None where the format does not use them. `content_type`, `width` and
@@ -24,7 +26,7 @@ class Part:
     height: int | None = None
     file_name: str | None = None
     media_type: str | None = None
-    held: memoryview | None = field(default=None, repr=False, compare=False)
+    held: memoryview | None = None
 
     @property
     def view(self) -> memoryview:

@@ -1,9 +1,9 @@
 """multipart/form-data as a stream of events, strict about what the sender may leave out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import multipart
 
 from platevault.domain.errors import BatchRefused, TooLarge
@@ -17,8 +17,7 @@ NAME_MAX: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PartStarted:
+class PartStarted(msgspec.Struct, frozen=True, gc=False):
     """A part begins; what follows until `PartEnded` is its content."""
 
     name: str
@@ -45,17 +44,18 @@ def boundary_of(content_type: str | None) -> str:
 class BodyParser:
     """Push chunks in, get events out; `finish` raises unless the final boundary was seen.
 
-    Every part must have a unique name; file names and content types are ignored, and so is what
+    Every part must have a unique name; file names and content types are ignored unless `labelled`, and so is what
     follows the final boundary (RFC 2046 calls it the epilogue; many clients send a line end there).
     """
 
-    def __init__(self, boundary: str, *, parts_max: int) -> None:
+    def __init__(self, boundary: str, *, parts_max: int, labelled: bool) -> None:
         self._parser = multipart.PushMultipartParser(
             boundary,
             max_header_size=HEADER_BYTES_MAX,
             max_header_count=HEADERS_MAX,
             max_segment_count=parts_max,
         )
+        self._labelled = labelled
         self._seen: set[str] = set()
         self._current: str | None = None
 
@@ -90,7 +90,7 @@ class BodyParser:
             raise BatchRefused("this part came twice", part=name)
         self._seen.add(name)
         self._current = name
-        return PartStarted(name, segment.filename, segment.content_type)
+        return PartStarted(name, segment.filename, segment.content_type) if self._labelled else PartStarted(name)
 
 
 class WholeBody:

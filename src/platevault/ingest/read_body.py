@@ -56,7 +56,11 @@ async def read_body(body: Body, *, draft: Draft, limits: Limits) -> None:
 def _parser_of(body: Body, *, limits: Limits) -> BodyParser | WholeBody:
     if body.boundary is None:
         return WholeBody()
-    return BodyParser(body.boundary, parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1)
+    return BodyParser(
+        body.boundary,
+        parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1,
+        labelled=body.format.lead is None,  # where a lead describes the parts, their headers say nothing more
+    )
 
 
 @asynccontextmanager
@@ -102,17 +106,14 @@ class _Watch:
 def _take(parser: BodyParser | WholeBody, chunk: bytes, *, draft: Draft, form: Format, limits: Limits) -> None:
     for event in parser.feed(chunk):
         if isinstance(event, PartStarted):
-            _start_part(event, draft=draft, form=form, limits=limits)
+            draft.start_part(
+                event.name,
+                most=form.part_bytes_max(event.name, limits=limits),
+                is_lead=event.name == form.lead,
+                file_name=event.file_name,
+                media_type=event.media_type,
+            )
         elif isinstance(event, PartEnded):
             draft.end_part()
         else:
             draft.add(event)
-
-
-def _start_part(event: PartStarted, *, draft: Draft, form: Format, limits: Limits) -> None:
-    """Where a lead describes the parts, the sender's headers of each say nothing more."""
-    most = form.part_bytes_max(event.name, limits=limits)
-    if form.lead is None:
-        draft.start_part(event.name, most=most, file_name=event.file_name, media_type=event.media_type)
-    else:
-        draft.start_part(event.name, most=most, is_lead=event.name == form.lead)

@@ -61,7 +61,7 @@ class _Stored(msgspec.Struct, kw_only=True, omit_defaults=True):
     format: str | None = None
     decoded: list[_Row] = []
     said: list[tuple[str | None, str | None]] = []
-    """File name and media type of each of the parts; empty where no part has any."""
+    """File name and media type of each of the parts; empty where a lead part describes them."""
     head: dict[str, str] = {}
     query: str = ""
     source: _Source | None = None
@@ -70,14 +70,13 @@ class _Stored(msgspec.Struct, kw_only=True, omit_defaults=True):
 def index_bytes(index: Index) -> bytes:
     """The end of the file, ready to append."""
     envelope = index.envelope
-    said = [(part.file_name, part.media_type) for part in index.parts]
     stored = _Stored(
         received_at=index.received_at,
         manifest=None if index.lead is None else _row(index.lead),
         parts=[_row(part) for part in index.parts],
         format=envelope.format,
         decoded=[_row(part) for part in index.decoded],
-        said=said if any(one != (None, None) for one in said) else [],
+        said=[] if index.lead is not None else [(part.file_name, part.media_type) for part in index.parts],
         head=dict(envelope.head),
         query=envelope.query,
         source=None if envelope.source is None else _source_row(envelope.source),
@@ -102,7 +101,10 @@ def read_index(descriptor: int) -> Index:
     parts = [_part(row) for row in stored.parts]
     if stored.said:
         said = zip(parts, stored.said, strict=True)
-        parts = [replace(part, file_name=file_name, media_type=media_type) for part, (file_name, media_type) in said]
+        parts = [
+            msgspec.structs.replace(part, file_name=file_name, media_type=media_type)
+            for part, (file_name, media_type) in said
+        ]
     return Index(
         received_at=stored.received_at,
         lead=None if stored.manifest is None else _part(stored.manifest),
@@ -124,7 +126,7 @@ def with_views(descriptor: int, index: Index) -> Index:
     lead = os.pread(descriptor, index.lead.size, index.lead.offset)
     if len(lead) != index.lead.size:
         raise Corrupted("the lead part of the spool file is cut")
-    return replace(index, lead=replace(index.lead, held=memoryview(lead)))
+    return replace(index, lead=msgspec.structs.replace(index.lead, held=memoryview(lead)))
 
 
 def mapped(descriptor: int, parts: Sequence[Part]) -> list[Part]:
@@ -132,7 +134,7 @@ def mapped(descriptor: int, parts: Sequence[Part]) -> list[Part]:
     file = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
     if any(part.offset + part.size > len(file) for part in parts):
         raise Corrupted("a part of the spool file is cut")
-    return [replace(part, held=file[part.offset : part.offset + part.size]) for part in parts]
+    return [msgspec.structs.replace(part, held=file[part.offset : part.offset + part.size]) for part in parts]
 
 
 def _row(part: Part) -> _Row:
