@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     platevault_embedded: Annotated[bool, Field(exclude=True)] = False
+    platevault_embedded_states: Annotated[Path | None, Field(exclude=True)] = None
 
     @field_validator("image_types", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
@@ -357,7 +358,7 @@ def variables() -> frozenset[str]:
 
 
 def _public_fields() -> list[str]:
-    return [name for name in Settings.model_fields if name != "platevault_embedded"]
+    return [name for name in Settings.model_fields if not name.startswith("platevault_")]
 
 
 def _text(value: object) -> str:

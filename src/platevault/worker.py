@@ -15,10 +15,10 @@ log = structlog.get_logger(__name__)
 
 
 async def work(vault: Vault) -> None:
-    """Run until SIGTERM or SIGINT. Running uploads are finished or due again."""
+    """Run until SIGTERM, SIGINT or SIGHUP. Running uploads are finished or due again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     try:
         await refuse_older_schema(vault.database)

@@ -2,8 +2,11 @@
 
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -18,6 +21,7 @@ from platevault.delivery.sql.images import PendingImages
 from platevault.delivery.uploader import PUTS_AT_ONCE, Uploader
 from platevault.domain.batch import Limits
 from platevault.domain.retention_policy import Retention
+from platevault.embedded.supervision import servers_down
 from platevault.export.export import ExportSlots
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
@@ -76,7 +80,13 @@ def open_vault(settings: Settings) -> Vault:
         public_url=settings.public_url,
         watched_bucket=open_watched_bucket(settings),
         cors_origins=settings.cors_origins,
+        servers_down=_servers_down(settings),
     )
+
+
+def _servers_down(settings: Settings) -> Callable[[], Mapping[str, Any]]:
+    states = settings.platevault_embedded_states
+    return dict if states is None else partial(servers_down, states)
 
 
 def _warn_of_a_shared_key(settings: Settings) -> None:

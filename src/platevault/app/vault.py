@@ -88,6 +88,7 @@ class Vault:
     cors_origins: tuple[str, ...] = ()
     watched_bucket: WatchedBucket | None = None
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
+    servers_down: Callable[[], Mapping[str, Any]] = dict
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
     lookout: OverviewCache = field(default_factory=OverviewCache)
     cameras: KnownCameras = field(default_factory=KnownCameras)

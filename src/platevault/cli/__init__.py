@@ -9,6 +9,7 @@
 - `integrity`: `platevault reconcile`, `scrub` and `rebuild`.
 - `retention`: `platevault retention set|remove|list|report`.
 - `send`: `platevault send`: the reference collector.
+- `listening`: the socket of `serve`, bound before anything else starts.
 - `serve`: `platevault serve` and `platevault worker`.
 - `spool`: `platevault spool list|retry|drain|lost`.
 - `variants`: `platevault variants rebuild`.

@@ -1,9 +1,11 @@
 """`platevault serve` and `platevault worker`."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +15,11 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from platevault.app.commands import configure_embedded_bucket, start_logs
 from platevault.app.open import open_database
+from platevault.cli.listening import bound_socket
 from platevault.domain.errors import SettingsInvalid, Unavailable
 from platevault.embedded.start import embedded_servers, environment_of, own_worker
 from platevault.provisioning.migrate import migrate, refuse_older_schema
@@ -30,6 +34,8 @@ KEEP_ALIVE_SECONDS: Final = 75
 APP: Final = "platevault.web.app:build"
 PROTOCOL: Final = "platevault.web.server.connections:DeadlineProtocol"
 DESCRIPTORS_WANTED: Final = 8192
+LOOPBACK: Final = "127.0.0.1"
+PORT: Final = 8000
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="With --embedded: where everything is kept.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; HOST.")]
@@ -45,15 +51,21 @@ def serve(
     port: Port = None,
 ) -> None:
     """Take batches and answer reads, until SIGTERM or Ctrl-C."""
+    leave_on_signals()
     if embedded:
-        with embedded_environment(data_dir, host=host, port=port):
-            run(read_settings(env_file=None, platevault_embedded=True))
+        refuse_other_hosts(host)
+        with (
+            contextlib.closing(bound_socket(host or LOOPBACK, PORT if port is None else port)) as listening,
+            embedded_environment(data_dir, host=host, port=port),
+        ):
+            run(read_settings(env_file=None, platevault_embedded=True), listening=listening)
         return
     settings = read_settings(**_given(host, port))
     os.environ.update(_given_as_environment(host, port))
     start_logs(settings)
-    asyncio.run(_refuse_older_schema(settings))
-    run(settings)
+    with contextlib.closing(bound_socket(settings.host, settings.port)) as listening:
+        asyncio.run(_refuse_older_schema(settings))
+        run(settings, listening=listening)
 
 
 def worker() -> None:
@@ -61,13 +73,16 @@ def worker() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "platevault.worker"])  # noqa: S606  this very interpreter, no shell
 
 
+def refuse_other_hosts(host: str | None) -> None:
+    """Raise `SettingsInvalid` if an embedded vault, which has no passwords, would listen beyond loopback."""
+    if host not in (None, LOOPBACK, "localhost", "::1"):
+        raise SettingsInvalid("--embedded serves this machine alone and asks for no password: --host must be 127.0.0.1")
+
+
 @contextmanager
 def embedded_environment(data_dir: Path, *, host: str | None, port: int | None) -> Iterator[None]:
     """Servers, bucket, schema and a worker of our own for the length of the block, with their settings in os.environ."""
-    if host not in (None, "127.0.0.1", "localhost", "::1"):
-        raise SettingsInvalid(
-            "--embedded serves this machine alone and asks nobody who they are: --host must be 127.0.0.1"
-        )
+    refuse_other_hosts(host)
     data_dir = data_dir.absolute()
     with embedded_settings(data_dir, given=_given_as_environment(host, port)) as (settings, admin):
         start_logs(settings)
@@ -81,7 +96,7 @@ def embedded_settings(
     data_dir: Path, *, given: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Settings, Mapping[str, str]]]:
     """Only the servers, for the length of the block, with their settings in os.environ: these, and the variables that set them up."""
-    signal.signal(signal.SIGTERM, _leave)
+    leave_on_signals()
     data_dir = data_dir.absolute()
     with embedded_servers(data_dir, bucket="alpr-images", note=_note) as started:
         environment = environment_of(started, data_dir=data_dir, inherited=os.environ, ours=variables())
@@ -91,12 +106,19 @@ def embedded_settings(
         yield read_settings(env_file=None, platevault_embedded=True), started.admin
 
 
-def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) -> None:
-    """Serve until a signal; `beside` runs in the same loop and is cancelled at the end."""
+def leave_on_signals() -> None:
+    """End this process with exit code 0 on SIGTERM, and on SIGHUP: a terminal that is closed ends what it started."""
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again once it has stopped
+    signal.signal(signal.SIGHUP, lambda _number, _frame: signal.raise_signal(signal.SIGTERM))
+
+
+def run(
+    settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None, listening: socket.socket | None = None
+) -> None:
+    """Serve until a signal; `beside` runs in the same loop and is cancelled at the end. `listening` is bound already."""
     _raise_descriptor_limit()
-    signal.signal(
-        signal.SIGTERM, _leave
-    )  # uvicorn raises it again once it has stopped; a stop that was asked for is no failure
+    leave_on_signals()
+    listening = listening or bound_socket(settings.host, settings.port)
     how: dict[str, Any] = {
         "factory": True,
         "host": settings.host,
@@ -113,9 +135,16 @@ def run(settings: Settings, *, beside: Coroutine[Any, Any, None] | None = None) 
     }
     if settings.workers > 1:
         log.info("starting", url=f"http://{settings.host}:{settings.port}", workers=settings.workers)
-        uvicorn.run(APP, workers=settings.workers, **how)
+        _Workers(uvicorn.Config(APP, workers=settings.workers, **how), sockets=[listening]).run()
         return
-    _Announcing(uvicorn.Config(APP, **how), beside=beside).run()
+    _Announcing(uvicorn.Config(APP, **how), beside=beside).run(sockets=[listening])
+
+
+class _Workers(Multiprocess):
+    """uvicorn's parent of several processes. SIGHUP ends it, as it ends a single process."""
+
+    def handle_hup(self) -> None:
+        self.handle_term()
 
 
 class _Announcing(uvicorn.Server):

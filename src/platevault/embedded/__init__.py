@@ -7,4 +7,5 @@
 - `seaweedfs`: SeaweedFS from a wheel, as a child process that requires keys.
 - `start`: Start of the embedded servers, with bucket and schema ready.
 - `unprivileged`: The user of a server that refuses to run as root.
+- `supervision`: restarts a server that ends by surprise.
 """

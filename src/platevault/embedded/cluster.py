@@ -1,5 +1,6 @@
 """PostgreSQL and an S3 server under one data folder, started and stopped together."""
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from platevault.domain.errors import SettingsInvalid
 from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
 from platevault.embedded.processes import take_folder
 from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program, start_seaweed
@@ -31,6 +33,11 @@ class Embedded:
     seaweed: EmbeddedSeaweed | None
     lock: IO[str]
 
+    @property
+    def servers(self) -> dict[str, EmbeddedPostgres | EmbeddedSeaweed]:
+        """Name → server, of those that run as child processes."""
+        return {"PostgreSQL": self.postgres} | ({} if self.seaweed is None else {"S3 server": self.seaweed})
+
     def stop(self) -> None:
         """None of it runs afterwards, the data is on disk, and the folder is free for another start."""
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -44,9 +51,22 @@ def start_embedded(data_dir: Path, *, bucket: str, durable: bool = True) -> Embe
     """Both servers on this folder, with the ports, keys and data of the start before, whichever way that one ended.
 
     `durable=False` is for tests: PostgreSQL does not sync. Raises `SettingsInvalid` when another process has the folder, a wheel
-    is missing or a port is taken, `Unavailable` when a server does not come up.
+    is missing, a port is taken or the folder cannot be used, `Unavailable` when a server does not come up.
     """
-    data_dir = data_dir.absolute()
+    try:
+        return _started(data_dir.absolute(), bucket=bucket, durable=durable)
+    except OSError as error:
+        raise SettingsInvalid(_why_unusable(data_dir.absolute(), error)) from error
+
+
+def _why_unusable(data_dir: Path, error: OSError) -> str:
+    where = error.filename or data_dir
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of {data_dir} is full ({where}): free some space, or choose another --data-dir"
+    return f"{data_dir} cannot be used ({where}: {error.strerror}): mend that, or choose another --data-dir"
+
+
+def _started(data_dir: Path, *, bucket: str, durable: bool) -> Embedded:
     _make_data_folder(data_dir)
     lock = take_folder(data_dir)
     try:

@@ -48,6 +48,23 @@ class EmbeddedPostgres:
         """For asyncpg and libpq: may create and drop databases."""
         return f"postgresql://postgres:{self.superuser_password}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def running(self) -> bool:
+        return self.child.running
+
+    def begin_again(self) -> None:
+        """Start it again after it ended by surprise: same data, port and passwords."""
+        _forget_recycled_pid(self.data)
+        self.child.begin_again()
+
+    def wait_until_ready(self) -> None:
+        """Return when it takes connections; raises `Unavailable` when it ends or is late."""
+        _wait_until_ready(self.child, self.data)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
     def stop(self) -> None:
         """It does not run afterwards, and what was committed is on disk."""
         self.child.stop()
@@ -221,10 +238,15 @@ def _command(installed: _Installation, *, port: str, durable: bool) -> Command:
 
 
 def _started(command: Command, data: Path) -> Child:
+    _forget_recycled_pid(data)
+    child = Child.start(command)
+    _wait_until_ready(child, data)
+    return child
+
+
+def _wait_until_ready(child: Child, data: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while True:
-        _forget_recycled_pid(data)
-        child = Child.start(command)
         try:
             child.wait_until(functools.partial(_is_ready, data, child), timeout=READY_WITHIN)
         except Unavailable:
@@ -232,8 +254,10 @@ def _started(command: Command, data: Path) -> Child:
             if "is still in use" not in child.log_tail() or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+            _forget_recycled_pid(data)
+            child.begin_again()
         else:
-            return child
+            return
 
 
 def _is_ready(data: Path, child: Child) -> bool:

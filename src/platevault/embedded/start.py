@@ -2,43 +2,69 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from platevault.embedded.cluster import Embedded, start_embedded
 from platevault.embedded.processes import Child, Command
-
-log = structlog.get_logger(__name__)
+from platevault.embedded.supervision import supervised
 
 WORKER_STOPS_WITHIN_SECONDS: Final = 15.0
-WORKER_LOOKED_AT_EVERY_SECONDS: Final = 2.0
+SERVER_STATES: Final = "servers-down.json"
+WORKER_STATES: Final = "worker-down.json"
 
 
 @contextmanager
 def embedded_servers(data_dir: Path, *, bucket: str, note: Callable[[str], None]) -> Iterator[Embedded]:
-    """PostgreSQL and an S3 server under `data_dir` for the length of the block; what was started is stopped at its end.
+    """Run PostgreSQL and an S3 server under `data_dir` during the block; stop what was started at its end.
 
-    `note` gets a sentence for the person who waits. Raises `SettingsInvalid` when they cannot be started here.
+    A server that ends during the block is started again. `note` gets a sentence for the person who waits. Raises `SettingsInvalid` when they cannot be started here.
     """
     note(f"starting PostgreSQL and an S3 server in {data_dir}")
     started = start_embedded(data_dir, bucket=bucket)
     try:
-        yield started
+        with supervised(started.servers, states=data_dir / SERVER_STATES):
+            yield started
     finally:
         started.stop()
 
 
 @contextmanager
 def own_worker(data_dir: Path, *, python: str) -> Iterator[None]:
-    """A worker with this process's environment for the length of the block, begun again when it ends; one that an earlier
-    process left behind is stopped first.
+    """Run a worker with this process's environment during the block, and start it again when it ends.
+
+    A worker that an earlier process left behind is stopped first.
     """
-    command = Command(
+    worker = _Worker(Child.start(_worker_command(data_dir, python=python)))
+    with supervised({"worker": worker}, states=data_dir / WORKER_STATES):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The worker's process. It has no port: it is ready when it runs."""
+
+    child: Child
+
+    @property
+    def running(self) -> bool:
+        return self.child.running
+
+    def begin_again(self) -> None:
+        self.child.begin_again()
+
+    def wait_until_ready(self) -> None:
+        self.child.wait_until(lambda: True, timeout=0)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+
+def _worker_command(data_dir: Path, *, python: str) -> Command:
+    return Command(
         name="worker",
         arguments=(python, "-m", "platevault.worker"),
         folder=data_dir,
@@ -47,23 +73,6 @@ def own_worker(data_dir: Path, *, python: str) -> Iterator[None]:
         stop_signal=signal.SIGTERM,
         stop_within=WORKER_STOPS_WITHIN_SECONDS,
     )
-    over = threading.Event()
-    children = [Child.start(command)]
-
-    def keep() -> None:
-        while not over.wait(WORKER_LOOKED_AT_EVERY_SECONDS):
-            if not children[-1].running:
-                log.warning("worker ended and is begun again", log=str(command.log))
-                children.append(Child.start(command))
-
-    keeper = threading.Thread(target=keep, name="keeps the worker", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-        children[-1].stop()
 
 
 def environment_of(
@@ -81,7 +90,8 @@ def environment_of(
     kept = {name: value for name, value in inherited.items() if name.upper() not in ours - KEPT}
     in_folder = {"STORAGE_BACKEND": "local", "LOCAL_STORAGE_DIR": str(data_dir / "images")}
     chosen = in_folder if inherited.get("STORAGE_BACKEND") == "local" else {}
-    return {**kept, **started.environment, **chosen, "PLATEVAULT_EMBEDDED": "1"}
+    states = str(data_dir / SERVER_STATES)
+    return {**kept, **started.environment, **chosen, "PLATEVAULT_EMBEDDED": "1", "PLATEVAULT_EMBEDDED_STATES": states}
 
 
 KEPT = frozenset(

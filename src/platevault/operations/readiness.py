@@ -1,7 +1,7 @@
 """Can this process acknowledge a batch now, and what else is not as it should be?"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,13 +33,25 @@ class Readiness:
         return "ok" if all(check["status"] == "ok" for check in self.checks.values()) else "degraded"
 
 
-async def readiness(*, database: Database, uploader: Uploader, reserve_bytes: int) -> Readiness:
-    """Looks at database, spool, store and worker; the store and the worker may fail without a batch being refused."""
+async def readiness(
+    *,
+    database: Database,
+    uploader: Uploader,
+    reserve_bytes: int,
+    servers_down: Callable[[], Mapping[str, Any]] = dict,
+) -> Readiness:
+    """Check database, spool, store and worker. Store and worker may fail without a batch being refused.
+
+    `servers_down` names the embedded servers that are down: name → `since`, `why`.
+    """
     base, store, marked = await asyncio.gather(
         _database(database), _store(uploader), _restore_marker(database, uploader)
     )
     spool = _spool(uploader, reserve_bytes)
     checks = {"database": base, "spool": spool, "object_store": store}
+    if down := servers_down():
+        reason = "; ".join(f"{name}: {one['why']} (since {one['since']})" for name, one in sorted(down.items()))
+        checks["embedded"] = {"status": "restarting", "reason": reason}
     if base["status"] == "ok":
         checks["restore_marker"] = marked
         checks["worker"] = await _worker(database)

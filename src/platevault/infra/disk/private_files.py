@@ -23,12 +23,30 @@ _giving = threading.Lock()
 
 
 def load_or_create(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """The values saved in this file; a name that `make` knows and the file does not is added to it, durably."""
-    saved: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Return the values saved in this file. Add, durably, each name that `make` knows and the file does not.
+
+    Raises `SettingsInvalid` if the file is damaged: its ports and keys belong to the data beside it, so new ones do not help.
+    """
+    saved = _saved_in(path)
     values = make() | saved
     if values != saved:
         write_private(path, json.dumps(values, indent=1) + "\n")
     return values
+
+
+def _saved_in(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        saved = None
+    if not isinstance(saved, dict) or not all(isinstance(value, str) for value in saved.values()):
+        raise SettingsInvalid(
+            f"{path} is damaged, and it has the ports and keys of the data beside it: put back a copy of it"
+            f" (or of {path.parent}), or start with another --data-dir",
+        )
+    return saved
 
 
 def write_private(path: Path, text: str) -> None:

@@ -15,7 +15,12 @@ async def get_health() -> JSONResponse:
 
 async def get_readiness(vault: Wired) -> JSONResponse:
     """Check the dependencies. 200: this process can acknowledge a batch. 503: it cannot."""
-    found = await readiness(database=vault.database.aside, uploader=vault.uploader, reserve_bytes=RESERVE_BYTES)
+    found = await readiness(
+        database=vault.database.aside,
+        uploader=vault.uploader,
+        reserve_bytes=RESERVE_BYTES,
+        servers_down=vault.servers_down,
+    )
     body = {"status": found.status, "checks": dict(found.checks)}
     headers = {"Cache-Control": "no-store"}
     if not found.can_acknowledge:

@@ -1,0 +1,36 @@
+"""The listening socket of `serve`, bound before anything else starts."""
+
+import errno
+import socket
+
+from platevault.domain.errors import SettingsInvalid
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address. It does not listen yet: connections are refused until it does.
+
+    Raises `SettingsInvalid`, which names `--port` or `--host`, if the address is taken or is not of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise SettingsInvalid(f"{host} is not an address of this machine: choose another with --host (HOST)") from error
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.set_inheritable(True)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise SettingsInvalid(_why(error, host, port)) from error
+    return bound
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is taken by another program: stop it, or choose another port with --port (PORT)"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than this user has: choose one above 1023 with --port (PORT)"
+    return f"{host} is not an address of this machine: choose another with --host (HOST)"
