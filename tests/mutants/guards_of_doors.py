@@ -460,4 +460,20 @@ GUARDS: Final = (
         new="return value.get_secret_value()",
         tests=("test_settings.py::test_secrets_are_masked_wherever_settings_are_shown",),
     ),
+    Guard(
+        name="lingering",
+        protects="a client that writes a whole body before it reads sees the answer",
+        module="platevault.web.server.connections",
+        old="        return others < LINGERING_MAX",
+        new="        return others < 0",
+        tests=("processes/test_early_refusal.py::test_each_early_refusal_is_seen[node]",),
+    ),
+    Guard(
+        name="address-before-size",
+        protects="a wrong address is said before a wrong size",
+        module="platevault.web.middleware",
+        old="if too_large and _is_routed(scope):",
+        new="if too_large:",
+        tests=("processes/test_early_refusal.py::test_each_early_refusal_is_seen[python]",),
+    ),
 )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -41,7 +41,7 @@ def server_of(data_dir: Path, name: str) -> psutil.Process:
 
 
 def ready_checks(port: int) -> dict[str, dict[str, str]]:
-    answer: dict[str, dict[str, str]] = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).json()["checks"]
+    answer: dict[str, dict[str, str]] = httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=20).json()["checks"]
     return answer
 
 
@@ -56,13 +56,13 @@ class Sender(threading.Thread):
         self._url = f"http://127.0.0.1:{port}/v1/detections"
 
     def run(self) -> None:
-        with httpx.Client(timeout=20) as client:
+        with httpx2.Client(timeout=20) as client:
             while not self.over.is_set():
                 batch = a_batch(1)
                 while not self._sent(client, batch) and not self.over.is_set():
                     time.sleep(0.1)
 
-    def _sent(self, client: httpx.Client, batch: Batch) -> bool:
+    def _sent(self, client: httpx2.Client, batch: Batch) -> bool:
         answer = client.post(self._url, content=batch.body(), headers={"Content-Type": CONTENT_TYPE})
         assert answer.status_code in {200, 201, 429, 503}, answer.text
         if answer.status_code > 201:
@@ -108,12 +108,12 @@ def _all_stored(port: int, batches: list[Batch]) -> None:
     for batch in batches:
         (detection_id,) = batch.ids
         until(lambda one=detection_id: _is_stored(f"{url}/{one}"), f"stored: {detection_id}", seconds=60)
-        picture = httpx.get(f"{url}/{detection_id}/images/full", follow_redirects=True)
+        picture = httpx2.get(f"{url}/{detection_id}/images/full", follow_redirects=True)
         assert picture.content == batch.parts[f"{detection_id}_full"]
 
 
 def _is_stored(url: str) -> bool:
-    images = httpx.get(url, timeout=20).json()["images"]
+    images = httpx2.get(url, timeout=20).json()["images"]
     return all(image["state"] == "stored" for image in images.values())
 
 

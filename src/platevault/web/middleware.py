@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platevault.app.vault import Vault
@@ -113,7 +114,8 @@ class SmallBodyLimit:
             return
         at_most = HOLD_BODY_BYTES_MAX if scope["path"] == "/v1/holds" else SMALL_BODY_BYTES_MAX
         declared = Headers(scope=scope).get("content-length", "0")
-        if not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > at_most:
+        too_large = not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > at_most
+        if too_large and _is_routed(scope):  # a wrong address or method is the first thing to say, whatever the size
             await problems.too_large(at_most).response()(scope, receive, send)
             return
         total, complete = 0, False
@@ -136,6 +138,11 @@ class SmallBodyLimit:
             return message
 
         await self._app(scope, receive_at_most, send)
+
+
+def _is_routed(scope: Scope) -> bool:
+    """True if a handler takes requests with this path and method."""
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
 
 
 def page_policy(image_origin: str | None) -> str:

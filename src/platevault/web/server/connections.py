@@ -12,6 +12,7 @@ from platevault.app.vault import Vault
 from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
+from platevault.web.server.rest import LINGERING_MAX, RestOfBody
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -20,7 +21,6 @@ CONNECTIONS_MAX: Final = 4096
 DESCRIPTORS_KEPT: Final = 160
 # At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
 MAKE_WAY_AT_ONCE: Final = 32
-DISCARD_WITHIN_SECONDS: Final = 2.0
 # So long nothing of its last answer is taken by the client of a closed connection.
 TAKES_WITHIN_SECONDS: Final = 20.0
 # What asks for another protocol; none is spoken here.
@@ -43,8 +43,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     _head_bytes: int | None = None
     _timer: asyncio.TimerHandle | None = None
-    _rest: asyncio.TimerHandle | None = None
-    _rest_bytes: int = 0
+    _rest: RestOfBody | None = None
+    _lingers: bool = False
     _body_ended: bool = True
     _ignored: bool = False
     _leaves: bool = False
@@ -68,16 +68,14 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
-        if self._rest is not None:
-            self._rest_bytes += len(data)
-            if self._rest_bytes > DISCARD_BYTES_MAX:
-                self._close()
-                return
-        if self._leaves:
+        if self._rest is not None and self._rest.is_awaited:
+            self._rest.took(len(data))
+        if self.transport.is_closing() or (self._leaves and not self._lingers):
             return
         self._parse(data)
         if self._unread and not self.transport.is_closing():
-            self.transport.set_protocol(Discard(self, self._unread, then=self._on_all_discarded))
+            took = None if self._rest is None else self._rest.took
+            self.transport.set_protocol(Discard(self, self._unread, took=took, then=self._on_all_discarded))
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
 
@@ -154,16 +152,18 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _on_body_ended(self) -> None:
         self._body_ended = True
-        if self._rest is not None and not self._leaves:  # answered before it ended: idle from now on
+        if (
+            self._rest is not None and self._rest.is_awaited and not self._leaves
+        ):  # answered before it ended: idle from now on
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         self._have_rest()
-        if not self._ignored:
-            super().on_message_complete()
-        elif self._leaves:
+        if self._leaves:
             self._close()
+        elif not self._ignored:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         if self._leaves:
@@ -209,14 +209,36 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def leave(self) -> None:
-        """Close once the client has stopped sending, or has had its time to; it sees at once that nothing more will come."""
+        """Close when the client has sent the rest of its body, or has had its time to.
+
+        Many clients write a whole body before they read, and take an end of the stream, or a reset, for a failure: they never see
+        the answer. So the rest is read and thrown away, within limits. Past the limits the stream ends and the connection closes.
+        """
         if self._body_ended or self.transport.is_closing() or not self.transport.can_write_eof():
             self._close()
             return
-        self._leaves = True
-        self.transport.write_eof()
+        self._leaves = self._ignored = True
+        self._lingers = self._may_linger()
+        if not self._lingers:
+            self.transport.write_eof()
+        self._waits_since = self.loop.time()
         self.flow.resume_reading()
-        self._await_rest()
+        if self._lingers and self._vault is not None:
+            self._await_rest(bytes_max=self._vault.limits.max_batch_bytes)
+        else:
+            self._await_rest()
+
+    def _may_linger(self) -> bool:
+        """True if this body may be read to its end. A client that asked before sending may never send one."""
+        if self._vault is None or any(name == b"expect" for name, _ in self.headers):
+            return False
+        others = sum(isinstance(one, DeadlineProtocol) and one.lingers for one in self.connections if one is not self)
+        return others < LINGERING_MAX
+
+    @property
+    def lingers(self) -> bool:
+        """True while the rest of a large body is read after its answer."""
+        return self._lingers
 
     @property
     def waits_since(self) -> float | None:
@@ -315,15 +337,20 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _await_rest(self) -> None:
-        self._rest_bytes = 0
+    def _await_rest(self, *, bytes_max: int = DISCARD_BYTES_MAX) -> None:
+        if self._rest is None:
+            self._rest = RestOfBody(self.loop, end=self._rest_is_over)
+        self._rest.begin(bytes_max=bytes_max)
+
+    def _rest_is_over(self) -> None:
+        if self._lingers and self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
         self._have_rest()
-        self._rest = self.loop.call_later(DISCARD_WITHIN_SECONDS, self._close)
+        self._close()
 
     def _have_rest(self) -> None:
         if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+            self._rest.stop()
 
     def _refuse(self, status: bytes, header: bytes = b"") -> None:
         self._have_head()

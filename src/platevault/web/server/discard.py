@@ -14,9 +14,17 @@ class Discard(asyncio.BufferedProtocol):
     Deadlines are the connection's own, and it is told of everything else that happens meanwhile.
     """
 
-    def __init__(self, connection: asyncio.Protocol, size: int, *, then: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: asyncio.Protocol,
+        size: int,
+        *,
+        then: Callable[[], None],
+        took: Callable[[int], None] | None = None,
+    ) -> None:
         self._left = size
         self._then = then
+        self._took = took
         self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
         self.eof_received = connection.eof_received  # type: ignore[method-assign]
         self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
@@ -28,5 +36,7 @@ class Discard(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._left -= nbytes
+        if self._took is not None:
+            self._took(nbytes)
         if not self._left:
             self._then()
