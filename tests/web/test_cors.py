@@ -40,3 +40,14 @@ async def test_another_origin_is_not_let_in(migrated_url: str, tmp_path: Path) -
                 answered = await client.get("/v1/detections", headers={"Origin": origin})
                 assert "access-control-allow-origin" not in answered.headers
         await vault.database.close()
+
+
+async def test_signed_images_may_be_shown_by_pages_of_named_origins(migrated_url: str, tmp_path: Path) -> None:
+    for origins, policy in (((ALLOWED,), "cross-origin"), ((), "same-origin")):
+        vault = a_vault(migrated_url, tmp_path, cors_origins=origins)
+        async with a_client(vault, token=None) as client:
+            signed = await client.get("/v1/objects/full/2025/01/15/evt_1_full.jpg?signature=wrong")
+            other = await client.get("/v1/limits")
+        assert signed.headers["cross-origin-resource-policy"] == policy
+        assert other.headers["cross-origin-resource-policy"] == "same-origin"
+        await vault.database.close()

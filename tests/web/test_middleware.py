@@ -37,6 +37,7 @@ async def test_every_answer_has_the_headers_that_browsers_need(vault: Vault, vie
         headers = (await viewer.get(path)).headers
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "x-request-id" in headers
         if "json" in headers.get("content-type", ""):
             assert headers["cache-control"] == "no-store"
@@ -167,3 +168,47 @@ def reading_route(*, chunks: int = 9) -> Route:
         return Response()
 
     return Route("POST", "/v1/detections", read)
+
+
+async def answered(vault: Vault, *, hosts: list[bytes], version: str) -> int:
+    """The status of a request with these Host headers."""
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": version,
+        "method": "GET",
+        "scheme": "http",
+        "path": "/healthz",
+        "raw_path": b"/healthz",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", host) for host in hosts],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    await build_app(vault)(scope, receive, send)  # type: ignore[arg-type]
+    return int(str(sent[0]["status"]))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "version", "status"),
+    [
+        ([b"a"], "1.1", 200),
+        ([], "1.1", 400),
+        ([b"a", b"a"], "1.1", 400),
+        ([b"localhost", b"evil.example"], "1.1", 400),
+        ([], "1.0", 200),
+        ([b"a", b"b"], "1.0", 400),
+    ],
+)
+async def test_a_request_names_its_host_once(vault: Vault, hosts: list[bytes], version: str, status: int) -> None:
+    assert await answered(vault, hosts=hosts, version=version) == status

@@ -16,13 +16,18 @@ from platevault.domain.error_chain import frames_of, names_of
 from platevault.web import problems
 from platevault.web.dependencies import must_close_unread, request_id_from
 
-OF_EVERY_ANSWER: Final = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+OF_EVERY_ANSWER: Final = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 UNLOGGED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # A thousand images by name fit. Batches and their metadata have limits of their own, which their route keeps while it reads.
 SMALL_BODY_BYTES_MAX: Final = 512 * 1024
 HOLD_BODY_BYTES_MAX: Final = 2 * 1024 * 1024  # ten thousand detections by the longest of ids
 SMALL_BODY_WITHIN_SECONDS: Final = 20.0
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SIGNED_IMAGES: Final = "/v1/objects/"
 LARGE_BODIES: Final = re.compile(r"/v1/detections|/v1/uploads/[^/]+/commit")
 
 _log = structlog.get_logger("platevault.web")
@@ -39,12 +44,17 @@ class RequestMiddleware:
         self._app = app
         self._meters = vault.meters
         self._page_policy = page_policy(vault.image_origin)
+        # Pages of other origins that may call the API show its signed images, too.
+        self._lends_images = bool(vault.cors_origins) and not vault.access.open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope)
+        if not _has_one_host(scope, asked):
+            await problems.bad_host().response(headers=OF_EVERY_ANSWER)(scope, receive, send)
+            return
         request_id = request_id_from(asked.get("x-request-id"))
         body = _Body(receive)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -55,7 +65,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._complete(MutableHeaders(scope=message), request_id, must_close=body.is_left(asked))
+                headers = MutableHeaders(scope=message)
+                self._complete(headers, request_id, must_close=body.is_left(asked))
+                if self._lends_images and scope["path"].startswith(SIGNED_IMAGES):
+                    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -80,6 +93,12 @@ class RequestMiddleware:
             headers.setdefault("Content-Security-Policy", self._page_policy)
         elif kind.endswith("json"):
             headers.setdefault("Cache-Control", "no-store")
+
+
+def _has_one_host(scope: Scope, headers: Headers) -> bool:
+    """True if the request names its host as RFC 9112 (3.2) wants it: once, unless it is of HTTP/1.0."""
+    named = len(headers.getlist("host"))
+    return named == 1 or (named == 0 and scope["http_version"] == "1.0")
 
 
 class _Body:

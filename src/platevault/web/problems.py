@@ -123,6 +123,11 @@ def too_large(at_most: int) -> Problem:
     return problem_of(errors.TooLarge(f"a body here has at most {at_most} bytes"))
 
 
+def bad_host() -> Problem:
+    """For a request without a Host header, or with more than one."""
+    return Problem(kind=HTTP_KINDS[400], detail="Send exactly one Host header.")
+
+
 def image_gone(state: str) -> Problem:
     """There was such an image: it is `expired` or `deleted`; or it never came to be one that can be shown."""
     status = 410 if state in {"expired", "deleted"} else 404

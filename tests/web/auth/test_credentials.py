@@ -276,6 +276,42 @@ async def test_an_embedded_vault_takes_nothing_from_other_sites(
     assert (await ask(open_vault, "POST", "/v1/search", json={}, headers=headers)).status_code == status
 
 
+@pytest.mark.parametrize("path", ["/", "/v1/detections", "/v1/detections/evt_1/images/full", "/v1/stream"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_an_embedded_vault_shows_nothing_in_pages_of_other_sites(
+    vault: Vault, path: str, headers: dict[str, str], status: int
+) -> None:
+    open_vault = with_rules(vault, open_to_all=True)
+    async with a_client(open_vault, token=None, headers={"Host": "localhost:8000"} | headers) as client:
+        assert (await client.get(path)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+    ],
+)
+async def test_an_embedded_vault_answers_its_own_pages_programs_and_links(
+    vault: Vault, headers: dict[str, str]
+) -> None:
+    open_vault = with_rules(vault, open_to_all=True)
+    async with a_client(open_vault, token=None, headers={"Host": "localhost:8000"} | headers) as client:
+        assert (await client.get("/v1/detections")).status_code == 200
+
+
 async def test_an_embedded_vault_has_nothing_to_sign_in_to(vault: Vault) -> None:
     open_vault = with_rules(vault, open_to_all=True)
     await keep(open_vault, a_detection("evt_1", images=[an_image("full")]))

@@ -18,6 +18,7 @@ CASE_MAX: Final = 100
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 _EVERYTHING: Final = frozenset(Scope)
 
 _bearer = HTTPBearer(
@@ -166,7 +167,15 @@ def _anyone_here(request: Request, vault: Vault) -> Actor:
         raise Forbidden("an embedded vault answers on localhost and 127.0.0.1 only")
     if request.method not in _SAFE and not is_same_origin(request, vault=vault, unknown=True):
         raise Forbidden("an embedded vault takes nothing from pages of other sites")
+    if request.headers.get("sec-fetch-site") in _OTHER_SITES and not _is_navigation(request):
+        raise Forbidden("an embedded vault shows nothing in pages of other sites")
     return Actor(subject="embedded", kind="embedded", scopes=_EVERYTHING)
+
+
+def _is_navigation(request: Request) -> bool:
+    """True if the browser opens this address as a page: a link from another site may lead here."""
+    given = request.headers
+    return given.get("sec-fetch-mode") == "navigate" and given.get("sec-fetch-dest", "document") == "document"
 
 
 def _bearer_of(token: str | None, *, rules: AccessRules) -> Actor:
