@@ -1,4 +1,4 @@
-"""Opens the vault or one context for each process and command, from the environment or its settings."""
+"""Open the vault or one context for each process and command, from the environment or its settings."""
 
 import os
 import random

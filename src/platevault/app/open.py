@@ -1,4 +1,4 @@
-"""Opens a vault and its contexts from the settings; nothing is connected yet."""
+"""Open a vault and its contexts from the settings, without connecting."""
 
 import time
 import uuid

@@ -1,4 +1,4 @@
-"""Opens the object store of the settings, its URL signers, and the admins of bucket, identities and tiers."""
+"""Open the object store of the settings, its URL signers, and the admins of bucket, identities and tiers."""
 
 import functools
 from datetime import timedelta

@@ -3,6 +3,7 @@
 from platevault.access.actor import Look, Scope
 from platevault.catalog.links import Links, link, link_all
 from platevault.catalog.sql.logged_search import find_and_log, find_feed_and_log, find_one_and_log
+from platevault.delivery.explain import explain_images
 from platevault.domain.errors import Missing
 from platevault.domain.search_query import Cursor, Order, Search
 from platevault.domain.search_results import FoundDetection, Page
@@ -38,10 +39,12 @@ async def find_one(
     database: Database,
     links: Links,
 ) -> FoundDetection:
-    """The detection; raises `Missing`."""
+    """Return the detection, and for an operator how far each image is on its way. Raises `Missing`."""
     look.actor.must(Scope.DETECTIONS_READ)
     found = await find_one_and_log(detection_id, look=look, database=database)
     if found is None:
         raise Missing("there is no detection of that id")
     link(found, look=look, links=links)
+    if Scope.ADMIN in look.actor.scopes and found.images:
+        found.delivery = await explain_images(detection_id, database=database)
     return found

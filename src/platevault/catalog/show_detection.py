@@ -4,6 +4,7 @@ from platevault.access.actor import Look, Scope
 from platevault.access.sql import access_log
 from platevault.catalog.links import Links, link
 from platevault.catalog.sql.detection_with_holds import find_with_holds
+from platevault.delivery.explain import explain_images
 from platevault.domain.errors import Missing
 from platevault.domain.search_results import FoundDetection
 from platevault.holds.hold import KeepingHold
@@ -24,4 +25,6 @@ async def show_detection(
     if shown is None:
         raise Missing("there is no detection of that id")
     link(shown[0], look=look, links=links)
+    if Scope.ADMIN in look.actor.scopes and shown[0].images:
+        shown[0].delivery = await explain_images(detection_id, database=database)
     return shown

@@ -5,6 +5,7 @@
 - `config`: `platevault config`: the effective settings.
 - `demo`: `platevault demo`: all servers on this machine, with drawn detections.
 - `export`: `platevault export`: search results as zip files.
+- `image`: `platevault image explain`.
 - `installation`: `platevault migrate`, `setup` and `doctor`.
 - `integrity`: `platevault reconcile`, `scrub` and `rebuild`.
 - `retention`: `platevault retention set|remove|list|report`.

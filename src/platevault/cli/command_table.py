@@ -1,4 +1,4 @@
-"""The commands of `platevault`: the module of each, imported when the command runs, and the line that `--help` shows of it."""
+"""Commands of `platevault`: module and help line of each, imported on use."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -104,6 +104,7 @@ COMMANDS: Final = {
             "This node's spool: what waits, what was set aside, and nodes that are gone.",
             attribute="app",
         ),
+        _command("image", "image", "Single images.", attribute="app"),
         _command("variants", "variants", "Named pictures made of each image (IMAGE_VARIANTS).", attribute="app"),
     )
 }

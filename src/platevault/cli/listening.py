@@ -1,4 +1,4 @@
-"""The listening socket of `serve`, bound before anything else starts."""
+"""Bind the socket of `serve` before other parts start."""
 
 import errno
 import socket
@@ -9,7 +9,7 @@ from platevault.domain.errors import SettingsInvalid
 def bound_socket(host: str, port: int) -> socket.socket:
     """Return a socket bound to the address. It does not listen yet: connections are refused until it does.
 
-    Raises `SettingsInvalid`, which names `--port` or `--host`, if the address is taken or is not of this machine.
+    Raises `SettingsInvalid`, which names `--port` or `--host`, if the address is in use or not local.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -1,6 +1,7 @@
 """Images on their way from the spool to the bucket.
 
 - `drain`: The loop that uploads pending images of this node's spool.
+- `explain`: Why an image is not in the bucket.
 - `heartbeat`: The heartbeat of this node.
 - `lost_image`: Nodes, and images whose bytes are lost.
 - `pending_image`: An image in the spool that is not yet in the object store.

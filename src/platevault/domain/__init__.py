@@ -6,6 +6,7 @@
 - `detection`: One plate read, parsed and validated.
 - `error_chain`: Kinds and frames of an error chain, without its messages.
 - `errors`: The error tree, by cause.
+- `image_delivery`: Delivery of one image, as operators see it.
 - `images`: Image types by their bytes, and image states.
 - `metric_definitions`: Name, kind, labels and meaning of each metric.
 - `object_keys`: Object keys, ids and prefixes, spelled in one place.

@@ -1,9 +1,11 @@
 """What a search finds: detections and their images as rows tell them, in the shape in which they are answered."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
+from platevault.domain.image_delivery import ImageDelivery
 from platevault.domain.images import ImageState
 from platevault.domain.reported_fields import ReportedFields
 
@@ -56,6 +58,7 @@ class FoundDetection(ReportedFields, kw_only=True, gc=False):
     erased_at: datetime | None
     images: dict[str, FoundImage]
     derivable: dict[str, DerivableImage] | msgspec.UnsetType = msgspec.UNSET
+    delivery: Mapping[str, ImageDelivery] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Page(msgspec.Struct, kw_only=True):

@@ -1,4 +1,4 @@
-"""Start a server again when it ends by surprise, and write down which ones are down."""
+"""Restart embedded servers that exit unexpectedly, and record which are down."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS: Final = 0.25
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-# A server that ran for less is one that does not start: the pause before the next try grows.
+# A shorter run counts as a failed start: the pause doubles.
 STABLE_AFTER_SECONDS: Final = 30.0
 
 
@@ -54,7 +54,7 @@ class ServerStates:
         self._lock = threading.Lock()
 
     def down(self, name: str, why: str) -> None:
-        """Record that the server is down since now; a later reason replaces an earlier one, its time stays."""
+        """Record that the server is down. The time of its first record is kept."""
         with self._lock:
             since = self._down.get(name, {}).get("since", datetime.now(UTC).isoformat(timespec="seconds"))
             self._down[name] = {"since": since, "why": why}
@@ -85,7 +85,7 @@ def servers_down(path: Path) -> Mapping[str, Any]:
 def supervised(servers: Mapping[str, Restartable], *, states: Path) -> Iterator[None]:
     """Restart each server that ends during the block, and stop all of them at its end.
 
-    Pauses between two tries double from 0.5 s to 30 s. A server that is stopped on purpose must be stopped by this block's end.
+    Pauses between two tries double from 0.5 s to 30 s. Stop a server only by leaving the block.
     """
     kept = ServerStates(states)
     keepers = [_Keeper(name, server, kept) for name, server in servers.items()]

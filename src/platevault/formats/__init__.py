@@ -1,8 +1,8 @@
 """What producers send: one pure module a format, which turns a whole request into a batch.
 
 - `batch`: A parsed batch, its detections, and where the bytes of each image are.
-- `delivery`: One whole request of a producer, as a format gets it.
-- `format`: What the rest of the service knows of a format.
+- `delivery`: Input of a parser: one complete request.
+- `format`: Interface of a format: parser and size limits.
 - `native`: Format of `POST /v1/detections`: a JSON manifest and one part an image.
 """
 

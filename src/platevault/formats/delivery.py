@@ -1,4 +1,4 @@
-"""One whole request of a producer, as a format gets it."""
+"""Input of `Format.parse`: one complete request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

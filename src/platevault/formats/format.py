@@ -1,4 +1,4 @@
-"""What the rest of the service knows of a format."""
+"""Interface of a format: parser and size limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -95,7 +95,7 @@ class Manifest:
                 continue
             detection_id = raw["detection_id"]
             if detection_id in seen:
-                raise _refused(f"detection_id {detection_id[:128]!r} stands twice in this batch")
+                raise _refused(f"detection_id {detection_id[:128]!r} occurs twice in this batch")
             seen.add(detection_id)
             images = raw.get("images")
             for kind, said in images.items() if isinstance(images, dict) else ():

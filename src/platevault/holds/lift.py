@@ -1,6 +1,6 @@
 """Lift a legal hold: who and why is written down first, then its detections are let go.
 
-A crash in between leaves a lifted hold whose other detections are still held; the worker lets them go (`copy_held`). The copies
+A crash in between leaves a lifted hold whose other detections are still held; the worker lets them go (`copy_images`). The copies
 stay where the rows name them until our own sweep deletes both them and the originals.
 """
 

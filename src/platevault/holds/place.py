@@ -3,7 +3,7 @@
 Until the last of its rows nothing is erased at all (`holds/sql/placement`), for nobody knows yet what the hold comes to.
 
 A crash between the rows and the copies, or between two parts of a large hold, leaves a hold that the worker goes on with
-(`copy_held`); whoever placed it asks again under the same hold id and gets the same hold.
+(`copy_images`); whoever placed it asks again under the same hold id and gets the same hold.
 """
 
 import time

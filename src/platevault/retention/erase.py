@@ -4,7 +4,7 @@ A crash after the rows, or a store that is down, leaves images that are `expired
 run finds them by that. Removing twice is removing once.
 
 Bytes in a spool are their node's to remove: once no pending image names the file any more, also none of its neighbours, `recover`
-lets it go, and `find_own` the dead letter. An upload that comes late (`upload`, `recover`) says so before it undoes its put, and the image is due
+lets it go, and `reclaim` the dead letter. An upload that comes late (`upload`, `recover`) says so before it undoes its put, and the image is due
 here again.
 """
 

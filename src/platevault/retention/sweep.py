@@ -1,6 +1,6 @@
 """The sweep: at its `retain_until` a detection that nobody holds becomes a tombstone, and its images leave.
 
-In this order: shorter classes reach old rows (`shorten`), what is due is erased and recorded (`forget`), bytes follow rows (`erase`), old
+In this order: shorter classes reach old rows (`apply_shorter`), what is due is erased and recorded (`expire`), bytes follow rows (`erase`), old
 answers, tombstones and what was set aside go (`prune`). A crash anywhere is made good by the next run. Retention is policy: by the clock it acts.
 """
 

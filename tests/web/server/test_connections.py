@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from platevault.web.dependencies import DISCARD_BYTES_MAX
-from platevault.web.server import connections, rest
+from platevault.web.server import connections, remaining_body
 from platevault.web.server.connections import HEAD_BYTES_MAX, DeadlineProtocol
 
 # A busy machine takes its time over what is done at once; what waits for a deadline takes longer still.
@@ -184,7 +184,7 @@ def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_siz
             while sent < 50 * DISCARD_BYTES_MAX:
                 sent += connection.send(b"x" * 65536)
         assert sent < 20 * DISCARD_BYTES_MAX
-    monkeypatch.setattr(rest, "INTERVAL_SECONDS", 0.4)
+    monkeypatch.setattr(remaining_body, "INTERVAL_SECONDS", 0.4)
     with post(port, 1000, path=path) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         began = time.monotonic()

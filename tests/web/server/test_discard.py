@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from platevault.app.vault import Vault
-from platevault.web.server import connections, rest
+from platevault.web.server import connections, remaining_body
 from platevault.web.server.connections import DeadlineProtocol
 from tests.web.server.test_connections import all_of, connect
 from tests.web.server.test_door import (
@@ -94,7 +94,7 @@ async def test_of_a_connection_that_its_client_reset_nothing_stays_in_memory(ins
 async def test_a_refused_body_has_its_own_time_and_not_that_of_an_idle_connection(
     hurried: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "INTERVAL_SECONDS", 20.0)
+    monkeypatch.setattr(remaining_body, "INTERVAL_SECONDS", 20.0)
     with connect(hurried) as connection:
         connection.sendall(head_of(32))
         assert one_answer(connection).startswith(b"HTTP/1.1 429")
@@ -127,7 +127,7 @@ async def test_who_reads_again_while_its_refused_body_is_thrown_away_is_answered
 
 
 async def test_a_body_behind_another_request_has_all_of_its_time(hurried: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "INTERVAL_SECONDS", 0.3)
+    monkeypatch.setattr(remaining_body, "INTERVAL_SECONDS", 0.3)
     echo = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n"
     for begun in (echo, echo[:30]):
         with connect(hurried) as connection:

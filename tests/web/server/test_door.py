@@ -16,7 +16,6 @@ from platevault.ingest.admission import IN_TURN_AT_ONCE
 from platevault.ingest.transfer_rate import TransferRate
 from platevault.web.dependencies import DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server import overload as crowd
-from platevault.web.server import rest
 from platevault.web.server.connections import DeadlineProtocol
 from platevault.web.server.overload import BatchRefusals
 from tests.support.deliveries import CONTENT_TYPE
@@ -321,7 +320,7 @@ async def test_a_connection_that_was_told_to_end_without_a_body_ends_at_once(por
 async def test_half_a_body_and_then_silence_ends_the_connection(
     port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(rest, "INTERVAL_SECONDS", 0.3)
+    monkeypatch.setattr(remaining_body, "INTERVAL_SECONDS", 0.3)
     for drips in (False, True):
         with connect(port) as connection:
             connection.sendall(HEAD + sent)
@@ -337,7 +336,7 @@ async def test_half_a_body_and_then_silence_ends_the_connection(
 async def test_a_body_that_came_has_no_deadline_left_and_an_idle_connection_ends_when_any_other_would(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "INTERVAL_SECONDS", 0.3)
+    monkeypatch.setattr(remaining_body, "INTERVAL_SECONDS", 0.3)
     for sent in ((HEAD + BODY, b""), (HEAD, BODY), (HEAD + BODY[:5], BODY[5:])):
         with connect(port) as connection:
             connection.sendall(sent[0])

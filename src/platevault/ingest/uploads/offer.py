@@ -115,7 +115,7 @@ def check_offer(files: Sequence[OfferedFile], *, limits: Limits) -> None:
     for file in files:
         _check_file(file, limits=limits)
         if file.name in seen:
-            raise InvalidRequest(f"{file.name} stands twice in this upload")
+            raise InvalidRequest(f"{file.name} occurs twice in this upload")
         seen.add(file.name)
     if sum(file.size for file in files) > limits.max_batch_bytes:
         raise TooLarge(f"the files of an upload have at most {limits.max_batch_bytes} bytes")

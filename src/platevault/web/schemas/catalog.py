@@ -125,7 +125,7 @@ class ImageUrlRequest(ClosedModel):
 class ImageResponse(ClosedModel):
     """One image of a detection."""
 
-    state: ImageState = Field(description="Where the image is in its life.")
+    state: ImageState = Field(description="State of the image.")
     key: fields.ObjectKeyOrNull
     content_type: fields.ContentTypeOrNull
     sha256: fields.Sha256OrNull
@@ -169,6 +169,21 @@ class VehicleResponse(ClosedModel):
     year: int | None = Field(None, description="Model year, 1880 to 2200.")
 
 
+class ImageDeliveryResponse(ClosedModel):
+    """How far an image is on its way from the spool to the bucket."""
+
+    state: ImageState = Field(description="State of the image.")
+    attempts: int = Field(description="Number of uploads that were tried after the first one.")
+    refusals: int = Field(description="Number of uploads that the store refused for this image alone.")
+    last_error: str | None = Field(description="Why the last upload failed, or the image was rejected or lost.")
+    next_try_at: datetime | None = Field(description="Time from which the next upload is tried; for `pending` only.")
+    set_aside_at: datetime | None = Field(description="Time at which it was set aside as a dead letter.")
+    node: str | None = Field(description="Host name of the node whose spool has the bytes.")
+    node_id: str | None = Field(description="Id of that node.")
+    file: str | None = Field(description="Name of the file in the spool of that node.")
+    explanation: str = Field(description="Why the image is where it is, and what to do, in a sentence.")
+
+
 class DetectionResponse(ClosedModel):
     """One detection. A tombstone (`erased_at`) keeps its ids, times and digests only."""
 
@@ -196,6 +211,9 @@ class DetectionResponse(ClosedModel):
     images: dict[str, ImageResponse] = Field(description="The images by kind.")
     derivable: dict[str, DerivableResponse] | None = Field(
         None, description="Images that can be made from another one, by kind."
+    )
+    delivery: dict[str, ImageDeliveryResponse] | None = Field(
+        None, description="Delivery of each image, by kind; in the answer for one detection, with ADMIN_TOKEN only."
     )
 
 

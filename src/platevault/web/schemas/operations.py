@@ -39,6 +39,7 @@ class ChecksResponse(ClosedModel):
     restore_marker: CheckResponse | None = Field(None, description="Whether database and bucket belong together.")
     worker: CheckResponse | None = Field(None, description="Whether a worker runs.")
     bucket: CheckResponse | None = Field(None, description="Whether the bucket is configured as it must be.")
+    embedded: CheckResponse | None = Field(None, description="Embedded servers that are down; only while one is.")
     holds: CheckResponse | None = Field(None, description="Whether every image under legal hold has a good copy.")
 
 

@@ -3,5 +3,5 @@
 - `connections`: Deadlines, limits and close of connections.
 - `discard`: Discard of unread bodies.
 - `overload`: Load shedding before the app.
-- `rest`: Limits of the rest of a body after its answer.
+- `remaining_body`: Limits of the rest of a body after its answer.
 """

@@ -12,7 +12,7 @@ from platevault.app.vault import Vault
 from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
-from platevault.web.server.rest import LINGERING_MAX, RestOfBody
+from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -43,7 +43,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     _head_bytes: int | None = None
     _timer: asyncio.TimerHandle | None = None
-    _rest: RestOfBody | None = None
+    _rest: RemainingBody | None = None
     _lingers: bool = False
     _body_ended: bool = True
     _ignored: bool = False
@@ -69,12 +69,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._head_bytes is not None:
             self._head_bytes += len(data)
         if self._rest is not None and self._rest.is_awaited:
-            self._rest.took(len(data))
+            self._rest.add(len(data))
         if self.transport.is_closing() or (self._leaves and not self._lingers):
             return
         self._parse(data)
         if self._unread and not self.transport.is_closing():
-            took = None if self._rest is None else self._rest.took
+            took = None if self._rest is None else self._rest.add
             self.transport.set_protocol(Discard(self, self._unread, took=took, then=self._on_all_discarded))
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
@@ -339,7 +339,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _await_rest(self, *, bytes_max: int = DISCARD_BYTES_MAX) -> None:
         if self._rest is None:
-            self._rest = RestOfBody(self.loop, end=self._rest_is_over)
+            self._rest = RemainingBody(self.loop, end=self._rest_is_over)
         self._rest.begin(bytes_max=bytes_max)
 
     def _rest_is_over(self) -> None:
