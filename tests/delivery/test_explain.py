@@ -10,6 +10,7 @@ from platevault.domain.images import ImageState
 from platevault.infra.postgres.database import Database
 from platevault.operations.declare_node_lost import declare_node_lost
 from tests.delivery.test_dead_letters import PickyStore, drain_until_set_aside
+from tests.delivery.test_resend import taken_away
 from tests.support.deliveries import a_batch, a_png
 from tests.support.receptions import DeadStore, a_node
 
@@ -61,8 +62,7 @@ async def test_an_image_of_a_lost_node_says_that_the_collector_sends_it_again(
 ) -> None:
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     batch = a_batch()
-    await node.send(batch)
-    await node.uploaded()
+    await taken_away(node, [batch])
     await declare_node_lost(node.ingest_context, node_id=node.uploader.spool.node_id, really=True)
     (one,) = (await explain_images(batch.ids[0], kind="full", database=migrated)).values()
     assert one.state is ImageState.MISSING

@@ -16,6 +16,7 @@ from platevault.ingest.admission import IN_TURN_AT_ONCE
 from platevault.ingest.transfer_rate import TransferRate
 from platevault.web.dependencies import DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server import overload as crowd
+from platevault.web.server import remaining_body
 from platevault.web.server.connections import DeadlineProtocol
 from platevault.web.server.overload import BatchRefusals
 from tests.support.deliveries import CONTENT_TYPE
