@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from platevault.delivery import first_upload
 from platevault.delivery.drain import drain
 from platevault.domain.errors import StoreBusy, StoreMisconfigured, StoreUnavailable
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.ingest import background_upload as upload_behind
 from platevault.operations.drain_spool import drain_spool
 from tests.support.deliveries import a_batch
 from tests.support.receptions import DeadStore, Node, a_node
@@ -223,7 +223,7 @@ async def test_an_object_that_cannot_be_read_under_the_key_of_one_image_is_no_tr
 async def test_what_comes_while_as_many_uploads_are_under_way_as_may_be_waits_for_no_lease(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_behind, "UPLOADS_AT_ONCE", 0)
+    monkeypatch.setattr(first_upload, "UPLOADS_AT_ONCE", 0)
     batch = a_batch(2)
     assert (await node.send(batch)).status_code == 201
     assert not node.ingest_context.uploads
@@ -238,7 +238,7 @@ async def test_a_batch_of_which_nothing_waits_leaves_no_file_however_many_upload
 ) -> None:
     batch = a_batch()
     await node.send(batch, stored=True)
-    monkeypatch.setattr(upload_behind, "UPLOADS_AT_ONCE", 0)
+    monkeypatch.setattr(first_upload, "UPLOADS_AT_ONCE", 0)
     assert (await node.send(batch.renamed())).body["detections"][0]["status"] == "duplicate"
     await node.uploaded()
     assert node.spool_files() == []

@@ -13,7 +13,7 @@ from platevault.domain.retention_policy import Retention
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
-from platevault.ingest import background_upload as upload_behind
+from platevault.ingest import stored_answer
 from platevault.ingest.accept import accept
 from platevault.ingest.batch_status import batch_status
 from platevault.ingest.context import IncomingRequest
@@ -211,7 +211,7 @@ async def test_while_the_bucket_refuses_batches_are_acknowledged_from_the_spool_
 async def test_a_waiting_answer_that_the_bucket_lets_down_says_spooled(
     migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_behind, "STORED_WITHIN", timedelta(seconds=0.2))
+    monkeypatch.setattr(stored_answer, "STORED_WITHIN", timedelta(seconds=0.2))
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     receipt = await node.send(a_batch(), stored=True)
     assert (receipt.status_code, receipt.body["durability"]) == (201, "spooled")

@@ -2,6 +2,7 @@
 
 - `drain`: The loop that uploads pending images of this node's spool.
 - `explain`: Why an image is not in the bucket.
+- `first_upload`: First upload of a batch, in the background of its answer.
 - `heartbeat`: The heartbeat of this node.
 - `lost_image`: Nodes, and images whose bytes are lost.
 - `pending_image`: An image in the spool that is not yet in the object store.

@@ -2,7 +2,6 @@
 
 - `accept`: Ingestion of one batch: reservation, bytes, rows, answer.
 - `admission`: Admission before the body: places, spool space and memory.
-- `background_upload`: Upload after the answer.
 - `batch_status`: Status of a batch.
 - `context`: Dependencies and limits of ingest.
 - `multipart`: Streaming parser of multipart/form-data.
@@ -10,6 +9,7 @@
 - `receive`: Body of a batch into a synced spool file.
 - `record`: Rows of a received batch, in one transaction.
 - `recover`: Recovery of drafts and unrecorded files after a crash.
+- `stored_answer`: Answer that waits until the bucket has the images.
 - `transfer_rate`: Transfer rate of a body, and its lower limit.
 - `validated_batch`: A durable, validated batch.
 - `verdict`: Verdict on each detection: new, duplicate or rejected.

@@ -4,14 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
+from platevault.delivery.first_upload import may_upload, start_upload
 from platevault.domain.errors import Forbidden, Refusal
 from platevault.ingest.admission import admitted, spool_is_not_held_by_the_slow, turn
-from platevault.ingest.background_upload import may_upload, start_upload, when_stored
 from platevault.ingest.context import IncomingRequest, IngestContext, Room
 from platevault.ingest.read_body import Body
 from platevault.ingest.receipt import Receipt, Recorded
 from platevault.ingest.receive import Received, make_durable, receive
 from platevault.ingest.record import record_file
+from platevault.ingest.stored_answer import when_stored
 
 
 async def accept(body: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext) -> Receipt:
@@ -48,7 +49,14 @@ async def _accept(
         forget()
         return recorded.receipt, None
     kept = received.kept_images()
-    uploading = start_upload(received.draft.name, recorded, kept=kept, forget=forget, ingest_context=ingest_context)
+    uploading = start_upload(
+        received.draft.name,
+        recorded.waiting,
+        kept=kept,
+        forget=forget,
+        uploads=ingest_context.uploads,
+        uploader=ingest_context.uploader,
+    )
     return recorded.receipt, uploading
 
 
@@ -72,7 +80,7 @@ async def _keep(
         )
         async with turn(ingest_context):
             received = await make_durable(draft, batch, received_at=received_at, envelope=body.envelope)
-            leased = may_upload(ingest_context)
+            leased = may_upload(ingest_context.uploads)
             return received, await _record(received, ingest_context=ingest_context, leased=leased), leased
     except BaseException:
         draft.discard()  # nothing to do where its lock was let go: then it stays, for its outcome is unknown
