@@ -172,7 +172,7 @@ def a_disk(folder: Path, *, size: str, change: Callable[[Path], None]) -> Iterat
         pytest.skip(f"no file system of its own here: {error}")
 
 
-@pytest.mark.root
+@pytest.mark.root(reason="mounting a small tmpfs needs root on Linux")
 def test_a_full_folder_is_named(folder: Path, port: int) -> None:
     def fill(mounted: Path) -> None:
         with contextlib.suppress(OSError), (mounted / "filled").open("wb") as file:
@@ -185,7 +185,7 @@ def test_a_full_folder_is_named(folder: Path, port: int) -> None:
     assert "is full" in said
 
 
-@pytest.mark.root
+@pytest.mark.root(reason="mounting a small tmpfs needs root on Linux")
 def test_a_read_only_folder_is_named(folder: Path, port: int) -> None:
     def lock(mounted: Path) -> None:
         subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
