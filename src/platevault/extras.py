@@ -29,5 +29,5 @@ def server_module(name: str, *, needed_by: str) -> ModuleType:
                 f"{needed_by} runs on Linux and macOS: Python has no module `{missing}` on this system"
             ) from error
         raise NotInstalled(
-            f"{needed_by} needs the server: pip install 'platevault[server]' (the module `{missing}` is not installed)"
+            f"{needed_by} needs the server: pip install 'platevault[server]', or 'platevault[server,embedded]' for --embedded and demo (the module `{missing}` is not installed)"
         ) from error

@@ -138,8 +138,9 @@ class SendTotals:
         return not self.problems and self.stopped is None and self.unsent == 0
 
     def settle(self, sent: Sequence[OutgoingDetection], answer: Answer) -> tuple[str, ...]:
-        """Count what the vault says of these; the ids that are its own now.
+        """Count what the vault says of these. Return the ids that the vault has whole.
 
+        A detection with a rejected image is none of them: the next run sends it again and names the image again.
         An answer that is replayed says `created` of what the vault had long before: that counts as duplicate.
         """
         said = {one.detection_id: one for one in answer.detections}
@@ -163,7 +164,7 @@ class SendTotals:
             self.images[image.state] += 1
             if image.state == ImageState.REJECTED:
                 self.problems.append(f"{one.file}: its image {kind} was not kept: {image.reason} ({one.detection_id})")
-        return True
+        return all(image.state != ImageState.REJECTED for image in said.images.values())
 
 
 def outgoing_detection(
