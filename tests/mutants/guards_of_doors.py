@@ -476,4 +476,20 @@ GUARDS: Final = (
         new="if too_large:",
         tests=("processes/test_early_refusal.py::test_each_early_refusal_is_seen[python]",),
     ),
+    Guard(
+        name="trailers-are-no-headers",
+        protects="what a client sends behind a body is no header, and costs no memory",
+        module="platevault.web.server.connections",
+        old="        if self._head_bytes is not None:\n            super().on_header(name, value)",
+        new="        super().on_header(name, value)",
+        tests=("web/server/test_connections.py::test_a_trailer_is_no_header",),
+    ),
+    Guard(
+        name="trailers-end",
+        protects="a trailer or a chunk extension without end is cut",
+        module="platevault.web.server.connections",
+        old="not self._body_ended and self._bytes_without_body > HEAD_BYTES_MAX",
+        new="False",
+        tests=("web/server/test_connections.py::test_trailers_without_end_are_cut",),
+    ),
 )

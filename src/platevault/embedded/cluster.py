@@ -75,15 +75,20 @@ def _started(data_dir: Path, *, bucket: str, durable: bool) -> Embedded:
         lock.close()
         raise
     environment = _environment(data_dir, postgres, seaweed, bucket=bucket)
-    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items())
-    write_private(data_dir / "embedded.env", lines)
-    return Embedded(
+    started = Embedded(
         environment=environment,
         admin=_admin(seaweed),
         postgres=postgres,
         seaweed=seaweed,
         lock=lock,
     )
+    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in environment.items())
+    try:
+        write_private(data_dir / "embedded.env", lines)
+    except BaseException:
+        started.stop()
+        raise
+    return started
 
 
 def _make_data_folder(data_dir: Path) -> None:
@@ -95,16 +100,17 @@ def _make_data_folder(data_dir: Path) -> None:
 
 
 def _start_both(data_dir: Path, *, bucket: str, durable: bool) -> tuple[EmbeddedPostgres, EmbeddedSeaweed | None]:
+    """Start both at the same time. If one fails, or a signal comes in between, the other one is stopped."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         first = pool.submit(start_postgres, data_dir / "postgres", durable=durable)
         second = pool.submit(start_seaweed, data_dir / "seaweed", bucket=bucket) if find_program() else None
-    faults = [future.exception() for future in (first, second) if future is not None]
-    if not any(faults):
-        return first.result(), None if second is None else second.result()
-    for future, fault in zip((first, second), faults, strict=False):
-        if future is not None and fault is None:
-            future.result().stop()
-    raise next(fault for fault in faults if fault is not None)
+        try:
+            return first.result(), None if second is None else second.result()
+        except BaseException:
+            for future in (first, second):
+                if future is not None and future.exception() is None:
+                    future.result().stop()
+            raise
 
 
 def _environment(

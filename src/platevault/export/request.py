@@ -88,10 +88,16 @@ class ExportTally:
         return {"detections": self.detections, **images, "bytes": self.bytes}
 
 
+# What an answer adds to the row for its own reader.
+_NOT_OF_THE_ROW: Final = frozenset({"images", "derivable", "delivery"})
+
+
 def described(detection: FoundDetection, fetched: Iterable[Fetched]) -> dict[str, Any]:
     """The detection as a manifest tells it: all that its row says, and for each image what the archive has of it."""
     told = {
-        name: getattr(detection, name) for name in detection.__struct_fields__ if name not in ("images", "derivable")
+        name: value
+        for name in detection.__struct_fields__
+        if name not in _NOT_OF_THE_ROW and (value := getattr(detection, name)) is not msgspec.UNSET
     }
     return told | {"images": {one.row.kind: _image(detection, one) for one in fetched}}
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from platevault.domain.errors import Corrupted
+from platevault.domain.errors import BatchRefused, Corrupted
 from platevault.domain.images import content_type_of, jpeg_dimensions
 from platevault.domain.object_keys import part_name
 from platevault.formats.batch import Batch, Decoded, ImageBytes, Slice
@@ -70,6 +70,8 @@ def _replaced(batch: Batch, found: Callable[[str, ImageBytes], ImageBytes]) -> B
 
 
 def _cut(image: Slice) -> Part:
+    if not 0 <= image.start <= image.stop <= image.part.size:
+        raise BatchRefused(f"the image {image.part.name!r} is not inside its part")
     data = image.part.view[image.start : image.stop]
     content_type = content_type_of(data)
     found = jpeg_dimensions(data) if content_type == "image/jpeg" else None

@@ -113,7 +113,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
     async def put(one: str, key: str) -> None:
         async with slots:
             new = NewObject(data=bytes_of[one], content_type="image/jpeg", metadata={})
-            storm.wrong.add("objects that were there already", not await storm.job_context.objects.create(key, new))
+            storm.wrong.add("objects that were there already", not await storm.context.objects.create(key, new))
 
     await asyncio.gather(*(put(one, key) for one, key in zip(ids, keys, strict=True)))
     parameters = {
@@ -126,7 +126,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
     }
     for statement in ROWS:
         known = {name: value for name, value in parameters.items() if f":{name}" in statement}
-        await storm.job_context.database.transaction(
+        await storm.context.database.transaction(
             lambda connection, one=statement, with_these=known: connection.execute(text(one), with_these)  # type: ignore[misc]
         )
     wanted = storm.chance.sample(ids, len(ids) // 2)
@@ -138,7 +138,7 @@ async def _wave(storm: Storm, numbers: range) -> None:
 async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) -> None:
     """As `place_hold` does it, without a spool: rows, then copies until nothing more is due."""
     async with places:
-        hold_id, context = uuid.uuid4(), storm.job_context
+        hold_id, context = uuid.uuid4(), storm.context
         asked = HoldAsked(
             requested_by="J. Doe",
             authority="City police",
@@ -162,7 +162,7 @@ async def _hold(storm: Storm, ids: Sequence[str], *, places: asyncio.Semaphore) 
 async def _sweeps(storm: Storm) -> None:
     retention = Retention(keep_for=timedelta(days=1))
     while not storm.over.is_set():
-        run = await sweep(storm.job_context, default=retention, act=True)
+        run = await sweep(storm.context, default=retention, act=True)
         storm.wrong.add("sweeps that failed", run.outcome != "done")
         storm.seen["sweeps"] += 1
         storm.seen["swept"] += run.counts.get("erased", 0)
@@ -196,7 +196,7 @@ def _run_shards(seaweed: EmbeddedSeaweed) -> None:
 
 async def _judged(storm: Storm, objects: int) -> Shown:
     """Every image that was said to be held is read by the key of its row and hashed."""
-    context, wrong = storm.job_context, storm.wrong
+    context, wrong = storm.context, storm.wrong
     async with context.database.reading() as connection:
         standing = {row.detection_id: row for row in await connection.execute(STANDING)}
     wrong.add("confirmed and not held any more", len(storm.confirmed.keys() - standing.keys()))

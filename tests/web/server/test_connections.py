@@ -20,7 +20,8 @@ LONG_SECONDS = 25
 
 
 async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Answers at once, without a look at the body; /slow takes its time, /close closes, /echo answers with the body."""
+    """Answers at once, without a look at the body; /slow takes its time, /close closes, /echo answers with the body,
+    /headers with the headers, once the body has ended."""
     assert scope["type"] == "http"
     answer = b"ok"
     if scope["path"] == "/echo":
@@ -28,6 +29,10 @@ async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # noqa: AN
         while parts[-1]["more_body"]:
             parts.append(await receive())
         answer = b"".join(part["body"] for part in parts)
+    if scope["path"] == "/headers":
+        while (await receive())["more_body"]:
+            pass
+        answer = repr(scope["headers"]).encode()
     if scope["path"] == "/slow":
         await asyncio.sleep(1)
     headers = [(b"content-length", b"%d" % len(answer))] + (
@@ -315,3 +320,32 @@ def test_an_endless_head_with_such_an_offer_meets_its_limit(port: int) -> None:
     with connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + UPGRADE + b"A: " + b"x" * HEAD_BYTES_MAX + b"\r\n")
         assert all_of(connection).startswith(b"HTTP/1.1 431 ")
+
+
+def chunked(path: str, trailers: bytes) -> bytes:
+    """A request with one chunk and these trailers."""
+    head = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"5\r\nhello\r\n0\r\n" + trailers + b"\r\n"
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(chunked("/headers", b"X-Secret: from-a-trailer\r\n"))
+        connection.shutdown(socket.SHUT_WR)
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"from-a-trailer" not in answer
+
+
+@pytest.mark.parametrize("piece", [b"a:b\r\n" * 20_000, b"x" * 100_000])
+def test_trailers_without_end_are_cut(port: int, piece: bytes) -> None:
+    """They make no body message, so no limit of a body sees them."""
+    with connect(port) as connection:
+        connection.sendall(chunked("/headers", b"a:")[:-2])
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 100 * HEAD_BYTES_MAX:
+                connection.sendall(piece)
+                sent += len(piece)
+                time.sleep(0.01)
+    assert sent < 20 * HEAD_BYTES_MAX

@@ -97,7 +97,13 @@ def read_index(descriptor: int) -> Index:
     text = os.pread(descriptor, length, size - _TRAILER_BYTES - length)
     if hashlib.sha256(text).digest() != trailer[_LENGTH.size : _LENGTH.size + 32]:
         raise Corrupted("the index of the spool file does not have its digest")
-    stored = msgspec.json.decode(text, type=_Stored)
+    try:
+        return _index_of(msgspec.json.decode(text, type=_Stored))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Corrupted("the index of the spool file has a wrong shape") from error
+
+
+def _index_of(stored: _Stored) -> Index:
     parts = [_part(row) for row in stored.parts]
     if stored.said:
         said = zip(parts, stored.said, strict=True)
@@ -123,6 +129,8 @@ def with_views(descriptor: int, index: Index) -> Index:
     """The index with the bytes that its format reads: of the lead, or else of every part. Raises `Corrupted`."""
     if index.lead is None:
         return replace(index, parts=tuple(mapped(descriptor, index.parts)))
+    if index.lead.offset + index.lead.size > os.fstat(descriptor).st_size:
+        raise Corrupted("the lead part of the spool file is cut")
     lead = os.pread(descriptor, index.lead.size, index.lead.offset)
     if len(lead) != index.lead.size:
         raise Corrupted("the lead part of the spool file is cut")
@@ -158,6 +166,8 @@ def _source(row: _Source) -> Source:
 
 
 def _part(row: _Row) -> Part:
+    if row.offset < 0 or row.size < 0:
+        raise ValueError("a part lies before the file")
     return Part(
         name=row.name,
         offset=row.offset,

@@ -1,5 +1,6 @@
 """The protocol below the app: deadlines, load shedding, discarded bodies.
 
+- `connection_limit`: Number of connections that a process takes.
 - `connections`: Deadlines, limits and close of connections.
 - `discard`: Discard of unread bodies.
 - `overload`: Load shedding before the app.

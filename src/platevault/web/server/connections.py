@@ -1,7 +1,6 @@
 """What uvicorn leaves out: deadlines and limits of connections, and a close that does not cost the client its answer."""
 
 import asyncio
-import resource
 from typing import Any, Final, cast
 
 import httptools
@@ -10,20 +9,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from platevault.app.vault import Vault
 from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.web.server.connection_limit import connections_max
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
 from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
-CONNECTIONS_MAX: Final = 4096
-# Of the process's file descriptors: for the database, the object store, spool files and logs.
-DESCRIPTORS_KEPT: Final = 160
 # At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
 MAKE_WAY_AT_ONCE: Final = 32
 # So long nothing of its last answer is taken by the client of a closed connection.
 TAKES_WITHIN_SECONDS: Final = 20.0
-# What asks for another protocol; none is spoken here.
 UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -46,6 +42,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _rest: RemainingBody | None = None
     _lingers: bool = False
     _body_ended: bool = True
+    _bytes_without_body: int = 0
     _ignored: bool = False
     _leaves: bool = False
     _plain_head: bytes | None = None
@@ -70,6 +67,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         if self._rest is not None and self._rest.is_awaited:
             self._rest.add(len(data))
+        self._bytes_without_body += len(data)
         if self.transport.is_closing() or (self._leaves and not self._lingers):
             return
         self._parse(data)
@@ -78,13 +76,23 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.set_protocol(Discard(self, self._unread, took=took, then=self._on_all_discarded))
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
+        elif (
+            not self._body_ended and self._bytes_without_body > HEAD_BYTES_MAX
+        ):  # an endless trailer or chunk extension
+            self._close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._body_ended = False
+        self._bytes_without_body = 0
         if self._head_bytes is None:
             self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take headers only from a head: a trailer is no header (RFC 9110, 6.5.1), and costs no memory."""
+        if self._head_bytes is not None:
+            super().on_header(name, value)
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -138,6 +146,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             extensions[ABORT] = self.transport.abort
 
     def on_body(self, body: bytes) -> None:
+        self._bytes_without_body = 0
         if self._ignored:
             self._unread = max(0, self._unread - len(body))
             return
@@ -389,9 +398,3 @@ class _Unhurried:
 
     def close(self) -> None:
         self._protocol.leave()
-
-
-def connections_max() -> int:
-    """How many connections this process takes: as many as its file descriptors allow, to a cap."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(CONNECTIONS_MAX, soft - DESCRIPTORS_KEPT))
