@@ -26,6 +26,7 @@ from platevault.export.export import ExportSlots
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
+from platevault.infra.concurrency.delivery_budget import DeliveryBudget
 from platevault.infra.imaging.decoder_pool import DecoderPool
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.postgres.database import Database
@@ -76,6 +77,7 @@ def open_vault(settings: Settings) -> Vault:
         access=_access(settings),
         links=_links(settings),
         now=now,
+        deliveries=DeliveryBudget(settings.delivery_memory_bytes),
         image_origin=settings.image_origin,
         public_url=settings.public_url,
         watched_bucket=open_watched_bucket(settings),

@@ -23,6 +23,7 @@ from platevault.delivery.uploader import Uploader
 from platevault.domain.batch import Limits
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.export.export import ExportSlots
+from platevault.infra.concurrency.delivery_budget import DeliveryBudget
 from platevault.infra.objectstore import ObjectStore, UrlSigner
 from platevault.infra.objectstore.admin.watched_bucket import WatchedBucket
 from platevault.infra.objectstore.local import LocalUrlSigner
@@ -90,6 +91,7 @@ class Vault:
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
     servers_down: Callable[[], Mapping[str, Any]] = dict
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
+    deliveries: DeliveryBudget = field(default_factory=DeliveryBudget)
     lookout: OverviewCache = field(default_factory=OverviewCache)
     cameras: KnownCameras = field(default_factory=KnownCameras)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
@@ -127,6 +129,7 @@ class Vault:
         host = socket.gethostname()
         self._announced.append(self.spool.announce(self.ingest_context.rules.process_id))
         watch(ingest_context=self.ingest_context)
+        self.meters.watch("delivery_bytes", lambda: self.deliveries.taken)
         self.meters.watch("followers", lambda: self.subscribers.taken)
         await asyncio.to_thread(self.meters.start)
         self._begin(lambda: send_heartbeats(self.database, node_id=self.node_id, host=host, as_worker=as_worker))

@@ -7,6 +7,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from platevault.domain.byte_ranges import ByteRange, byte_range
 from platevault.domain.errors import Forbidden, Missing
+from platevault.infra.concurrency.delivery_budget import Content, content_of
 from platevault.infra.objectstore import ObjectStore, StoredObject
 from platevault.infra.objectstore.s3.presign import attachment
 
@@ -25,11 +26,11 @@ class UrlVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedObject:
-    """The object and its bytes (all, or the asked part), named and typed as the URL was signed to."""
+    """The object and its content (all of it, or the part that was asked for), with the name and type that were signed."""
 
     stored: StoredObject
     content_type: str
-    data: bytes | memoryview
+    content: Content
     part: ByteRange | None = None
     disposition: str | None = None
 
@@ -49,14 +50,24 @@ async def serve_object(
     if not signer.verify(key, query, now):
         raise Forbidden("the URL is not one that was signed here, or its time is over")
     stored = await objects.stat(key)
-    data = await objects.get(key)
-    if stored is None or data is None:
-        raise Missing("there is no object of that name")
-    part = byte_range(asked_range, size=len(data))
+    if stored is None:
+        raise _absent()
+    part = byte_range(asked_range, size=stored.size)
+    content = await content_of(
+        lambda offset, size: objects.read(key, offset=offset, size=size, etag=stored.etag),
+        first=0 if part is None else part.first,
+        size=stored.size if part is None else part.length,
+    )
+    if content is None:
+        raise _absent()
     return ServedObject(
         stored=stored,
         content_type=query.get(CONTENT_TYPE, stored.content_type),
-        data=data if part is None else memoryview(data)[part.first : part.last + 1],
+        content=content,
         part=part,
         disposition=attachment(query[DOWNLOAD]) if query.get(DOWNLOAD) else None,
     )
+
+
+def _absent() -> Missing:
+    return Missing("there is no object of that name")

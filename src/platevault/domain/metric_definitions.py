@@ -65,6 +65,9 @@ MEASURES: Final = (
     _counter("requests_total", "Requests answered; status 0 where the client went first", "route", "method", "status"),
     _spread("request_seconds", "From the head of a request to the end of its answer", _SECONDS, "route"),
     _gauge("connections", "Open connections"),
+    _gauge(
+        "delivery_bytes", "Bytes in memory for clients that read images, at most DELIVERY_MEMORY_BYTES in each process"
+    ),
     _gauge("followers", "Clients that follow GET /v1/stream"),
     _counter("connections_refused_total", "Connections refused because the cap was reached"),
     # Batches

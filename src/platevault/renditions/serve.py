@@ -1,7 +1,7 @@
 """Show a derived picture: where its object is, or its bytes, or what became of the image; and sign a URL for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from platevault.access.actor import Look, Scope
 from platevault.access.sql import access_log
 from platevault.domain.errors import Busy, Missing
 from platevault.domain.images import ImageState
+from platevault.infra.concurrency.delivery_budget import CHUNK_BYTES, Content, content_of
 from platevault.renditions.context import Outcome, RenditionContext
 from platevault.renditions.render import picture_of
 from platevault.renditions.sql import renditions as derivatives
@@ -24,13 +25,16 @@ _VISIBLE: Final = frozenset({ImageState.STORED, ImageState.PENDING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownPicture:
-    """`picture` is None where the image cannot be shown, which `state` explains; `data` is there where this process made it just now."""
+    """`picture` is None where the image cannot be shown, which `state` explains; `data` is there where this process made it just now,
+    `content` once it was asked for.
+    """
 
     one: Derivable
     wanted: Wanted
     state: ImageState
     picture: Picture | None = None
     data: bytes | None = None
+    content: Content | None = None
 
 
 async def serve_rendition(
@@ -48,21 +52,33 @@ async def serve_rendition(
     return _shown(one, wanted, outcome)
 
 
-async def bytes_of(shown: ShownPicture, *, context: RenditionContext) -> ShownPicture:
-    """The same with the picture's bytes; made again where the object store does not have it any more."""
-    picture = shown.picture
-    if shown.data is not None or picture is None or picture.key is None:
-        return shown
-    outcome = Outcome(state=shown.state, picture=picture, data=await context.objects.get(picture.key))
-    if outcome.data is None:
+async def with_content_of(shown: ShownPicture, *, context: RenditionContext) -> ShownPicture:
+    """Return the picture with its content; it is made again if the object store does not have it any more.
+
+    A picture that the store has is read from there, chunk by chunk. One that was made from a spool is in memory only.
+    """
+    for _ in range(2):
+        picture = shown.picture
+        is_small = shown.data is not None and len(shown.data) <= CHUNK_BYTES
+        if picture is None or picture.key is None or is_small:
+            return replace(shown, content=None if shown.data is None else Content.whole(shown.data))
+        if (content := await _stored(picture.key, context=context)) is not None:
+            return replace(shown, content=content, data=None)
+        outcome = Outcome(state=shown.state, picture=picture)
         outcome = await _again(shown.one, shown.wanted, outcome, context=context)
-    if outcome.picture is not None and outcome.picture.key is not None and outcome.data is None:
-        outcome = Outcome(
-            state=outcome.state, picture=outcome.picture, data=await context.objects.get(outcome.picture.key)
-        )
-        if outcome.data is None:
-            raise Busy("the picture goes as fast as it is made", retry_after=5)
-    return _shown(shown.one, shown.wanted, outcome)
+        shown = _shown(shown.one, shown.wanted, outcome)
+    raise Busy("the picture goes as fast as it is made", retry_after=5)
+
+
+async def _stored(key: str, *, context: RenditionContext) -> Content | None:
+    stored = await context.objects.stat(key)
+    if stored is None:
+        return None
+    return await content_of(
+        lambda offset, size: context.objects.read(key, offset=offset, size=size, etag=stored.etag),
+        first=0,
+        size=stored.size,
+    )
 
 
 async def look_at_image(name: tuple[str, str], *, look: Look, context: RenditionContext) -> Derivable:

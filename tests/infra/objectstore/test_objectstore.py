@@ -64,6 +64,20 @@ async def keys_under(store: ObjectStore, prefix: str) -> list[str]:
     return [key async for key, _size, _modified_at in store.list(prefix)]
 
 
+async def test_a_part_of_an_object_is_read_of_that_version_alone(store: ObjectStore) -> None:
+    key, data = a_key(), random.Random(1).randbytes(300_000)
+    assert await store.create(key, an_object(data))
+    stored = await store.stat(key)
+    assert stored is not None
+    etag = stored.etag
+    assert await store.read(key, offset=0, size=10, etag=etag) == data[:10]
+    assert await store.read(key, offset=99_999, size=200_001, etag=etag) == data[99_999:]
+    assert await store.replace(key, an_object(data[::-1]), etag=etag)
+    assert await store.read(key, offset=0, size=10, etag=etag) is None, "the version is another one by now"
+    await store.delete(key)
+    assert await store.read(key, offset=0, size=10, etag=etag) is None
+
+
 async def test_what_is_put_comes_back(store: ObjectStore) -> None:
     key = a_key()
     assert await store.create(key, an_object(b"\x00\xff bytes"))

@@ -3,6 +3,7 @@
 - `adaptive_limit`: Adaptive limit of concurrent puts.
 - `byte_budget`: A limited number of bytes in memory.
 - `circuit_breaker`: Circuit breaker with growing pauses.
+- `delivery_budget`: Bytes for clients in chunks, under one memory budget.
 - `fair_semaphore`: First-in first-out semaphore, also limited by bytes.
 - `thread_pool`: Thread pool for short blocking calls.
 """

@@ -63,6 +63,10 @@ class ObjectStore(Protocol):
         """All bytes under the key."""
         ...
 
+    async def read(self, key: str, *, offset: int, size: int, etag: str) -> bytes | None:
+        """Read `size` bytes from `offset` of the object with this etag; None if it is absent or another one by now."""
+        ...
+
     async def stat(self, key: str) -> StoredObject | None:
         """What stands under the key, metadata included, without its bytes."""
         ...

@@ -35,6 +35,12 @@ class MemoryStore:
         found = self._objects.get(check_key(key))
         return None if found is None else found[0]
 
+    async def read(self, key: str, *, offset: int, size: int, etag: str) -> bytes | None:
+        """Read `size` bytes from `offset` of the object with this etag."""
+        found = self._objects.get(check_key(key))
+        part = b"" if found is None or found[1].etag != etag else found[0][offset : offset + size]
+        return part if len(part) == size else None
+
     async def stat(self, key: str) -> StoredObject | None:
         """What stands under the key, without its bytes."""
         found = self._objects.get(check_key(key))

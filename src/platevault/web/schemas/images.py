@@ -14,7 +14,7 @@ IMAGE_ANSWERS: Final[Responses] = (
     | _RANGE
     | _NOT_MODIFIED
     | _REDIRECT
-    | problems(404, 410, 416, drawn=(404, 410, 503))
+    | problems(404, 410, 416, 429, drawn=(404, 410, 503))
 )
 IMAGE_HEAD_ANSWERS: Final[Responses] = empty(200, "The headers of the bytes.") | problems(without_body=(404, 410))
 DERIVED_IMAGE_ANSWERS: Final[Responses] = (
@@ -26,4 +26,4 @@ DERIVED_IMAGE_ANSWERS: Final[Responses] = (
 DERIVED_IMAGE_HEAD_ANSWERS: Final[Responses] = (
     empty(200, "The headers of the bytes.") | _NOT_MODIFIED | problems(429, without_body=(404, 410))
 )
-OBJECT_ANSWERS: Final[Responses] = binary("The bytes.", EXTENSIONS) | _RANGE | _NOT_MODIFIED | problems(404, 416)
+OBJECT_ANSWERS: Final[Responses] = binary("The bytes.", EXTENSIONS) | _RANGE | _NOT_MODIFIED | problems(404, 416, 429)

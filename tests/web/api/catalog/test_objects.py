@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from platevault.app.vault import Vault
+from platevault.infra.concurrency.delivery_budget import DeliveryBudget
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.local import LocalUrlSigner
 from tests.support.vaults import NOW, ORIGIN, a_client, looks
@@ -84,3 +85,10 @@ async def test_with_an_object_store_of_its_own_nothing_is_served_here(vault: Vau
     await vault.objects.create(KEY, NewObject(data=DATA, content_type="image/jpeg", metadata={}))
     answer = await fetch(vault, signed)
     assert answer.status_code == 404
+
+
+async def test_past_the_memory_of_deliveries_a_reader_is_told_to_come_again(local: Vault) -> None:
+    full = dataclasses.replace(local, deliveries=DeliveryBudget(100))
+    answer = await fetch(full, url(full))
+    assert (answer.status_code, answer.headers["content-type"]) == (429, "application/problem+json")
+    assert int(answer.headers["retry-after"]) > 0

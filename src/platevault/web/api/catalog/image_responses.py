@@ -5,10 +5,12 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from platevault.app.vault import Vault
 from platevault.catalog.show_image import ShownImage
 from platevault.domain.errors import HeldElsewhere
 from platevault.domain.images import ImageState
 from platevault.domain.search_results import ImageRow
+from platevault.web.api.catalog.content_response import ContentResponse
 from platevault.web.api.catalog.placeholder import placeholder
 from platevault.web.problems import image_gone, problem_of
 
@@ -16,18 +18,17 @@ UNKNOWN: Final = "unknown"
 _STATE: Final = "X-Image-State"
 
 
-def shown(image: ShownImage, request: Request) -> Response:
+def shown(image: ShownImage, request: Request, *, vault: Vault) -> Response:
     """Where it is, its bytes, or what became of it."""
     if image.url is not None:
         return RedirectResponse(image.url, 307, headers={_STATE: image.row.state, "Cache-Control": "no-store"})
-    if image.data is None:
+    if image.content is None:
         return gone(request, image.row.state, kind=image.row.kind, row=image.row)
     headers = _representation(image.row)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    if image.part is not None:
-        headers["Content-Range"] = str(image.part)
-    return Response(image.data, status_code=200 if image.part is None else 206, headers=headers)
+    chunks = vault.deliveries.chunks(image.content)
+    return ContentResponse(chunks, size=image.content.size, headers=headers, part=image.part)
 
 
 def described(row: ImageRow) -> Response:

@@ -42,7 +42,7 @@ async def get_image(
             database=vault.database,
             links=links,
             spool=vault.spool,
-            node_id=vault.node_id,
+            objects=vault.objects,
         )
     except Missing:
         return image_answers.gone(request, image_answers.UNKNOWN, kind=kind)
@@ -52,7 +52,7 @@ async def get_image(
         shown = await checked(
             shown, objects=vault.objects, looks=vault.object_looks, database=vault.database, links=links
         )
-    return image_answers.shown(shown, request)
+    return image_answers.shown(shown, request, vault=vault)
 
 
 async def head_image(detection_id: DetectionIdInPath, kind: ImageKindInPath, vault: Wired, look: Looking) -> Response:

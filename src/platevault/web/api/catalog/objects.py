@@ -3,12 +3,14 @@
 from fastapi import Request, Response
 
 from platevault.catalog.serve_object import ServedObject, serve_object
+from platevault.web.api.catalog.content_response import ContentResponse
 from platevault.web.dependencies import Wired
 from platevault.web.schemas.parameters import ObjectKeyInPath
 
 
 async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Response:
     """Return an object. The signature over the key and the whole query string is the credential."""
+    vault.deliveries.refuse_if_full()
     shown = await serve_object(
         key,
         query=request.query_params,
@@ -20,7 +22,8 @@ async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Re
     headers = _headers(shown)
     if shown.part is None and request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(bytes(shown.data), status_code=200 if shown.part is None else 206, headers=headers)
+    chunks = vault.deliveries.chunks(shown.content)
+    return ContentResponse(chunks, size=shown.content.size, headers=headers, part=shown.part)
 
 
 def _headers(shown: ServedObject) -> dict[str, str]:
@@ -31,8 +34,6 @@ def _headers(shown: ServedObject) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Content-Security-Policy": "sandbox",
     }
-    if shown.part is not None:
-        headers["Content-Range"] = str(shown.part)
     if shown.disposition is not None:
         headers["Content-Disposition"] = shown.disposition
     return headers

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 
 from platevault.domain.errors import HeldElsewhere, Missing
-from platevault.renditions.serve import ShownPicture, bytes_of, serve_rendition
+from platevault.renditions.serve import ShownPicture, serve_rendition, with_content_of
 from platevault.web.api.renditions import responses as derived_answers
 from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired, links_of
@@ -33,7 +33,9 @@ async def get_derived_image(
         return there
     if (same := derived_answers.not_modified(shown, request)) is not None:
         return same
-    return derived_answers.with_bytes(await bytes_of(shown, context=vault.rendition_context), request, kind=kind)
+    vault.deliveries.refuse_if_full()
+    with_content = await with_content_of(shown, context=vault.rendition_context)
+    return derived_answers.with_bytes(with_content, request, kind=kind, vault=vault)
 
 
 async def head_derived_image(

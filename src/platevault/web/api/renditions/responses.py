@@ -6,12 +6,14 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from platevault.app.vault import Vault
 from platevault.catalog.links import Links
 from platevault.domain.errors import HeldElsewhere, Missing
 from platevault.domain.images import ImageState
 from platevault.renditions.serve import ShownPicture
 from platevault.renditions.variants import Picture
 from platevault.web.api.catalog import image_responses as image_answers
+from platevault.web.api.catalog.content_response import ContentResponse
 from platevault.web.problems import image_gone
 from platevault.web.schemas.renditions import DerivedImageUrlRequest
 
@@ -47,11 +49,13 @@ def described(shown: ShownPicture) -> Response:
     )
 
 
-def with_bytes(shown: ShownPicture, request: Request, *, kind: str) -> Response:
+def with_bytes(shown: ShownPicture, request: Request, *, kind: str, vault: Vault) -> Response:
     """Its bytes, or what became of the image."""
-    if shown.picture is None or shown.data is None:
+    content = shown.content
+    if shown.picture is None or content is None:
         return image_answers.gone(request, shown.state, kind=kind, row=shown.one.image)
-    return Response(shown.data, headers=_headers(shown, shown.picture))
+    headers = _headers(shown, shown.picture)
+    return ContentResponse(vault.deliveries.chunks(content), size=content.size, headers=headers)
 
 
 def signed(shown: ShownPicture, asked: DerivedImageUrlRequest, *, links: Links, path: str) -> Response:
