@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         ),
     ] = 1024 * MEBI
     upload_memory_bytes: Annotated[int, Field(ge=0)] = 32 * MEBI
-    delivery_memory_bytes: Annotated[int, Field(ge=MEBI)] = 48 * MEBI
+    delivery_memory_bytes: Annotated[int, Field(ge=MEBI)] = 32 * MEBI
     max_batch_detections: Annotated[int, Field(ge=1, le=2000)] = 200
     max_batch_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * MEBI
     max_image_bytes: Annotated[int, Field(ge=1024)] = 16 * MEBI

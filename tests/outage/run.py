@@ -20,6 +20,7 @@ from tests.outage.rows.overload import overload
 from tests.outage.rows.power_cut import power_cut
 from tests.outage.rows.restored_dump import restored_dump
 from tests.outage.rows.slow_connections import slow_connections
+from tests.outage.rows.slow_readers import slow_readers
 from tests.outage.rows.store_gone import small_disk, store_gone
 from tests.outage.scenario import Asked, Scenario, run_one, run_to_end, say, table
 
@@ -36,6 +37,7 @@ SCENARIOS: Final = (
     Scenario("hold storm", hold_storm, "every confirmed hold readable with its digest, 0 exceptions"),
     Scenario("ack latency", ack_latency, "p99 with S3 black-holed at most 10 % above healthy"),
     Scenario("slow connections", slow_connections, "others' p99 at most 1.5x; closed in time"),
+    Scenario("slow readers", slow_readers, "200 readers of 16 MiB images cost at most 64 MiB; others notice nothing"),
     Scenario("overload", overload, "memory flat, refused in 100 ms, goodput 90 % of peak, normal in 30 s"),
     Scenario("export", export, "100,000 detections in one zip: memory flat, unzip and Python agree, digests equal"),
 )

@@ -2,8 +2,12 @@
 
 import errno
 import socket
+from typing import Final
 
 from platevault.domain.errors import SettingsInvalid
+
+# The kernel takes no more of an answer than this ahead of a slow client. Without a limit it takes megabytes for each one, at once.
+UNSENT_BYTES_MAX: Final = 128 * 1024
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -19,6 +23,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise SettingsInvalid(f"{host} is not an address of this machine: choose another with --host (HOST)") from error
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # connections get it from here
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
     bound.set_inheritable(True)
     try:
         bound.bind(address)

@@ -8,13 +8,13 @@ from typing import Final
 from platevault.domain.errors import Busy, Missing
 from platevault.infra.concurrency.byte_budget import ByteBudget
 
-CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 32 * 1024
 WIDE_CHUNK_BYTES: Final = 256 * 1024
 # One chunk is in the buffer of the connection while the next one is read.
 CHUNKS_HELD: Final = 2
 # Until this share of the budget is taken, chunks are wide: fewer requests to the store for each image.
-WIDE_BELOW_SHARE: Final = 0.25
-DELIVERY_MEMORY_BYTES: Final = 48 * 1024 * 1024
+WIDE_BELOW_SHARE: Final = 0.125
+DELIVERY_MEMORY_BYTES: Final = 32 * 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 2
 
 

@@ -20,6 +20,7 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 MAKE_WAY_AT_ONCE: Final = 32
 # So long nothing of its last answer is taken by the client of a closed connection.
 TAKES_WITHIN_SECONDS: Final = 20.0
+UNSENT_BYTES_MAX: Final = 16 * 1024  # an answer waits with its next part until its client has taken all but these
 UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -52,6 +53,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         self._count()
         if len(self.connections) > connections_max() and not self._others_make_way():
             if self._vault is not None:

@@ -35,6 +35,8 @@ ANSWER_SECONDS_MAX = 30.0
 SLOWEST_BYTES_PER_SECOND = 1024 * 1024
 IDLE_CONNECTIONS_MAX = 64
 PAGE_SIZE = 1000
+# Each request has buffers of its own in the client library, larger than a part.
+PART_READS_AT_ONCE = 16
 
 _NOBODYS_ETAG = '"00000000000000000000000000000000"'
 
@@ -65,6 +67,7 @@ class S3Store:
         self._client = client
         self._puts = puts
         self._host = host
+        self._part_reads = asyncio.Semaphore(PART_READS_AT_ONCE)
         self._secure = secure
         self._sync = None if sync is None else SharedSync(sync)
 
@@ -142,6 +145,10 @@ class S3Store:
         """
 
         async def read() -> bytes | None:
+            async with self._part_reads:
+                return await one_part()
+
+        async def one_part() -> bytes | None:
             with suppress(PreconditionError):
                 options: obstore.GetOptions = {"range": (offset, offset + size), "if_match": etag}
                 answer = await obstore.get_async(self._client, check_key(key), options=options)
