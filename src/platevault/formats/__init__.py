@@ -3,6 +3,7 @@
 - `batch`: A parsed batch, its detections, and where the bytes of each image are.
 - `delivery`: Input of a parser: one complete request.
 - `format`: Interface of a format: parser and size limits.
+- `describing_data`: Limit of what describes one detection.
 - `native`: Format of `POST /v1/detections`: a JSON manifest and one part an image.
 """
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,7 +17,10 @@ from platevault.domain.errors import BatchRefused, TooLarge
 from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
 from platevault.formats.batch import Batch, Read, Refused, Slice
 from platevault.formats.delivery import Delivery, Part
+from platevault.formats.describing_data import within_limit
 from platevault.formats.format import Format
+
+_Form = TypeVar("_Form")
 
 _FIELDS: Final = {"batch_id", "collector_id", "sent_at", "detections"}
 
@@ -42,9 +45,10 @@ def batch_of(manifest: "Manifest", parts: Sequence[Part], *, received_at: dateti
     reads: list[Read] = []
     refused: list[Refused] = []
     for raw in manifest.detections:
-        detection = parse_detection(raw, received_at=received_at)
+        kept, ignored = within_limit(raw)
+        detection = parse_detection(kept, received_at=received_at)
         if isinstance(detection, Detection):
-            reads.append(_read(detection, by_name))
+            reads.append(_read(detection, by_name, ignored=ignored))
         else:
             refused.append(_refused_detection(raw, detection))
     return Batch(
@@ -66,6 +70,7 @@ class Manifest:
     collector_id: str
     sent_at: datetime | None
     detections: tuple[Any, ...]
+    size: int = 0
 
     @classmethod
     def parse(cls, text: bytes | memoryview, *, limits: Limits) -> "Manifest":
@@ -74,16 +79,18 @@ class Manifest:
         unknown = sorted(str(name)[:64] for name in raw.keys() - _FIELDS)
         if unknown:
             raise _refused("unknown field " + ", ".join(unknown[:5]))
-        detections = raw.get("detections")
-        if not isinstance(detections, list) or not detections:
+        detections = _list(raw.get("detections"))
+        if not detections:
             raise _refused("detections: a list of at least one detection")
         if len(detections) > limits.max_batch_detections:
             raise TooLarge(f"at most {limits.max_batch_detections} detections in a batch", part=MANIFEST_PART)
         return cls(
             batch_id=_identifier(raw, "batch_id", BATCH_ID),
             collector_id=_identifier(raw, "collector_id", COLLECTOR_ID),
-            sent_at=_moment(raw.get("sent_at")),
-            detections=tuple(detections),
+            sent_at=_moment(_decoded(raw.get("sent_at"))),
+            # One by one: one call for all of them would keep every other thread from running until it ends.
+            detections=tuple(_decoded(one) for one in detections),
+            size=len(text),
         )
 
     def declared_parts(self) -> Mapping[str, Mapping[str, Any]]:
@@ -130,7 +137,8 @@ class Manifest:
         `sent_at`, boundary, part order and file names do not count: they change from one try to the next.
         """
         ordered = sorted(self.detections, key=_detection_order)
-        lines = [msgspec.json.encode(ordered, order="deterministic")]
+        # The text of the whole list, encoded one by one for the same reason as `parse` decodes.
+        lines = [b"[%b]" % b",".join(msgspec.json.encode(one, order="deterministic") for one in ordered)]
         lines += [
             f"{part.name} {part.sha256.hex()} {part.size}".encode("utf-8", "surrogatepass")
             for part in sorted(parts, key=lambda part: part.name)
@@ -138,18 +146,37 @@ class Manifest:
         return hashlib.sha256(b"\n".join(lines)).digest()
 
 
-def _object(text: bytes | memoryview) -> dict[str, Any]:
+def _object(text: bytes | memoryview) -> dict[str, msgspec.Raw]:
+    """The fields of the manifest, each not decoded yet."""
     try:
-        raw = msgspec.json.decode(text)
+        return _as(dict[str, msgspec.Raw], text)
+    except msgspec.ValidationError as error:
+        raise _refused("a JSON object") from error
+
+
+def _list(text: msgspec.Raw | None) -> list[msgspec.Raw]:
+    try:
+        return [] if text is None else _as(list[msgspec.Raw], text)
+    except msgspec.ValidationError:
+        return []
+
+
+def _decoded(text: msgspec.Raw | None) -> Any:
+    return None if text is None else _as(Any, text)
+
+
+def _as(form: type[_Form], text: bytes | memoryview | msgspec.Raw) -> _Form:
+    """Raises `BatchRefused` for what is no JSON, `ValidationError` for JSON of another form."""
+    try:
+        return msgspec.json.decode(text, type=form)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _refused("not JSON: " + str(error)[:200]) from error
-    if not isinstance(raw, dict):
-        raise _refused("a JSON object")
-    return raw
 
 
-def _identifier(raw: Mapping[str, Any], name: str, form: Any) -> str:
-    value = raw.get(name)
+def _identifier(raw: Mapping[str, msgspec.Raw], name: str, form: Any) -> str:
+    value = _decoded(raw.get(name))
     if not isinstance(value, str) or form.fullmatch(value) is None:
         raise _refused(f"{name}: text of the form {form.pattern}")
     return value
@@ -175,10 +202,10 @@ def _detection_order(raw: Any) -> str:
     return str(raw.get("detection_id")) if isinstance(raw, dict) else ""
 
 
-def _read(detection: Detection, parts: Mapping[str, Part]) -> Read:
+def _read(detection: Detection, parts: Mapping[str, Part], *, ignored: tuple[str, ...]) -> Read:
     detection_id = detection.detection_id
     images = {kind: Slice.whole(parts[part_name(detection_id, kind)]) for kind in sorted(detection.images)}
-    return Read(detection=detection, images=images)
+    return Read(detection=detection, images=images, ignored=ignored)
 
 
 def _refused_detection(raw: Any, reasons: tuple[str, ...]) -> Refused:

@@ -7,17 +7,23 @@ there, and it is ingested again. When one of them raises, its caller discards th
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from platevault.domain.batch import Limits
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import TooLarge
 from platevault.formats.batch import Batch
 from platevault.formats.delivery import Delivery, Envelope, Part
+from platevault.infra.concurrency.thread_pool import parsers
 from platevault.infra.spool.draft import Draft
 from platevault.ingest.image_bytes import decoded_images, kept_images, with_decoded
 from platevault.ingest.read_body import Body, read_body
 
+_Parsed = TypeVar("_Parsed")
+
+# A thread costs more than what it takes to parse this much.
+PARSED_ON_THE_LOOP_BYTES_MAX: Final = 64 * 1024
 SPOOL_OVERHEAD_BYTES: Final = 256 * 1024
 
 
@@ -46,13 +52,24 @@ async def receive(
     if body.format.lead is None:
         await draft.map_parts()
     parts = (*draft.parts,) if draft.lead is None else (draft.lead, *draft.parts)
-    batch = body.format.parse(delivery_of(body.envelope, parts, received_at=received_at, limits=limits))
+    delivery = delivery_of(body.envelope, parts, received_at=received_at, limits=limits)
+    batch = await in_a_thread_if_large(partial(body.format.parse, delivery), size=_described_bytes(draft))
     may_write(batch.collector_id)
     if decoded := decoded_images(batch):
         await draft.add_decoded(decoded)
         batch = with_decoded(batch, {part.name: part for part in draft.decoded})
     reached("body-checked")
     return batch
+
+
+async def in_a_thread_if_large(parse: Callable[[], _Parsed], *, size: int) -> _Parsed:
+    """Return what `parse` makes of `size` bytes. The event loop does not wait for it if they are many."""
+    return parse() if size <= PARSED_ON_THE_LOOP_BYTES_MAX else await parsers.do(parse)
+
+
+def _described_bytes(draft: Draft) -> int:
+    """Bytes of the parts that the format reads: the lead, or else all of them."""
+    return sum(part.size for part in draft.parts) if draft.lead is None else draft.lead.size
 
 
 async def make_durable(draft: Draft, batch: Batch, *, received_at: datetime, envelope: Envelope) -> Received:

@@ -93,5 +93,7 @@ def _fail(done: asyncio.Future[Any], *, error: BaseException) -> None:
 hands: Final = ThreadPool(THREADS)
 flushers: Final = ThreadPool(THREADS)
 """For what bodies write while they come: no batch that is whole waits behind those that are not."""
+parsers: Final = ThreadPool(1)
+"""For large manifests, one at a time: they hold the interpreter, and the event loop waits for its turn."""
 readers: Final = ThreadPool(READERS)
 """For what is read back, so that no batch that is to be acknowledged waits behind it."""

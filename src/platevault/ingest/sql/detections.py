@@ -3,6 +3,7 @@
 Every statement takes a whole batch as one JSON parameter; nothing here is per image.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ INTO_IMAGES: Final = """
         size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
 """
 
+# Text of rows that is made before the event loop may go on with other work.
+UNBROKEN_BYTES_MAX: Final = 128 * 1024
 _KEPT: Final = tuple(field.name for field in REPORTED_FIELDS if not field.treatment.is_erased)
 
 _INSERT_DETECTIONS: Final = text(f"""
@@ -92,7 +95,7 @@ _STATES: Final = text("""
 
 async def insert_detections(connection: AsyncConnection, incoming: Sequence[Incoming], *, origin: Origin) -> set[str]:
     """The ids that were new; the others are there already, committed or by a transaction that this one waited for."""
-    found = await connection.execute(_INSERT_DETECTIONS, _of_detections(incoming, origin))
+    found = await connection.execute(_INSERT_DETECTIONS, await _of_detections(incoming, origin))
     return {row.detection_id for row in found}
 
 
@@ -150,19 +153,32 @@ async def image_states(connection: AsyncConnection, ids: Sequence[str]) -> dict[
     return {(row["detection_id"], row["kind"]): _known_image(row) for row in rows}
 
 
-def values_of(incoming: Sequence[Incoming], *, origin: Origin, place: SpoolPlace) -> dict[str, Any]:
+async def values_of(incoming: Sequence[Incoming], *, origin: Origin, place: SpoolPlace) -> dict[str, Any]:
     """What `INTO_DETECTIONS` and `INTO_IMAGES` bind, by name, for all of these with all of their images."""
     images = [_image_row(one, image) for one in incoming for image in one.images]
-    return _of_detections(incoming, origin) | _of_images(images, place)
+    return await _of_detections(incoming, origin) | _of_images(images, place)
 
 
-def _of_detections(incoming: Sequence[Incoming], origin: Origin) -> dict[str, Any]:
+async def _of_detections(incoming: Sequence[Incoming], origin: Origin) -> dict[str, Any]:
     return {
-        "rows": msgspec.json.encode([_row(one, origin) for one in incoming]).decode(),
+        "rows": await _rows_of(incoming, origin),
         "collector_id": origin.collector_id,
         "batch_id": origin.batch_id,
         "received_at": origin.received_at,
     }
+
+
+async def _rows_of(incoming: Sequence[Incoming], origin: Origin) -> str:
+    """The rows as a JSON list. The event loop goes on with other work between them if they are large."""
+    rows: list[bytes] = []
+    unbroken = 0
+    for one in incoming:
+        rows.append(msgspec.json.encode(_row(one, origin)))
+        unbroken += len(rows[-1])
+        if unbroken > UNBROKEN_BYTES_MAX:
+            unbroken = 0
+            await asyncio.sleep(0)
+    return (b"[%b]" % b",".join(rows)).decode()
 
 
 def _of_images(rows: Sequence[Mapping[str, Any]], place: SpoolPlace) -> dict[str, Any]:

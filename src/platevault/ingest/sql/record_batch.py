@@ -82,7 +82,7 @@ async def _insert_all(database: Database, batch: CheckedBatch, *, status_code: i
     incoming, origin = batch.judged.incoming, batch.origin
     of_batch = batches.values_of(origin=origin, digest=batch.digest, status_code=status_code, answer=answer)
     values = {
-        **detections.values_of(incoming, origin=origin, place=batch.place),
+        **await detections.values_of(incoming, origin=origin, place=batch.place),
         **of_batch,
         "ids": [one.detection.detection_id for one in incoming],
     }

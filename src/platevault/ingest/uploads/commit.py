@@ -14,6 +14,7 @@ from uuid import UUID
 from platevault.domain.errors import BatchRefused
 from platevault.formats.native import Manifest, batch_of
 from platevault.ingest.receipt import Receipt
+from platevault.ingest.receive import in_a_thread_if_large
 from platevault.ingest.record import checked, with_classes
 from platevault.ingest.uploads.context import DirectUpload, a_place, a_turn, count, metadata_of, own_upload
 from platevault.ingest.uploads.offer import COMMITTED, Upload
@@ -31,7 +32,9 @@ async def commit_upload(
     """
     with a_place(direct):
         upload = await own_upload(direct, upload_id, only_collector=only_collector)
-        manifest = Manifest.parse(await metadata_of(body), limits=direct.limits)
+        text = await metadata_of(body)
+        parse = functools.partial(Manifest.parse, text, limits=direct.limits)
+        manifest = await in_a_thread_if_large(parse, size=len(text))
         if manifest.collector_id != upload.collector_id:
             raise BatchRefused(f"the upload is collector {upload.collector_id}'s", part="batch")
         if upload.state == COMMITTED:
@@ -57,8 +60,9 @@ async def _first_time(upload: Upload, manifest: Manifest, *, direct: DirectUploa
     with room_in_memory(upload, direct=direct) as keep:
         uploaded = await read_uploaded(upload, manifest, keep=keep, direct=direct)
         rules = await with_classes(ingest_context.rules, database=ingest_context.database)
+        parse = functools.partial(batch_of, manifest, uploaded.parts, received_at=received_at)
         batch = checked(
-            batch_of(manifest, uploaded.parts, received_at=received_at),
+            await in_a_thread_if_large(parse, size=manifest.size),
             file=f"upload/{upload.upload_id}",
             received_at=received_at,
             rules=rules,
