@@ -242,6 +242,19 @@ async def test_there_is_a_place_for_so_many_and_whoever_leaves_gives_it_back(mig
         assert again.error is None
 
 
+async def test_one_actor_does_not_take_all_places(migrated: Database) -> None:
+    subscribers = some_followers(migrated)
+    assert subscribers.most_of_one <= subscribers.most // 2
+    subscribers.most_of_one = 1
+    async with a_follower(migrated, subscribers):
+        async with a_follower(migrated, subscribers) as second:
+            assert isinstance(second.error, Busy)
+        with subscribers.place("another actor"):
+            assert subscribers.taken == 2
+    async with a_follower(migrated, subscribers) as again:
+        assert again.error is None
+
+
 async def test_the_end_of_the_process_ends_all_at_once(migrated: Database) -> None:
     subscribers = some_followers(migrated, tempo=dataclasses.replace(BRISK, unwoken=60.0))
     async with a_follower(migrated, subscribers) as one, a_follower(migrated, subscribers) as other:

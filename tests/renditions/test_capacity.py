@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.errors import Busy
+from platevault.domain.errors import Busy, Unavailable
 from platevault.infra.concurrency.fair_semaphore import FairSemaphore
 from platevault.renditions.capacity import RenderCapacity
 
@@ -128,4 +128,25 @@ def test_past_all_places_the_next_is_told_to_come_back_at_once() -> None:
     with desk.place(), pytest.raises(Busy), desk.place():
         pass
     with desk.place():
+        pass
+
+
+def test_one_actor_waits_for_half_of_the_places_and_leaves_the_others_to_others() -> None:
+    desk = RenderCapacity(places=4)
+    with desk.share_of("a"), desk.share_of("a"):
+        with pytest.raises(Busy), desk.share_of("a"):
+            pass
+        with desk.share_of("b"):
+            pass
+    with desk.share_of("a"):
+        pass
+
+
+async def test_a_client_that_waits_too_long_is_told_to_come_again() -> None:
+    desk = RenderCapacity(answered_within=0.01)
+    with pytest.raises(Unavailable) as late:
+        async with desk.wait("a"):
+            await asyncio.Event().wait()
+    assert (type(late.value), late.value.retry_after > 0) == (Unavailable, True), "503 with Retry-After"
+    async with desk.wait("a"):
         pass

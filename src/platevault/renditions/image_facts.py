@@ -28,7 +28,8 @@ async def image_facts(name: tuple[str, str], *, look: Look, context: RenditionCo
     for _ in range(2):
         if one.image.state not in {ImageState.STORED, ImageState.PENDING}:
             return ImageFacts(one=one, state=one.image.state)
-        facts = await _facts(one, context=context)
+        async with context.capacity.wait(look.actor.subject):
+            facts = await _facts(one, context=context)
         if facts is not None:
             location = facts.location if context.shows_location else None
             return ImageFacts(one=one, state=one.image.state, facts=facts, location=location)

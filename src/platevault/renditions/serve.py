@@ -45,7 +45,8 @@ async def serve_rendition(
     Raises `Missing`, `HeldElsewhere`, and what `picture_of` does.
     """
     one = await _looked_at(name, look=look, context=context, filters={"derived": wanted.variant or str(wanted.recipe)})
-    outcome = await picture_of(one, wanted, context=context)
+    async with context.capacity.wait(look.actor.subject):
+        outcome = await picture_of(one, wanted, context=context)
     key = None if outcome.picture is None else outcome.picture.key
     if check and key is not None and outcome.data is None and await context.objects.stat(key) is None:
         outcome = await _again(one, wanted, outcome, context=context)

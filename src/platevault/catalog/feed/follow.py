@@ -26,7 +26,7 @@ async def follow(
     as it is when it is told: what becomes of its images later is no news.
     """
     look.actor.must(Scope.DETECTIONS_READ)
-    with subscribers.place():
+    with subscribers.place(look.actor.subject):
         position = await access_log.looking(
             database, partial(feed.begin, following.after), look=look, filters=following.asked, shows=lambda _: ()
         )
