@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from platevault.domain.errors import StoreUnavailable, UploadEnded
+from platevault.domain.errors import Busy, StoreUnavailable, UploadEnded
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
+from platevault.ingest.uploads.abort import abort_upload
 from platevault.ingest.uploads.expire import KEEP_UPLOADS_FOR, ExpiredUploads, expire_uploads
-from platevault.ingest.uploads.offer import COMMIT_WITHIN, temp_key, upload_id_of
+from platevault.ingest.uploads.offer import COMMIT_WITHIN, PUT_WITHIN, temp_key, upload_id_of
 from platevault.jobs.run import JobContext
 from tests.support.deliveries import a_batch
 from tests.support.direct_uploads import commit, direct_of, put, uploaded
@@ -52,6 +53,34 @@ async def test_what_is_put_after_the_commit_goes_and_what_was_kept_stays(node: N
     await expire_uploads(at(node, minutes=121))
     assert len(await bytes_of(node)) == 2
     assert not [key for key in await node.keys() if key.startswith("temp/")]
+
+
+async def test_what_is_put_after_an_abort_goes_too(node: Node) -> None:
+    batch, direct = a_batch(), direct_of(node)
+    upload = await uploaded(batch, node, direct)
+    await abort_upload(upload.upload_id, only_collector=None, now=datetime.now(UTC), direct=direct)
+    assert await node.keys() == []
+    await put(upload, node, **batch.parts)
+    assert await expire_uploads(at(node, minutes=121)) == ExpiredUploads(uploads=1, objects=2, nobodys=0)
+    assert await node.keys() == []
+
+
+async def test_an_aborted_upload_counts_as_open_while_its_urls_are_good(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.ingest.uploads.create.OPEN_AT_ONCE_MAX", 1)
+    batch, direct = a_batch(), direct_of(node)
+    upload = await uploaded(batch, node, direct)
+    await abort_upload(upload.upload_id, only_collector=None, now=datetime.now(UTC), direct=direct)
+    with pytest.raises(Busy):
+        await uploaded(batch, node, direct)
+    later = dataclasses.replace(
+        direct,
+        ingest_context=dataclasses.replace(
+            direct.ingest_context, now=lambda: datetime.now(UTC) + PUT_WITHIN + timedelta(minutes=1)
+        ),
+    )
+    await uploaded(batch, node, later)
 
 
 async def test_what_nobody_knows_goes_after_a_day(node: Node) -> None:

@@ -47,7 +47,10 @@ async def create_upload(
         files=tuple(files),
     )
     if not await insert_upload(direct.ingest_context.database, upload, most=OPEN_AT_ONCE_MAX):
-        raise Busy(f"{OPEN_AT_ONCE_MAX} uploads of {collector_id} are open: commit or abort some first", retry_after=60)
+        raise Busy(
+            f"{OPEN_AT_ONCE_MAX} uploads of {collector_id} are open or were aborted within the hour: commit some first",
+            retry_after=60,
+        )
 
     def sign(at: datetime) -> dict[str, SignedUpload]:
         return {

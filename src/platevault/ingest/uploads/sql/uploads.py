@@ -15,13 +15,14 @@ from platevault.infra.postgres.database import Database
 from platevault.ingest.receipt import Receipt, Recorded, with_states
 from platevault.ingest.sql import batches, detections
 from platevault.ingest.sql.record_batch import TakenMeanwhile, record_again, record_first
-from platevault.ingest.uploads.offer import COMMITTED, OfferedFile, Upload
+from platevault.ingest.uploads.offer import COMMITTED, PUT_WITHIN, OfferedFile, Upload
 from platevault.ingest.validated_batch import CheckedBatch
 
 _INSERT: Final = text("""
     INSERT INTO uploads (upload_id, collector_id, opened_at, expires_at, state, files)
     SELECT :upload_id, :collector_id, :opened_at, :expires_at, 'open', CAST(:files AS jsonb)
-    WHERE (SELECT count(*) FROM uploads WHERE temp_gone_at IS NULL AND expires_at > :opened_at AND state = 'open'
+    WHERE (SELECT count(*) FROM uploads WHERE temp_gone_at IS NULL AND expires_at > :opened_at
+           AND (state = 'open' OR state = 'aborted' AND opened_at > :can_be_put_since)
            AND collector_id = :collector_id) < :most
     RETURNING upload_id
 """)
@@ -64,12 +65,13 @@ _PRUNE: Final = text("DELETE FROM uploads WHERE temp_gone_at IS NOT NULL AND exp
 
 
 async def insert_upload(database: Database, upload: Upload, *, most: int) -> bool:
-    """Open it; False when so many of this collector are open already."""
+    """Open it. Returns False if `most` of this collector are open already, or aborted with URLs that are still good."""
     parameters = {
         "upload_id": upload.upload_id,
         "collector_id": upload.collector_id,
         "opened_at": upload.opened_at,
         "expires_at": upload.expires_at,
+        "can_be_put_since": upload.opened_at - PUT_WITHIN,
         "files": msgspec.json.encode([asdict(file) for file in upload.files]).decode(),
         "most": most,
     }
