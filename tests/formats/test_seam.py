@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import structlog
 
-from platevault.domain.detection import Detection, parse_detection
+from platevault.domain.detection import Understood, parse_detection
 from platevault.domain.errors import BatchRefused, DatabaseUnavailable, Forbidden, SpoolFull, TooLarge
 from platevault.formats import DEFAULT, FORMATS
 from platevault.formats.batch import Batch, Decoded, ImageBytes, Read, Slice
@@ -65,14 +65,14 @@ def batch_of(delivery: Delivery, *, plate: str, camera: str, images: dict[str, I
         "data": {"query": delivery.query, "model": delivery.head.get("x-model"), **delivery.source.settings},
         "images": {kind: {} for kind in images},
     }
-    detection = parse_detection(raw, received_at=delivery.received_at)
-    assert isinstance(detection, Detection), detection
+    understood = parse_detection(raw, received_at=delivery.received_at)
+    assert isinstance(understood, Understood), understood
     return Batch(
         collector_id=delivery.source.collector_id,
         batch_id=name,
         digest=digest.digest(),
         sent_at=None,
-        reads=(Read(detection=detection, images=images),),
+        reads=(Read(detection=understood.detection, images=images),),
     )
 
 

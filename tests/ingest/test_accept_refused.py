@@ -36,7 +36,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 async def test_one_bad_detection_and_one_bad_image_refuse_only_themselves(node: Node) -> None:
     batch = a_batch(3)
     bad, worse, good = batch.manifest["detections"]
-    bad["confidence"] = 7
+    bad["camera_id"] = ""
     name = f"{worse['detection_id']}_crop"
     batch.parts[name] = a_png()
     worse["images"]["crop"] = {}
@@ -44,7 +44,7 @@ async def test_one_bad_detection_and_one_bad_image_refuse_only_themselves(node: 
     by_id = {entry["detection_id"]: entry for entry in receipt.body["detections"]}
     assert receipt.status_code == 201
     assert by_id[bad["detection_id"]]["status"] == "refused"
-    assert "confidence" in by_id[bad["detection_id"]]["reasons"][0]
+    assert "camera_id" in by_id[bad["detection_id"]]["reasons"][0]
     crop = by_id[worse["detection_id"]]["images"]["crop"]
     assert crop == {"state": "rejected", "reason": "not a JPEG but PNG"}
     assert by_id[worse["detection_id"]]["images"]["full"]["state"] == "stored"
@@ -55,7 +55,7 @@ async def test_one_bad_detection_and_one_bad_image_refuse_only_themselves(node: 
 
 
 async def test_when_no_detection_is_valid_the_batch_is_refused_with_all_reasons_and_nothing_stays(node: Node) -> None:
-    batch = a_batch(2, confidence=7)
+    batch = a_batch(2, camera_id="")
     with pytest.raises(BatchRefused) as refused:
         await node.send(batch)
     assert [name for name, _ in refused.value.refused] == batch.ids
@@ -204,11 +204,11 @@ async def test_a_credential_of_one_collector_writes_for_no_other(node: Node) -> 
     "bad",
     [
         {"detection_id": "a\u0000b"},
-        {"unknown\u0000field": 1},
-        {"vehicle": {"a\u0000b": 1}},
+        {"unknown\u0000field": 1, "camera_id": ""},
+        {"vehicle": {"a\u0000b": 1}, "camera_id": ""},
         {"detection_id": "x" * 250},
         {"images": {"a_b": {}}},
-        {"images": {"a\u0000b": {}}},
+        {"images": {"a\u0000b": {}}, "camera_id": ""},
         7,
         None,
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.detection import Detection, parse_detection
+from platevault.domain.detection import Understood, parse_detection
 from platevault.domain.images import ImageState
 from platevault.formats.delivery import Part
 from platevault.ingest.verdict import METADATA_FIELDS, Incoming, IncomingImage, Known, KnownImage, meet
@@ -17,12 +17,12 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def incoming(**fields: Any) -> Incoming:
     given = {"captured_at": NOON.isoformat(), **fields}
-    detection = parse_detection(a_detection_of("evt_1", {"full": b"bytes"}, **given), received_at=NOON)
-    assert isinstance(detection, Detection)
+    understood = parse_detection(a_detection_of("evt_1", {"full": b"bytes"}, **given), received_at=NOON)
+    assert isinstance(understood, Understood)
     part = Part(name="evt_1_full", content_type="image/jpeg", size=5, sha256=bytes(32), offset=0, width=1, height=1)
     image = IncomingImage(kind="full", part=part, key="full/2026/11/20/evt_1_full.jpg")
     return Incoming(
-        detection=detection,
+        detection=understood.detection,
         images=(image,),
         retain_until=NOON + timedelta(days=1),
         clock_suspect=False,

@@ -1,4 +1,4 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
@@ -14,6 +14,7 @@ from tests.mutants import (
     guards_of_the_stuck,
     guards_of_upkeep,
     guards_of_uploads,
+    guards_of_values,
 )
 from tests.mutants.guard import Guard
 
@@ -26,4 +27,5 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_retention.GUARDS,
     *guards_of_doors.GUARDS,
     *guards_of_delivery.GUARDS,
+    *guards_of_values.GUARDS,
 )

@@ -182,7 +182,7 @@ def test_without_room_in_the_spool_a_client_gets_503_and_when_to_come_back_and_l
 
 
 def test_a_refusal_names_the_part_and_tells_the_reasons_of_each_detection(running: Service) -> None:
-    batch = a_batch(confidence=7)
+    batch = a_batch(camera_id="")
     refused = httpx2.post(
         f"{running.url}/v1/detections", content=batch.body(), headers={**SENDING, "Content-Type": CONTENT_TYPE}
     )
@@ -190,7 +190,7 @@ def test_a_refusal_names_the_part_and_tells_the_reasons_of_each_detection(runnin
     assert refused.headers["content-type"] == "application/problem+json"
     problem = refused.json()
     assert problem["part"] == "batch"
-    assert "confidence" in json.dumps(problem["refused"])
+    assert "camera_id" in json.dumps(problem["refused"])
 
 
 def test_the_status_of_a_batch_is_for_collectors(running: Service) -> None:

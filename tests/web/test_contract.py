@@ -149,7 +149,7 @@ def by(token: str) -> dict[str, str]:
 
 
 async def send(client: httpx2.AsyncClient, all_on: Vault) -> None:
-    batch = a_batch(captured_at="2025-01-15T12:00:00Z")
+    batch = a_batch(captured_at="2025-01-15T12:00:00Z", region="x" * 33)
     headers = by(COLLECTOR) | {"Content-Type": CONTENT_TYPE}
     await client.post("/v1/detections", content=batch.body(), headers=headers)
     await client.post("/v1/detections", content=batch.body(), headers=headers)

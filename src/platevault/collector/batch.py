@@ -11,6 +11,7 @@ import msgspec
 
 from platevault.collector.photo import Box, dimensions, plate_crop, taken_at
 from platevault.domain.batch import MANIFEST_PART
+from platevault.domain.described import Ignored
 from platevault.domain.detection import AHEAD_AT_MOST
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import ImageState
@@ -92,6 +93,7 @@ class AnsweredDetection:
     status: str
     reasons: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     images: Mapping[str, AnsweredImage] = field(default_factory=dict)
 
     @property
@@ -160,6 +162,10 @@ class SendTotals:
             self.problems.append(f"{one.file}: {said.status}: {why} ({one.detection_id})")
             return False
         self.image_bytes += one.image_bytes
+        self.notes += [
+            f"{one.file}: {left_out.field} was left out: {left_out.reason} ({one.detection_id})"
+            for left_out in said.ignored
+        ]
         for kind, image in said.images.items():
             self.images[image.state] += 1
             if image.state == ImageState.REJECTED:

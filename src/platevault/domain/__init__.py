@@ -3,12 +3,14 @@
 - `batch`: A batch of a collector: manifest, identity, limits, answer.
 - `byte_ranges`: Byte ranges of the HTTP Range header.
 - `crash_points`: Named crash points for tests; inert without PLATEVAULT_CRASH_AT.
+- `described`: Reports that only describe a detection: mended, or left out.
 - `detection`: One plate read, parsed and validated.
 - `error_chain`: Kinds and frames of an error chain, without its messages.
 - `errors`: The error tree, by cause.
 - `image_delivery`: Delivery of one image, as operators see it.
 - `images`: Image types by their bytes, and image states.
 - `metric_definitions`: Name, kind, labels and meaning of each metric.
+- `moments`: Moments as text: RFC 3339 with a zone.
 - `object_keys`: Object keys, ids and prefixes, spelled in one place.
 - `object_metadata`: User metadata of image objects, for rebuilding rows.
 - `plates`: Comparison of plates: normal form, misread characters, parts.

@@ -1,12 +1,12 @@
 """One plate read, parsed once at the border into a frozen value that cannot be wrong afterwards."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,14 +17,15 @@ from pydantic import (
     model_validator,
 )
 
+from platevault.domain.described import CANDIDATES_MAX, EVIDENCE, YEARS, Ignored, Size, mended
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.moments import MOMENT_EXAMPLE, parse_moment
 from platevault.domain.object_keys import check_detection_id, check_image_kind
 from platevault.domain.plates import PLATE_MAX
 
 AHEAD_AT_MOST: Final = timedelta(minutes=5)
 DATA_DEPTH_MAX: Final = 16
 DATA_VALUES_MAX: Final = 2000
-CANDIDATES_MAX: Final = 50
 IMAGES_MAX: Final = 16
 # A clock that was never set says 1970, 1980 or 1904: such a detection is kept, and its retention counts from receipt.
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -99,7 +100,7 @@ class Vehicle(_Value):
     make: Text64 | None = None
     model: Text64 | None = None
     color: Text64 | None = None
-    year: Annotated[int, Field(ge=1880, le=2200)] | None = None
+    year: Annotated[int, Field(ge=YEARS[0], le=YEARS[1])] | None = None
 
 
 class DeclaredImage(_Value):
@@ -113,7 +114,7 @@ class Detection(_Value):
     """One plate read by one camera. Times have a zone and are kept to the microsecond, in UTC."""
 
     detection_id: Annotated[str, AfterValidator(check_detection_id)]
-    captured_at: Annotated[AwareDatetime, Field(strict=False)]
+    captured_at: datetime
     camera_id: Text128
     plate: Plate | None = None
     confidence: Share | None = None
@@ -138,18 +139,14 @@ class Detection(_Value):
 
     @field_validator("captured_at", mode="before")
     @classmethod
-    def _written_as_text(cls, value: object) -> object:
+    def _written_as_text(cls, value: object) -> datetime:
         if not isinstance(value, str):
-            raise ValueError("a date and time as RFC 3339 text, such as 2025-01-15T10:30:00Z")  # noqa: TRY004  pydantic reports ValueError
-        return value
+            raise ValueError(f"text with a date and time as RFC 3339 writes it, for example {MOMENT_EXAMPLE}")  # noqa: TRY004  pydantic reports ValueError
+        return parse_moment(value)
 
     @field_validator("captured_at")
     @classmethod
-    def _plausible(cls, value: datetime, info: ValidationInfo) -> datetime:
-        try:
-            moment = value.astimezone(UTC)
-        except OverflowError as error:
-            raise ValueError("is outside the calendar") from error
+    def _plausible(cls, moment: datetime, info: ValidationInfo) -> datetime:
         assert info.context is not None, "parse_detection gives it"
         received_at: datetime = info.context["received_at"]
         if moment > received_at + AHEAD_AT_MOST:
@@ -175,14 +172,41 @@ class Detection(_Value):
         return self
 
 
-def parse_detection(raw: object, *, received_at: datetime) -> Detection | tuple[str, ...]:
-    """The detection, or the reasons why it is none, each naming its field."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A valid detection, and what was left out of it."""
+
+    detection: Detection
+    ignored: tuple[Ignored, ...] = ()
+
+
+def parse_detection(raw: object, *, received_at: datetime, picture: Size | None = None) -> Understood | tuple[str, ...]:
+    """Return the detection, or the reasons why it is none, each naming its field.
+
+    Only evidence refuses it. What only describes is mended or left out. `picture` is (width, height) of `full`, if known.
+    """
     if not isinstance(raw, Mapping):
-        return ("a detection is an object",)
+        return ('a detection is an object, for example {"detection_id": "evt-1", …}',)
+    fields, ignored = mended(raw, picture=picture)
     try:
-        return Detection.model_validate(raw, context={"received_at": received_at})
+        return Understood(detection=_validated(fields, ignored, received_at=received_at), ignored=tuple(ignored))
     except ValidationError as error:
-        return tuple(sorted({_sentence(line) for line in error.errors(include_url=False, include_input=False)}))[:20]
+        lines = {_sentence(line) for line in error.errors(include_url=False, include_input=False)}
+        return (*sorted(lines), *(f"{one.field}: {one.reason}" for one in ignored))[:20]
+
+
+def _validated(fields: dict[str, Any], ignored: list[Ignored], *, received_at: datetime) -> Detection:
+    """The detection without describing fields that its own checks refuse; these are added to `ignored`."""
+    context = {"received_at": received_at}
+    try:
+        return Detection.model_validate(fields, context=context)
+    except ValidationError as error:
+        odd: dict[str, str] = {}
+        for line in error.errors(include_url=False, include_input=False):
+            if line["loc"] and line["loc"][0] not in EVIDENCE:
+                odd.setdefault(str(line["loc"][0]), _meaning(line))
+        ignored += [Ignored(name, reason) for name, reason in odd.items()]
+        return Detection.model_validate({k: v for k, v in fields.items() if k not in odd}, context=context)
 
 
 def printable(text: str) -> str:
@@ -194,8 +218,27 @@ def printable(text: str) -> str:
 
 def _sentence(line: Mapping[str, Any]) -> str:
     where = printable(".".join(str(step) for step in line["loc"])[:100])
-    what = printable(str(line["msg"]).removeprefix("Value error, "))
-    return f"{where}: {what}" if where else what
+    return f"{where}: {_meaning(line)}" if where else _meaning(line)
+
+
+def _meaning(line: Mapping[str, Any]) -> str:
+    """Our own sentence, or else the form of the field: a library's words say nothing to the sender."""
+    if line["type"] == "value_error":
+        return printable(str(line["msg"]).removeprefix("Value error, "))
+    steps = [step for step in line["loc"] if step in _FORMS]
+    missing = "is missing; " if line["type"] == "missing" else ""
+    return missing + _FORMS[str(steps[-1])] if steps else "not of the documented form"
+
+
+_FORMS: Final = {
+    "detection_id": 'text, for example "evt-2025-01-15-0001"',
+    "captured_at": f"text with a date and time as RFC 3339 writes it, for example {MOMENT_EXAMPLE}",
+    "camera_id": 'text of 1 to 128 printable characters, for example "lane-1"',
+    "images": f'an object of at most {IMAGES_MAX} images by kind, for example {{"full": {{}}}}',
+    "sha256": "the SHA-256 of the image, 64 hexadecimal digits",
+    "size": "the size of the image in bytes, for example 52133",
+    "data": 'not an object, for example {"lane": 1}',
+}
 
 
 def _has_no_surrogate(text: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.field_conditions import NUMBERS, FieldCondition, exact_text, field_conditions, text_of
+from platevault.domain.moments import NoMoment, parse_moment
 from platevault.domain.object_keys import COLLECTOR_ID, DETECTION_ID
 from platevault.domain.plates import PLATE_MAX, pattern, searchable, skeleton
 from platevault.domain.reported_fields import REPORTED_FIELDS
@@ -27,7 +28,6 @@ DATA_PREFIX: Final = "data."
 PAGE_FIELDS: Final = ("limit", "cursor", "order", "after")
 """Which page of what is found, and in which order; all other fields say what is to be found."""
 
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _POSITION = re.compile(r"(\d{1,19})-(\d{1,18})", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"-?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
@@ -259,14 +259,10 @@ def _moment(name: str, given: Mapping[str, Any]) -> datetime | None:
     if name not in given:
         return None
     text = text_of(name, given)
-    if _RFC3339.fullmatch(text) is None:
-        raise InvalidRequest(
-            f"{name}: must be RFC 3339 with a zone, such as 2025-01-15T10:30:00Z (in a URL, + is written %2B)",
-        )
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"{name}: not a date and time of the calendar") from error
+        return parse_moment(text)
+    except NoMoment as error:
+        raise InvalidRequest(f"{name}: {error} (in a URL, + is written %2B)") from error
 
 
 def _camera_id(given: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from platevault.domain.described import Ignored
 from platevault.domain.detection import Detection
 from platevault.formats.delivery import Part
 
@@ -44,7 +45,7 @@ class Read:
 
     detection: Detection
     images: Mapping[str, ImageBytes]
-    ignored: tuple[str, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,16 @@ from typing import Any, Final
 
 import msgspec
 
+from platevault.domain.described import Ignored
+
 DESCRIBING_BYTES_MAX: Final = 16 * 1024
 # What only describes and has parts of its own. Text and numbers have limits that cost nothing to check.
 DESCRIBING_FIELDS: Final = ("data", "candidates", "vehicle", "box")
+_WHY: Final = f"more than {DESCRIBING_BYTES_MAX} bytes describe this detection"
 
 
-def within_limit(detection: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the detection without its largest describing fields until the rest fits, and a sentence for each field left out.
+def within_limit(detection: Any) -> tuple[Any, tuple[Ignored, ...]]:
+    """Return the detection without its largest describing fields until the rest fits, and the fields left out.
 
     The size is that of the field as compact JSON. The id, the time, the camera and the images always stay.
     """
@@ -25,6 +28,4 @@ def within_limit(detection: Any) -> tuple[Any, tuple[str, ...]]:
             excess -= sizes[name]
             left_out.append(name)
     kept = {name: value for name, value in detection.items() if name not in left_out} if left_out else detection
-    return kept, tuple(
-        f"{name}: left out, over {DESCRIBING_BYTES_MAX} bytes describe this detection" for name in left_out
-    )
+    return kept, tuple(Ignored(name, _WHY) for name in left_out)

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from platevault.domain.batch import MANIFEST_BYTES_MAX, MANIFEST_PART, Limits
-from platevault.domain.detection import Detection, parse_detection, printable
+from platevault.domain.described import Size
+from platevault.domain.detection import Understood, parse_detection, printable
 from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.domain.moments import NoMoment, parse_moment
 from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, IMAGE_KIND, part_name
 from platevault.formats.batch import Batch, Read, Refused, Slice
 from platevault.formats.delivery import Delivery, Part
@@ -45,12 +47,12 @@ def batch_of(manifest: "Manifest", parts: Sequence[Part], *, received_at: dateti
     reads: list[Read] = []
     refused: list[Refused] = []
     for raw in manifest.detections:
-        kept, ignored = within_limit(raw)
-        detection = parse_detection(kept, received_at=received_at)
-        if isinstance(detection, Detection):
-            reads.append(_read(detection, by_name, ignored=ignored))
+        kept, left_out = within_limit(raw)
+        found = parse_detection(kept, received_at=received_at, picture=_scene_size(raw, by_name))
+        if isinstance(found, Understood):
+            reads.append(_read(found, by_name, left_out=left_out))
         else:
-            refused.append(_refused_detection(raw, detection))
+            refused.append(_refused_detection(raw, found))
     return Batch(
         collector_id=manifest.collector_id,
         batch_id=manifest.batch_id,
@@ -183,15 +185,12 @@ def _identifier(raw: Mapping[str, msgspec.Raw], name: str, form: Any) -> str:
 
 
 def _moment(value: object) -> datetime | None:
-    if value is None:
+    if value is None or value == "":
         return None
     try:
-        moment = msgspec.convert(value, datetime)
-        if moment.tzinfo is None:
-            raise _refused("sent_at: a zone is missing")
-        return moment.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise _refused("sent_at: a date and time with zone as RFC 3339 text") from error
+        return parse_moment(value if isinstance(value, str) else "")
+    except NoMoment as error:
+        raise _refused(f"sent_at: {error}") from error
 
 
 def _refused(reason: str) -> BatchRefused:
@@ -202,10 +201,16 @@ def _detection_order(raw: Any) -> str:
     return str(raw.get("detection_id")) if isinstance(raw, dict) else ""
 
 
-def _read(detection: Detection, parts: Mapping[str, Part], *, ignored: tuple[str, ...]) -> Read:
-    detection_id = detection.detection_id
-    images = {kind: Slice.whole(parts[part_name(detection_id, kind)]) for kind in sorted(detection.images)}
-    return Read(detection=detection, images=images, ignored=ignored)
+def _read(found: Understood, parts: Mapping[str, Part], *, left_out: tuple[Ignored, ...]) -> Read:
+    detection = found.detection
+    images = {kind: Slice.whole(parts[part_name(detection.detection_id, kind)]) for kind in sorted(detection.images)}
+    return Read(detection=detection, images=images, ignored=(*left_out, *found.ignored))
+
+
+def _scene_size(raw: Any, parts: Mapping[str, Part]) -> Size | None:
+    """(width, height) of the image `full`, whose pixels the box counts."""
+    scene = parts.get(part_name(str(raw.get("detection_id")), "full")) if isinstance(raw, dict) else None
+    return (scene.width, scene.height) if scene is not None and scene.width and scene.height else None
 
 
 def _refused_detection(raw: Any, reasons: tuple[str, ...]) -> Refused:

@@ -1,7 +1,7 @@
 """The answer to a batch: what was decided once, and the states of now laid over it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from platevault.delivery.pending_image import PendingImage
@@ -10,7 +10,7 @@ from platevault.formats.batch import Refused
 from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting
 
 # The order in which people read them; the database keeps none.
-_ENTRY_FIELDS: Final = ("detection_id", "status", "differs", "reasons")
+_ENTRY_FIELDS: Final = ("detection_id", "status", "differs", "reasons", "ignored")
 _IMAGE_FIELDS: Final = ("key", "sha256", "size", "reason")
 
 
@@ -45,6 +45,7 @@ def created(incoming: Incoming) -> dict[str, Any]:
     return {
         "detection_id": incoming.detection.detection_id,
         "status": "created",
+        **_left_out(incoming),
         "images": {image.kind: _decided(image) for image in incoming.images},
     }
 
@@ -55,6 +56,7 @@ def met(incoming: Incoming, known: Known, meeting: Meeting) -> dict[str, Any]:
     entry: dict[str, Any] = {"detection_id": incoming.detection.detection_id, "status": meeting.status}
     if meeting.differs:
         entry["differs"] = list(meeting.differs)
+    entry |= _left_out(incoming)
     entry["images"] = {
         image.kind: _decided(image) if image.kind in taken else _first(known.images.get(image.kind), image)
         for image in incoming.images
@@ -101,6 +103,10 @@ def state_at_receipt(incoming: Incoming, image: IncomingImage) -> KnownImage:
         size=image.part.size,
         reason=None,
     )
+
+
+def _left_out(incoming: Incoming) -> dict[str, Any]:
+    return {"ignored": [asdict(one) for one in incoming.ignored]} if incoming.ignored else {}
 
 
 def _decided(image: IncomingImage) -> dict[str, Any]:

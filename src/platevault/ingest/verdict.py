@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from platevault.domain.batch import Limits
+from platevault.domain.described import Ignored
 from platevault.domain.detection import Detection
 from platevault.domain.errors import BatchRefused
 from platevault.domain.images import ImageState, reason_from
@@ -40,6 +41,7 @@ class Incoming:
     retain_until: datetime | None
     clock_suspect: bool
     expired: bool
+    ignored: tuple[Ignored, ...] = ()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -116,6 +118,7 @@ def judge(batch: Batch, *, received_at: datetime, retention: Retention, limits: 
                 retain_until=retain_until,
                 clock_suspect=suspect,
                 expired=retain_until is not None and retain_until <= received_at,
+                ignored=read.ignored,
             )
         )
     incoming.sort(key=lambda one: one.detection.detection_id)

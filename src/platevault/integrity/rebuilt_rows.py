@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from platevault.domain.detection import Detection, parse_detection
+from platevault.domain.detection import Understood, parse_detection
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import jpeg_dimensions
 from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, generate_object_key, parse_object_key
@@ -97,7 +97,7 @@ def _could_be_received(metadata: ImageMetadata, *, kind: str, modified_at: datet
         "camera_id": metadata.camera_id,
         "images": {kind: {"sha256": metadata.sha256}},
     }
-    return isinstance(parse_detection(said, received_at=modified_at + CLOCKS_APART), Detection)
+    return isinstance(parse_detection(said, received_at=modified_at + CLOCKS_APART), Understood)
 
 
 def dimensions_of(content_type: str, data: bytes) -> tuple[int | None, int | None]:

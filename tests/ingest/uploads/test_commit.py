@@ -256,7 +256,7 @@ async def test_what_is_put_and_not_declared_or_declared_and_not_offered_is_refus
 
 async def test_a_detection_that_is_invalid_in_itself_is_refused_and_the_rest_goes_on(node: Node) -> None:
     batch, direct = a_batch(2), direct_of(node)
-    batch.manifest["detections"][1]["confidence"] = 7
+    batch.manifest["detections"][1]["camera_id"] = ""
     receipt = await commit(await uploaded(batch, node, direct), batch, direct)
     assert sorted(statuses(receipt)) == ["created", "refused"]
     assert len(await bytes_of(node)) == 2

@@ -34,6 +34,13 @@ class BatchImageResponse(ClosedModel):
     reason: str | None = Field(None, description="Why the image was not kept.")
 
 
+class IgnoredFieldResponse(ClosedModel):
+    """One field that only describes a detection and was left out. Its value is never repeated."""
+
+    field: str = Field(description="Name of the field, for example `box` or `vehicle.year`.")
+    reason: str = Field(description="Why the field was left out, with the form that it should have.")
+
+
 class BatchDetectionResponse(ClosedModel):
     """The outcome of one detection of the batch."""
 
@@ -44,6 +51,9 @@ class BatchDetectionResponse(ClosedModel):
     )
     differs: list[str] | None = Field(None, description="Fields whose values differ from those of the known detection.")
     reasons: list[str] | None = Field(None, description="Why the detection is refused, one sentence for each field.")
+    ignored: list[IgnoredFieldResponse] | None = Field(
+        None, description="Fields that were left out because their values have no plain meaning. The rest is kept."
+    )
     images: dict[str, BatchImageResponse] = Field(description="The images by kind.")
 
 

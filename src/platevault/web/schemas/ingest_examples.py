@@ -29,6 +29,7 @@ BATCH_EXAMPLE: Final[dict[str, Any]] = {
         {
             "detection_id": "evt_abc123",
             "status": "created",
+            "ignored": [{"field": "vehicle.year", "reason": "not a year from 1880 to 2200, for example 2021"}],
             "images": {
                 "full": {
                     "state": "pending",

@@ -1,0 +1,34 @@
+"""Guards of values: what a sender wrote, what it means, and which two spellings are one."""
+
+from typing import Final
+
+from tests.mutants.guard import Guard
+
+GUARDS: Final = (
+    Guard(
+        name="one-time-grammar",
+        protects="a time is never guessed: RFC 3339 with a zone, or the detection is refused",
+        module="platevault.domain.moments",
+        old="    if found is None:\n        raise NoMoment(",
+        new="    if found is None:\n        return datetime.fromtimestamp(float(text), UTC)\n        raise NoMoment(",
+        tests=(
+            "domain/test_detection.py::test_a_detection_that_is_wrong_in_itself_is_refused_with_a_reason_that_names_the_field",
+        ),
+    ),
+    Guard(
+        name="description-never-refuses",
+        protects="a value that only describes is left out, and the detection and its images are kept",
+        module="platevault.domain.detection",
+        old='if line["loc"] and line["loc"][0] not in EVIDENCE:',
+        new="if False:",
+        tests=("domain/test_described.py::test_what_has_none_is_left_out_and_listed_by_field_and_reason",),
+    ),
+    Guard(
+        name="ignored-is-told",
+        protects="the answer lists each field that was left out",
+        module="platevault.ingest.verdict",
+        old="ignored=read.ignored,",
+        new="",
+        tests=("ingest/test_ignored.py::test_what_is_left_out_is_listed_without_its_value_and_a_retry_lists_it_again",),
+    ),
+)
