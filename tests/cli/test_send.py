@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
 from platevault.collector.photo import draw_scene
 from tests.collector.test_send import NOON, a_photo, keep
@@ -151,6 +152,22 @@ def test_what_the_vault_rejects_is_listed_and_the_exit_code_says_so(
     assert "problem: b.png: its image full was not kept" in ended.stderr
     assert "problem: c.jpg: the file is empty" in ended.stderr
     assert "\x1b" not in ended.stdout + ended.stderr, "no progress bar where there is no terminal"
+
+
+def test_the_summary_says_how_many_times_had_no_zone_and_which_one_was_taken(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    folder = tmp_path / "cameras"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x8769] = {0x9003: "2025:03:01 08:00:00"}
+    (folder / "a.jpg").write_bytes(a_photo(1, exif=exif))
+    (folder / "b.jpg").write_bytes(a_photo(2))
+    with breaking_vault() as vault:
+        code, told = sent(folder, vault.url, "--time-zone", "Europe/Berlin", shell=shell)
+    assert (code, told["zones_assumed"]) == (0, 1)
+    assert any("without a zone: taken as Europe/Berlin" in note for note in told["notes"])
+    assert "2025-03-01T07:00:00+00:00" in {entry["captured_at"] for m in vault.manifests for entry in m["detections"]}
 
 
 def test_ctrl_c_leaves_a_journal_to_go_on_with(folder: Path, shell: dict[str, str], tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_what_is_left_empty_is_not_known() -> None:
         ("a.jpg,one,2,3,4,,", "x: 'one' is not a number"),
         ("a.jpg,nan,2,3,4,,", "x: 'nan' is not a number"),
         ("a.jpg,1,2,0,4,,", "width and height are at least 1"),
-        ("a.jpg,1,2,3,4,2025-01-15T10:30:00,", "has no zone"),
+        ("a.jpg,1,2,3,4,2025-01-15T10:30:00,", "with a zone"),
         ("a.jpg,1,2,3,4,yesterday,", "is not a date and time"),
         ("a.jpg,1,2,3,4,,7", "confidence: from 0 to 1"),
         ("a.jpg,1,2,3,4,,0.5,more", "has 8 fields, the header 7"),

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from platevault.collector.batch import Photo, SendTotals, encode_batch, outgoing
 from platevault.collector.demo_feed import CAMERAS, feed
 from platevault.collector.photo import Box
 from platevault.collector.send import Destination, SendOptions, SendProgress, journal_for, send
+from platevault.collector.time_zone import AssumedZone
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
 from tests.support.breaking_vault import LOSES_THE_ANSWER, RESET_MID_BODY, BreakingVault, Does, breaking_vault
 
@@ -359,9 +361,17 @@ def test_a_folder_that_is_meant_to_stay_as_it_is_gets_no_journal(folder: Path, t
         folder.chmod(0o755)
 
 
-def made(photo: Photo, data: bytes, *, written_at: datetime = NOON, collector_id: str = "gate-1") -> Any:
+def made(
+    photo: Photo, data: bytes, *, written_at: datetime = NOON, collector_id: str = "gate-1", zone: str | None = "UTC"
+) -> Any:
     return outgoing_detection(
-        photo, data, collector_id=collector_id, camera_id="lane-1", written_at=written_at, now=NOW
+        photo,
+        data,
+        collector_id=collector_id,
+        camera_id="lane-1",
+        written_at=written_at,
+        now=NOW,
+        zone=AssumedZone.parse(zone),
     )
 
 
@@ -410,6 +420,42 @@ def test_the_time_is_the_manifests_then_the_cameras_then_the_files() -> None:
     assert time_of(Photo(file="a.jpg", captured_at=stated), data) == stated
     assert time_of(Photo(file="a.jpg"), data) == datetime(2025, 3, 1, 6, tzinfo=UTC)
     assert time_of(Photo(file="a.jpg"), a_photo(1)) == NOON
+
+
+@pytest.mark.parametrize(
+    ("taken", "zone", "at"),
+    [
+        ("2025:07:01 08:00:00", "Europe/Berlin", datetime(2025, 7, 1, 6, tzinfo=UTC)),
+        ("2025:01:01 08:00:00", "Europe/Berlin", datetime(2025, 1, 1, 7, tzinfo=UTC)),
+        ("2025:01:01 08:00:00", "-03:30", datetime(2025, 1, 1, 11, 30, tzinfo=UTC)),
+        ("2025:01:01 08:00:00", None, datetime(2025, 1, 1, 13, tzinfo=UTC)),
+        (
+            "2031:01:01 08:00:00",
+            "UTC",
+            datetime(2031, 1, 1, 8, tzinfo=UTC),
+        ),  # ahead: in its order, and not the file's time
+    ],
+)
+def test_a_camera_time_without_a_zone_is_in_the_zone_that_is_given_else_in_the_machines(
+    monkeypatch: pytest.MonkeyPatch, taken: str, zone: str | None, at: datetime
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        exif = Image.Exif()
+        exif[0x8769] = {0x9003: taken}
+        one = made(Photo(file="a.jpg"), a_photo(1, exif=exif), zone=zone)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert datetime.fromisoformat(one.entry["captured_at"]) == at
+    assert one.zone_assumed
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Town", "+25:00", "2", "../etc/passwd", ""])
+def test_a_zone_that_is_none_is_refused_by_the_name_of_its_option(zone: str) -> None:
+    with pytest.raises(SettingsInvalid, match="--time-zone"):
+        AssumedZone.parse(zone)
 
 
 @pytest.mark.parametrize("written_at", [NOW + timedelta(hours=1), datetime(1980, 1, 1, tzinfo=UTC)])

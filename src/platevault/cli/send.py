@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from platevault.collector.batch import SendTotals
 from platevault.collector.send import Destination, SendOptions, SendProgress, journal_for
 from platevault.collector.send import send as send_folder
+from platevault.collector.time_zone import AssumedZone
 from platevault.domain.errors import SettingsInvalid
 from platevault.domain.object_keys import COLLECTOR_ID
 
@@ -50,6 +51,10 @@ Journal = Annotated[
 GiveUpAfter = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="Stop trying after so long without any success.")
 ]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(metavar="ZONE", help="Zone of EXIF times that name none, such as Europe/Berlin or +02:00."),
+]
 
 
 def send(  # noqa: PLR0913 - one argument an option
@@ -64,13 +69,15 @@ def send(  # noqa: PLR0913 - one argument an option
     journal: Journal = None,
     again: Annotated[bool, typer.Option("--again", help="Send what was acknowledged before, too.")] = False,
     give_up_after: GiveUpAfter = 900,
+    time_zone: TimeZone = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary for programs.")] = False,
 ) -> None:
     """Send photographs as detections, each with its plate crop, through outages and interruptions, none twice.
 
     A manifest has a header (or JSON objects, one a line) with file and, all optional: plate_x, plate_y, plate_w, plate_h
     (or x, y, width, height; in JSON also box), plate, camera, captured_at (with zone), region, confidence, detection_id.
-    Without captured_at the time is the photograph's EXIF, else the file's.
+    Without captured_at the time is the photograph's EXIF, else the file's. An EXIF time without OffsetTimeOriginal is in
+    --time-zone, else in the zone of this machine; the summary counts such times.
 
     Exit code 0: the vault has everything. 1: it has not, and the list says what and why. Run it again to go on.
     """
@@ -84,6 +91,7 @@ def send(  # noqa: PLR0913 - one argument an option
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
         jitter=lambda: random.uniform(1.0, 1.3),  # noqa: S311  spreads retries, hides nothing
+        zone=AssumedZone.parse(time_zone),
     )
     to = Destination(url=url, token=token, collector_id=collector, camera_id=camera)
     tally = SendTotals()
@@ -94,9 +102,17 @@ def send(  # noqa: PLR0913 - one argument an option
     except KeyboardInterrupt:
         interrupted = True
         tally.stopped = "interrupted: run it again to go on"
+    tally.notes += _about_zones(tally, manner.zone)
     _report(tally, journal=journal, as_json=as_json)
     if not tally.ok:
         raise typer.Exit(INTERRUPTED if interrupted else 1)
+
+
+def _about_zones(tally: SendTotals, zone: AssumedZone) -> list[str]:
+    if not tally.zones_assumed:
+        return []
+    counted = f"{tally.zones_assumed} photographs have a time without a zone"
+    return [f"{counted}: taken as {zone}; --time-zone sets another one"]
 
 
 def _check_names(collector: str, camera: str) -> None:
@@ -194,6 +210,7 @@ def _as_dict(tally: SendTotals, journal: Path) -> dict[str, Any]:
         "journal": str(journal),
         "set_aside": tally.set_aside,
         "problems": tally.problems,
+        "zones_assumed": tally.zones_assumed,
         "notes": tally.notes,
         "stopped": tally.stopped,
     }

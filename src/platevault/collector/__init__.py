@@ -11,4 +11,5 @@
 - `scene`: Shapes and colours of a drawn street.
 - `scene_vehicles`: Vehicles of a drawn street, with their plates.
 - `send`: Idempotent transfer of a folder or manifest to a vault.
+- `time_zone`: The zone of times that name none.
 """

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from platevault.collector.photo import Box, dimensions, plate_crop, taken_at
+from platevault.collector.time_zone import AssumedZone
 from platevault.domain.batch import MANIFEST_PART
 from platevault.domain.described import Ignored
 from platevault.domain.detection import AHEAD_AT_MOST
@@ -46,13 +47,14 @@ class Photo:
 class OutgoingDetection:
     """A detection that is ready to be sent: its entry in the batch's manifest, and the bytes of its images.
 
-    `note` says what could not be made of it.
+    `note` says what could not be made of it. `zone_assumed`: its EXIF time names no zone.
     """
 
     file: str
     entry: Mapping[str, Any]
     images: Mapping[str, bytes]
     note: str | None = None
+    zone_assumed: bool = False
 
     @property
     def detection_id(self) -> str:
@@ -117,7 +119,7 @@ class SendTotals:
 
     `outcomes` counts detections: created, duplicate, conflict, refused, skipped (acknowledged before), repeated (the same
     file again), unusable (nothing to send), set_aside (with their batch), unanswered. `problems` are for a person to look
-    at; `notes` are not failures. `stopped` says why the rest was not sent.
+    at; `notes` are not failures. `zones_assumed` counts photographs whose time names no zone. `stopped` says why the rest was not sent.
     """
 
     found: int = 0
@@ -125,6 +127,7 @@ class SendTotals:
     images: Counter[str] = field(default_factory=Counter)
     image_bytes: int = 0
     replayed_batches: int = 0
+    zones_assumed: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -181,15 +184,18 @@ def outgoing_detection(
     camera_id: str,
     written_at: datetime,
     now: datetime,
+    zone: AssumedZone,
 ) -> OutgoingDetection:
     """The detection of this photograph; the same file gives the same id, the same box the same crop.
 
-    `written_at` is the file's own time, taken when neither manifest nor EXIF has one. Raises `InvalidRequest` for an empty
+    `written_at` is the file's own time, taken when neither manifest nor EXIF has one. An EXIF time ahead of the clock is sent
+    as it is, because another time would change the order. `zone` is that of EXIF times that name none. Raises `InvalidRequest` for an empty
     file, and when no time is known that the vault would take.
     """
     if not data:
         raise InvalidRequest("the file is empty")
     box, crop, note = _cut(photo.box, data)
+    captured_at, zone_assumed = _captured_at(photo, data, written_at=written_at, now=now, zone=zone)
     images = {"full": data} if crop is None else {"full": data, "crop": crop}
     known = {
         "plate": photo.plate,
@@ -199,12 +205,12 @@ def outgoing_detection(
     }
     entry = {
         "detection_id": detection_id_of(photo, data, collector_id=collector_id, camera_id=camera_id),
-        "captured_at": _captured_at(photo, data, written_at=written_at, now=now).isoformat(),
+        "captured_at": captured_at.isoformat(),
         "camera_id": photo.camera_id or camera_id,
         **{name: value for name, value in known.items() if value is not None},
         "images": manifest_entry(images),
     }
-    return OutgoingDetection(file=photo.file, entry=entry, images=images, note=note)
+    return OutgoingDetection(file=photo.file, entry=entry, images=images, note=note, zone_assumed=zone_assumed)
 
 
 def detection_id_of(photo: Photo, data: bytes, *, collector_id: str, camera_id: str) -> str:
@@ -272,13 +278,17 @@ def _cut(box: Box | None, data: bytes) -> tuple[Box | None, bytes | None, str | 
         return None, None, f"{error}: sent without a crop"
 
 
-def _captured_at(photo: Photo, data: bytes, *, written_at: datetime, now: datetime) -> datetime:
-    """The manifest's time as it is, for it is a statement; a camera's or a file system's only where it can be true."""
+def _captured_at(
+    photo: Photo, data: bytes, *, written_at: datetime, now: datetime, zone: AssumedZone
+) -> tuple[datetime, bool]:
+    """(the manifest's time, else the camera's, else the file's if its clock was set; whether `zone` was used)."""
     if photo.captured_at is not None:
-        return photo.captured_at.astimezone(UTC)
-    for moment in (taken_at(data), written_at.astimezone(UTC)):
-        if moment is not None and CLOCKS_ARE_SET_FROM <= moment <= now + AHEAD_AT_MOST:
-            return moment
+        return photo.captured_at.astimezone(UTC), False
+    taken = taken_at(data)
+    if taken is not None and (moment := zone.of(taken)) >= CLOCKS_ARE_SET_FROM:
+        return moment, taken.tzinfo is None
+    if CLOCKS_ARE_SET_FROM <= written_at <= now + AHEAD_AT_MOST:
+        return written_at.astimezone(UTC), False
     raise InvalidRequest(
         f"its time is not known: the file is dated {written_at:%Y-%m-%d %H:%M} UTC; give captured_at in a manifest"
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 from platevault.collector.batch import Photo
 from platevault.collector.photo import Box
 from platevault.domain.errors import InvalidRequest
+from platevault.domain.moments import NoMoment, parse_moment
 from platevault.domain.object_keys import check_detection_id
 
 _SIDES: Final = (
@@ -207,11 +208,6 @@ def _moment(row: Mapping[str, Any]) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"captured_at: {text[:40]!r} is not a date and time such as 2025-01-15T10:30:00Z"
-        ) from error
-    if moment.tzinfo is None:
-        raise InvalidRequest(f"captured_at: {text[:40]!r} has no zone: add Z or an offset")
-    return moment
+        return parse_moment(text)
+    except NoMoment as error:
+        raise InvalidRequest(f"captured_at: {text[:40]!r} is {error}") from error

@@ -84,12 +84,12 @@ def plate_crop(jpeg: bytes, box: Box) -> bytes:
 
 
 def taken_at(jpeg: bytes) -> datetime | None:
-    """When the camera says that it took the image (EXIF DateTimeOriginal; without an offset: UTC); None when it does not."""
+    """Return EXIF DateTimeOriginal, with the zone of OffsetTimeOriginal or without a zone; None if the image has none."""
     try:
         with Image.open(io.BytesIO(jpeg)) as image:
             tags = image.getexif().get_ifd(_EXIF_IFD)
         offset = str(tags.get(_TAKEN_OFFSET, "")).strip("\0 ")
-        moment = datetime.strptime(str(tags.get(_TAKEN, "")).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        moment = datetime.strptime(str(tags.get(_TAKEN, "")).strip("\0 "), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007  its zone may be unknown
         if _OFFSET.fullmatch(offset):
             moment = datetime.fromisoformat(f"{moment:%Y-%m-%dT%H:%M:%S}{offset}").astimezone(UTC)
     except (*_UNREADABLE, OverflowError):

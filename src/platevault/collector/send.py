@@ -4,7 +4,7 @@ import asyncio
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeGuard
@@ -22,6 +22,7 @@ from platevault.collector.batch import (
     outgoing_detection,
 )
 from platevault.collector.journal import SendJournal, default_journal
+from platevault.collector.time_zone import AssumedZone
 from platevault.domain.errors import (
     BatchRefused,
     Forbidden,
@@ -63,6 +64,7 @@ class SendOptions:
     now: Callable[[], datetime]
     clock: Callable[[], float]
     jitter: Callable[[], float]
+    zone: AssumedZone = field(default_factory=AssumedZone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +165,8 @@ class _Sending:
             data, written_at = _contents(self._folder, photo)
             if data and not self._manner.again and self._journal.has(detection_id_of(photo, data, **names)):
                 return _Left("skipped")
-            return outgoing_detection(photo, data, **names, written_at=written_at, now=self._manner.now())
+            now, zone = self._manner.now(), self._manner.zone
+            return outgoing_detection(photo, data, **names, written_at=written_at, now=now, zone=zone)
         except (InvalidRequest, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             return _Left("unusable", problem=f"{_named(photo)}: {why}")
@@ -180,6 +183,7 @@ class _Sending:
             self._tally.notes.append(f"{one.file}: the same image as another one of this run, sent once")
             return False
         self._seen.add(one.detection_id)
+        self._tally.zones_assumed += one.zone_assumed
         return True
 
     async def _deliver(self, few: Sequence[OutgoingDetection]) -> None:
