@@ -126,6 +126,46 @@ def test_the_content_digest_counts_every_byte_that_was_said() -> None:
     assert manifest_of(batch).content_digest(parts_of(batch)) != first
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('"confidence": 1', '"confidence": 1.0'),
+        ('"confidence": 1', '"confidence": 1e0'),
+        ('"confidence": 0.5', '"confidence": 5E-1'),
+        ('"data": {"a": [0]}', '"data": {"a": [-0.0]}'),
+        ('"data": {"a": 100000000000000000000}', '"data": {"a": 1e20}'),
+        ('"captured_at": "2025-01-15T10:30:00Z"', '"captured_at": "2025-01-15T10:30:00+00:00"'),
+        ('"captured_at": "2025-01-15T10:30:00Z"', '"captured_at": "2025-01-15t11:30:00.000+01:00"'),
+    ],
+)
+def test_the_same_content_in_another_spelling_has_the_same_digest(first: str, second: str) -> None:
+    assert digest_of(first) == digest_of(second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('"data": {"a": 9007199254740993}', '"data": {"a": 9007199254740992}'),
+        ('"data": {"a": 1}', '"data": {"a": "1"}'),
+        ('"data": {"a": true}', '"data": {"a": 1}'),
+        ('"captured_at": "2025-01-15T10:30:00Z"', '"captured_at": "2025-01-15T10:30:00.000001Z"'),
+        ('"captured_at": "yesterday"', '"captured_at": "Yesterday"'),
+    ],
+)
+def test_other_content_has_another_digest(first: str, second: str) -> None:
+    assert digest_of(first) != digest_of(second)
+
+
+def test_a_canonical_manifest_has_one_digest_in_both_forms() -> None:
+    said = '"captured_at": "2025-01-15T10:30:00Z", "confidence": 0.94, "box": {"x": 1}'
+    assert digest_of(said) == digest_of(said, form=1)
+
+
+def digest_of(said: str, *, form: int = 2) -> bytes:
+    text = f'{{"batch_id": "b", "collector_id": "c", "detections": [{{"detection_id": "d", {said}}}]}}'
+    return Manifest.parse(text.encode(), limits=LIMITS).content_digest([], form=form)
+
+
 def delivery_of(batch: Batch, *, lead: bool = True) -> Delivery:
     """The manifest comes last, and only its bytes are there to be read."""
     text = json.dumps(batch.manifest).encode()

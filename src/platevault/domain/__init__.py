@@ -2,6 +2,7 @@
 
 - `batch`: A batch of a collector: manifest, identity, limits, answer.
 - `byte_ranges`: Byte ranges of the HTTP Range header.
+- `canonical_values`: Canonical spelling of numbers and times in a batch.
 - `crash_points`: Named crash points for tests; inert without PLATEVAULT_CRASH_AT.
 - `described`: Reports that only describe a detection: mended, or left out.
 - `detection`: One plate read, parsed and validated.

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MANIFEST_PART: Final = "batch"
+DIGEST_FORM: Final = 2
+"""Form of content digests that this version records: 2 counts canonical values, 1 the spelling of numbers and times too."""
 MANIFEST_BYTES_MAX: Final = 8 * 1024 * 1024
 
 

@@ -1,7 +1,7 @@
 """What a format makes of a request: a batch, its detections, and where the bytes of each image are."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -9,6 +9,9 @@ import msgspec
 from platevault.domain.described import Ignored
 from platevault.domain.detection import Detection
 from platevault.formats.delivery import Part
+
+EarlierDigests = Mapping[int, Callable[[], bytes]]
+"""Form of the digest → its digest, made only for a retry of a batch that an older version recorded."""
 
 
 # A Struct for the reason that `Part` is one.
@@ -60,7 +63,8 @@ class Refused:
 class Batch:
     """One request, parsed. Two requests with one `batch_id` and one `digest` are the same batch.
 
-    `digest` is a SHA-256 of all that the request says, images included. `told_in` names the part that has the detections.
+    `digest` is a SHA-256 of all that the request says, images included, in the form `DIGEST_FORM`. `earlier_digests` make
+    it in the forms of older versions. `told_in` names the part that has the detections.
     """
 
     collector_id: str
@@ -70,3 +74,4 @@ class Batch:
     reads: tuple[Read, ...]
     refused: tuple[Refused, ...] = ()
     told_in: str | None = None
+    earlier_digests: EarlierDigests = field(default_factory=dict, repr=False, compare=False)

@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from platevault.domain.batch import MANIFEST_BYTES_MAX, MANIFEST_PART, Limits
-from platevault.domain.described import Size
+from platevault.domain.batch import DIGEST_FORM, MANIFEST_BYTES_MAX, MANIFEST_PART, Limits
+from platevault.domain.canonical_values import canonical_detection
+from platevault.domain.described import Ignored, Size
 from platevault.domain.detection import Understood, parse_detection, printable
 from platevault.domain.errors import BatchRefused, TooLarge
 from platevault.domain.moments import NoMoment, parse_moment
@@ -57,6 +58,7 @@ def batch_of(manifest: "Manifest", parts: Sequence[Part], *, received_at: dateti
         collector_id=manifest.collector_id,
         batch_id=manifest.batch_id,
         digest=manifest.content_digest(parts),
+        earlier_digests={1: lambda: manifest.content_digest(parts, form=1)},
         sent_at=manifest.sent_at,
         reads=tuple(reads),
         refused=tuple(refused),
@@ -133,14 +135,16 @@ class Manifest:
             if isinstance(digest, str) and digest.lower() != part.sha256.hex():
                 raise BatchRefused("its SHA-256 is not the declared one", part=name)
 
-    def content_digest(self, parts: Sequence[Part]) -> bytes:
+    def content_digest(self, parts: Sequence[Part], *, form: int = DIGEST_FORM) -> bytes:
         """SHA-256 of what the batch says: `detections` in canonical JSON, each part's digest and size, in name order.
 
-        `sent_at`, boundary, part order and file names do not count: they change from one try to the next.
+        `sent_at`, boundary, part order and file names do not count: they change from one try to the next. Form 1 is that of
+        older versions; it is the same where the numbers and times of the manifest are spelled canonically.
         """
         ordered = sorted(self.detections, key=_detection_order)
+        shown = ordered if form == 1 else (canonical_detection(raw) for raw in ordered)
         # The text of the whole list, encoded one by one for the same reason as `parse` decodes.
-        lines = [b"[%b]" % b",".join(msgspec.json.encode(one, order="deterministic") for one in ordered)]
+        lines = [b"[%b]" % b",".join(msgspec.json.encode(one, order="deterministic") for one in shown)]
         lines += [
             f"{part.name} {part.sha256.hex()} {part.size}".encode("utf-8", "surrogatepass")
             for part in sorted(parts, key=lambda part: part.name)

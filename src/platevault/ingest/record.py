@@ -68,6 +68,7 @@ def checked(
     return CheckedBatch(
         judged=judge(batch, received_at=received_at, retention=rules.retention, limits=rules.limits),
         digest=batch.digest,
+        earlier_digests=batch.earlier_digests,
         origin=Origin(
             collector_id=batch.collector_id,
             batch_id=batch.batch_id,

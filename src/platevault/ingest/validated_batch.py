@@ -1,11 +1,14 @@
 """A batch whose bytes are durable in the spool, judged and ready to be recorded."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from platevault.delivery.pending_image import PendingImage
+from platevault.domain.batch import DIGEST_FORM
+from platevault.domain.errors import Unavailable
+from platevault.formats.batch import EarlierDigests
 from platevault.ingest.verdict import Incoming, IncomingImage, Judged
 
 
@@ -31,12 +34,23 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedBatch:
-    """What one transaction records. `digest` is the content digest of the batch."""
+    """What one transaction records. `digest` is the content digest of the batch, in the form of this version."""
 
     judged: Judged
     digest: bytes
     origin: Origin
     place: SpoolPlace
+    earlier_digests: EarlierDigests = field(default_factory=dict, repr=False, compare=False)
+
+    def digest_in(self, form: int) -> bytes:
+        """The content digest in the form of the row that it is compared with. Raises: `Unavailable` for an unknown form."""
+        if form == DIGEST_FORM:
+            return self.digest
+        if form not in self.earlier_digests:
+            raise Unavailable(
+                "the batch was recorded by a later version of the service: upgrade all nodes", retry_after=60
+            )
+        return self.earlier_digests[form]()
 
     def waiting(self, pairs: Iterable[tuple[Incoming, IncomingImage]]) -> tuple[PendingImage, ...]:
         """Those of the new images whose bytes are kept, as whoever uploads them wants them."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -74,6 +75,7 @@ batches = Table(
     Column("sent_at", _MOMENT),
     Column("status_code", Integer, nullable=False),
     Column("answer", JSONB, nullable=False),
+    Column("digest_form", SmallInteger, nullable=False, server_default=text("1")),
     CheckConstraint("octet_length(content_digest) = 32", name="batches_digest_is_sha256"),
     CheckConstraint("status_code IN (200, 201)", name="batches_only_acknowledged_answers"),
     Index("batches_received_at", "received_at"),
@@ -344,6 +346,7 @@ uploads = Table(
     Column("status_code", Integer),
     Column("answer", JSONB),
     Column("temp_gone_at", _MOMENT),
+    Column("digest_form", SmallInteger, nullable=False, server_default=text("1")),
     CheckConstraint("state IN ('open', 'committed', 'aborted', 'expired')", name="uploads_state_is_known"),
     CheckConstraint(
         "state <> 'committed' OR num_nulls(ended_at, content_digest, status_code, answer) = 0",

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.domain.batch import DIGEST_FORM
 from platevault.ingest.validated_batch import Origin
 
 # It may stand in one statement with rows that refer to it: foreign keys are looked at when that ends. Rows of others are not locked.
@@ -18,8 +19,8 @@ INTO_COLLECTORS: Final = """
     ON CONFLICT DO NOTHING
 """
 INTO_BATCHES: Final = """
-    INSERT INTO batches (collector_id, batch_id, content_digest, received_at, sent_at, status_code, answer)
-    SELECT :collector_id, :batch_id, :digest, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb)
+    INSERT INTO batches (collector_id, batch_id, content_digest, digest_form, received_at, sent_at, status_code, answer)
+    SELECT :collector_id, :batch_id, :digest, :digest_form, :received_at, :sent_at, :status_code, CAST(:answer AS jsonb)
 """
 _INSERT: Final = text(f"""
     {INTO_BATCHES}
@@ -27,7 +28,7 @@ _INSERT: Final = text(f"""
     RETURNING batch_id
 """)
 _FIND: Final = text("""
-    SELECT content_digest, received_at, status_code, answer FROM batches
+    SELECT content_digest, digest_form, received_at, status_code, answer FROM batches
     WHERE collector_id = :collector_id AND batch_id = :batch_id
 """)
 _ENSURE_COLLECTOR: Final = text(INTO_COLLECTORS)
@@ -38,6 +39,7 @@ class RecordedBatch:
     """A batch that was acknowledged, with the answer of then; states are of now and not in it."""
 
     content_digest: bytes
+    digest_form: int
     received_at: datetime
     status_code: int
     answer: Mapping[str, Any]
@@ -67,6 +69,7 @@ def values_of(*, origin: Origin, digest: bytes, status_code: int, answer: Mappin
         "collector_id": origin.collector_id,
         "batch_id": origin.batch_id,
         "digest": digest,
+        "digest_form": DIGEST_FORM,
         "received_at": origin.received_at,
         "sent_at": origin.sent_at,
         "status_code": status_code,

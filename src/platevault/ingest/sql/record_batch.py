@@ -131,11 +131,12 @@ async def record_again(connection: AsyncConnection, batch: CheckedBatch) -> Reco
     origin = batch.origin
     found = await batches.find_batch(connection, collector_id=origin.collector_id, batch_id=origin.batch_id)
     assert found is not None, "its insert found it"
-    if found.content_digest != batch.digest:
+    digest = batch.digest_in(found.digest_form)
+    if found.content_digest != digest:
         raise IdentifierReused(
             f"batch_id {origin.batch_id} was used before for other content",
             first_digest=found.content_digest.hex(),
-            this_digest=batch.digest.hex(),
+            this_digest=digest.hex(),
         )
     await _meet(connection, batch.judged.incoming, batch)
     return Recorded(receipt=await _replay(connection, found), waiting=())

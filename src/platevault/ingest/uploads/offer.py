@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from platevault.domain.batch import Limits
+from platevault.domain.batch import DIGEST_FORM, Limits
 from platevault.domain.errors import CommittedOtherwise, InvalidRequest, TooLarge, UploadEnded
 from platevault.domain.images import content_type_of, jpeg_dimensions
 from platevault.domain.object_keys import DETECTION_ID, IMAGE_KIND, TEMP, part_name
@@ -41,7 +41,7 @@ class OfferedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A direct upload as it was recorded. The last three are there once it is committed."""
+    """A direct upload as it was recorded. The last four are there once it is committed."""
 
     upload_id: UUID
     collector_id: str
@@ -50,6 +50,7 @@ class Upload:
     state: str
     files: tuple[OfferedFile, ...]
     content_digest: bytes | None = None
+    digest_form: int = DIGEST_FORM
     status_code: int | None = None
     answer: Mapping[str, Any] | None = None
 
@@ -81,7 +82,8 @@ class Upload:
             [
                 Part(name=file.name, offset=0, size=file.size, sha256=bytes.fromhex(file.sha256))
                 for file in self.declared(manifest)
-            ]
+            ],
+            form=self.digest_form if self.state == COMMITTED else DIGEST_FORM,
         )
 
     def must_be_of(self, digest: bytes) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.delivery.pending_image import PendingImage
+from platevault.domain.batch import DIGEST_FORM
 from platevault.infra.postgres.database import Database
 from platevault.ingest.receipt import Receipt, Recorded, with_states
 from platevault.ingest.sql import batches, detections
@@ -26,11 +27,13 @@ _INSERT: Final = text("""
            AND collector_id = :collector_id) < :most
     RETURNING upload_id
 """)
-_COLUMNS: Final = "upload_id, collector_id, opened_at, expires_at, state, files, content_digest, status_code, answer"
+_COLUMNS: Final = (
+    "upload_id, collector_id, opened_at, expires_at, state, files, content_digest, digest_form, status_code, answer"
+)
 _FIND: Final = text(f"SELECT {_COLUMNS} FROM uploads WHERE upload_id = :upload_id")  # noqa: S608  a constant
 _LOCK: Final = text(f"SELECT {_COLUMNS} FROM uploads WHERE upload_id = :upload_id FOR UPDATE")  # noqa: S608  a constant
 _COMMIT: Final = text("""
-    UPDATE uploads SET state = 'committed', ended_at = :now, content_digest = :digest, status_code = :status_code,
+    UPDATE uploads SET state = 'committed', ended_at = :now, content_digest = :digest, digest_form = :digest_form, status_code = :status_code,
         answer = CAST(:answer AS jsonb)
     WHERE upload_id = :upload_id
 """)
@@ -122,7 +125,7 @@ async def commit(
             row = (await connection.execute(_LOCK, {"upload_id": upload_id})).mappings().one()
             upload = _upload(row)
             if upload.state == COMMITTED:
-                upload.must_be_of(batch.digest)
+                upload.must_be_of(batch.digest_in(upload.digest_form))
                 return await _replay(connection, upload)
             upload.must_be_open(batch.origin.received_at)
             recorded = await record(connection, batch)
@@ -178,6 +181,7 @@ async def _keep(
         "upload_id": upload_id,
         "now": batch.origin.received_at,
         "digest": batch.digest,
+        "digest_form": DIGEST_FORM,
         "status_code": receipt.status_code,
         "answer": msgspec.json.encode(body).decode(),
     }
