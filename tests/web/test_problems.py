@@ -101,7 +101,7 @@ async def test_no_route_and_no_method_are_problems_too(viewer: httpx2.AsyncClien
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:platevault:problem:not-found")
     refused = await viewer.delete("/v1/limits")
     assert (refused.status_code, refused.json()["type"]) == (405, "urn:platevault:problem:method-not-allowed")
-    assert refused.headers["allow"] == "GET"
+    assert refused.headers["allow"] == "GET, HEAD"
     for answer in (missing, refused):
         assert answer.headers["content-type"] == "application/problem+json"
 

@@ -4,6 +4,7 @@ VaultError
 ├── Refusal                 the caller's to change: trying the same again gives the same answer
 │   ├── InvalidRequest      ── BatchRefused (names the part)
 │   ├── TooLarge
+│   ├── EncodingUnknown     the body is in an encoding that is not spoken; the message names the header
 │   ├── IdentifierReused    the same batch id with other content ── CommittedOtherwise
 │   ├── NotSignedIn, Forbidden ── PurposeMissing
 │   ├── OnHold              a legal hold keeps it
@@ -50,6 +51,14 @@ class BatchRefused(InvalidRequest):
 
 class TooLarge(Refusal):
     """Past a limit that `GET /v1/limits` tells; `part` names where."""
+
+    def __init__(self, reason: str, *, part: str | None = None) -> None:
+        super().__init__(reason)
+        self.part = part
+
+
+class EncodingUnknown(Refusal):
+    """The body, or one part of it, is in an encoding that is not spoken; `part` names the part."""
 
     def __init__(self, reason: str, *, part: str | None = None) -> None:
         super().__init__(reason)

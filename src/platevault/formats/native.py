@@ -4,6 +4,7 @@ File names and the sender's content types are ignored; the manifest declares eac
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,11 @@ from platevault.formats.format import Format
 
 _Form = TypeVar("_Form")
 
+BOM: Final = b"\xef\xbb\xbf"
+_NAME_FORMS: Final = {
+    "batch_id": "text of 1 to 128 letters, digits and . _ : -, for example gate-1-000042",
+    "collector_id": "text of 1 to 63 letters, digits and . _ -, for example gate-1",
+}
 _FIELDS: Final = {"batch_id", "collector_id", "sent_at", "detections"}
 
 
@@ -155,7 +161,7 @@ class Manifest:
 def _object(text: bytes | memoryview) -> dict[str, msgspec.Raw]:
     """The fields of the manifest, each not decoded yet."""
     try:
-        return _as(dict[str, msgspec.Raw], text)
+        return _as(dict[str, msgspec.Raw], text[3:] if text[:3] == BOM else text)
     except msgspec.ValidationError as error:
         raise _refused("a JSON object") from error
 
@@ -178,13 +184,19 @@ def _as(form: type[_Form], text: bytes | memoryview | msgspec.Raw) -> _Form:
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refused("not JSON: " + str(error)[:200]) from error
+        raise _refused('not JSON, for example {"batch_id": "b-1", …}: ' + _place(error)) from error
+
+
+def _place(error: Exception) -> str:
+    """Where the text ends to be JSON, without a library's words."""
+    found = re.search(r"\(byte (\d+)\)", str(error))
+    return f"the fault is at byte {found[1]}" if found else "it is cut off, nested too deep, or not UTF-8"
 
 
 def _identifier(raw: Mapping[str, msgspec.Raw], name: str, form: Any) -> str:
     value = _decoded(raw.get(name))
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        raise _refused(f"{name}: text of the form {form.pattern}")
+        raise _refused(f"{name}: {_NAME_FORMS[name]}")
     return value
 
 

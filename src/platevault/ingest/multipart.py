@@ -1,15 +1,20 @@
 """multipart/form-data as a stream of events, strict about what the sender may leave out."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 import multipart
 
-from platevault.domain.errors import BatchRefused, TooLarge
+from platevault.domain.errors import BatchRefused, EncodingUnknown, TooLarge
 
 HEADER_BYTES_MAX: Final = 4096
 HEADERS_MAX: Final = 8
+PADDING_MAX: Final = 64
+PREAMBLE_MAX: Final = 1024
+AS_IT_IS: Final = ("identity", "7bit", "8bit", "binary")
+_HEADERS: Final = frozenset({b"content-disposition", b"content-type", b"content-transfer-encoding"})
 BOUNDARY_MAX: Final = 200  # RFC 2046 allows 70
 BODY: Final = "body"
 NAME_MAX: Final = (
@@ -41,6 +46,52 @@ def boundary_of(content_type: str | None) -> str:
     return str(boundary)
 
 
+class _LenientParser(multipart.PushMultipartParser):  # type: ignore[misc]  # the library has no types
+    """Reads the few headers that count; a header that is ignored cannot refuse its part."""
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        is_more_of_it = line[:1] in (b" ", b"\t")
+        self._counts = self._counts if is_more_of_it else line.partition(b":")[0].strip().lower() in _HEADERS
+        if self._counts:
+            super()._on_segment_headerline(line.decode("utf-8", "replace").encode())
+
+    _counts = False
+
+
+class _Padding:
+    """Takes the blanks behind boundaries out of a body whose first boundary has some (RFC 2046: transport padding)."""
+
+    def __init__(self, boundary: str) -> None:
+        self._line = b"--" + boundary.encode()
+        self._padded = re.compile(rb"(?<=\r\n)(%b)[ \t]{1,%d}(?=\r\n)" % (re.escape(self._line), PADDING_MAX))
+        self._held = b""
+        self._is_padded: bool | None = None
+
+    def without(self, chunk: bytes) -> bytes:
+        """The bytes to parse now; some of the chunk may be held back."""
+        if self._is_padded is False:
+            return chunk
+        data, self._held = self._held + chunk, b""
+        if self._is_padded is None:
+            first = data.find(self._line)
+            behind = data[first + len(self._line) :][:1] if first >= 0 else b""
+            if not behind and len(data) < PREAMBLE_MAX:
+                self._held = data
+                return b""
+            self._is_padded = behind in (b" ", b"\t")
+            data = b"\r\n" + data if self._is_padded else data
+        return self._stripped(data) if self._is_padded else data
+
+    def _stripped(self, data: bytes) -> bytes:
+        data = self._padded.sub(rb"\1", data)
+        if self._line + b"--" in data:
+            self._is_padded = False  # the rest is the epilogue
+            return data
+        keep = len(self._line) + PADDING_MAX + 4
+        data, self._held = data[:-keep], data[-keep:]
+        return data
+
+
 class BodyParser:
     """Push chunks in, get events out; `finish` raises unless the final boundary was seen.
 
@@ -49,7 +100,8 @@ class BodyParser:
     """
 
     def __init__(self, boundary: str, *, parts_max: int, labelled: bool) -> None:
-        self._parser = multipart.PushMultipartParser(
+        self._padding = _Padding(boundary)
+        self._parser = _LenientParser(
             boundary,
             max_header_size=HEADER_BYTES_MAX,
             max_header_count=HEADERS_MAX,
@@ -61,6 +113,9 @@ class BodyParser:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that this chunk completes."""
+        chunk = self._padding.without(chunk)
+        if not chunk:
+            return
         try:
             for event in self._parser.parse(chunk):
                 if event is None:
@@ -90,6 +145,10 @@ class BodyParser:
             raise BatchRefused("this part came twice", part=name)
         self._seen.add(name)
         self._current = name
+        if (segment.header("Content-Transfer-Encoding") or "7bit").strip().lower() not in AS_IT_IS:
+            raise EncodingUnknown(
+                f"Content-Transfer-Encoding: only {', '.join(AS_IT_IS)}; send the bytes as they are", part=name
+            )
         return PartStarted(name, segment.filename, segment.content_type) if self._labelled else PartStarted(name)
 
 

@@ -3,6 +3,7 @@
 - `app`: The web app: routes, middleware, start and stop.
 - `dependencies`: FastAPI dependencies: vault, request id, links.
 - `middleware`: Request id, access line, security headers, limits, last-resort answer.
+- `plain_sentences`: Faults that FastAPI finds, in plain sentences.
 - `problems`: HTTP status of each error (RFC 9457).
 - `routes`: All routes.
 - `api/`: Handlers of the API, a package for each capability.

@@ -37,7 +37,7 @@ def unread_bytes(headers: Headers) -> int | None:
     """How much of a request's body is left to throw away when it was refused unread; None where the connection has to end instead."""
     if "expect" in headers:  # who asks first may never send the body, or send it all the same
         return None
-    declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
+    declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0").strip(" \t")
     if not (declared.isascii() and declared.isdigit()) or len(declared) > DIGITS_MAX:
         return None
     size = int(declared)

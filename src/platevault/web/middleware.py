@@ -132,7 +132,7 @@ class SmallBodyLimit:
             await self._app(scope, receive, send)
             return
         at_most = HOLD_BODY_BYTES_MAX if scope["path"] == "/v1/holds" else SMALL_BODY_BYTES_MAX
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = Headers(scope=scope).get("content-length", "0").strip(" \t")
         too_large = not (declared.isascii() and declared.isdigit()) or int(declared[:20]) > at_most
         if too_large and _is_routed(scope):  # a wrong address or method is the first thing to say, whatever the size
             await problems.too_large(at_most).response()(scope, receive, send)

@@ -10,15 +10,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from platevault.domain import errors
 from platevault.domain.byte_ranges import RangeNotThere
 from platevault.web.dependencies import request_id_of
 from platevault.web.html.layout import layout_of
 from platevault.web.html.render import page
+from platevault.web.plain_sentences import plain_sentence
 
 CONTENT_TYPE: Final = "application/problem+json"
 CORRUPTED_RETRY_AFTER_SECONDS: Final = 300
+METHOD_NOT_ALLOWED: Final = 405
 VALIDATION_ERRORS_MAX: Final = 20
 
 
@@ -37,6 +40,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.InvalidRequest: Kind(422, "invalid-request", "The request is not valid"),
     errors.BatchRefused: Kind(422, "batch-refused", "The batch is refused"),
     errors.TooLarge: Kind(413, "too-large", "Larger than the limits allow"),
+    errors.EncodingUnknown: Kind(415, "encoding-unknown", "The encoding is not spoken here"),
     errors.IdentifierReused: Kind(409, "identifier-reused", "The batch id was used for other content"),
     errors.OnHold: Kind(409, "on-hold", "A legal hold keeps it"),
     errors.HoldIdReused: Kind(409, "hold-id-reused", "The hold id was used for something else"),
@@ -170,7 +174,7 @@ async def _on_vault_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     lines = [
-        {"at": ".".join(str(step) for step in line["loc"])[:200], "message": str(line["msg"])}
+        {"at": ".".join(str(step) for step in line["loc"])[:200], "message": plain_sentence(line)}
         for line in error.errors()[:VALIDATION_ERRORS_MAX]
     ]
     detail = "; ".join(f"{line['at']}: {line['message']}" for line in lines[:3])
@@ -181,7 +185,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.status_code
     kind = HTTP_KINDS.get(status) or Kind(status, f"http-{status}", "The request is refused")
-    return _answer(request, Problem(kind=kind, detail=f"{kind.title}.", headers=dict(error.headers or {})))
+    headers = dict(error.headers or {}) | ({"Allow": _methods_of(request)} if status == METHOD_NOT_ALLOWED else {})
+    return _answer(request, Problem(kind=kind, detail=f"{kind.title}.", headers=headers))
+
+
+def _methods_of(request: Request) -> str:
+    """All methods of the path: each route knows only its own."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(found))
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -1,12 +1,12 @@
 """One row of the route list, and its registration in the app."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from fastapi import FastAPI, Response
 
-from platevault.web.api.fast_route import Usual, answered_by
+from platevault.web.api.fast_route import CheckedRoute, HeadRoute, Usual, answered_by
 from platevault.web.schemas.openapi import Responses
 
 Method = Literal["GET", "HEAD", "POST", "DELETE"]
@@ -19,6 +19,7 @@ class Route:
 
     The operation id is the name of the handler. A route without a tag is a page, which OpenAPI does not describe.
     `parameters` and `body` describe what the handler reads without FastAPI. `fast` answers the usual requests.
+    `streams` is set where the body is made for as long as the client reads it.
     """
 
     method: Method
@@ -31,6 +32,7 @@ class Route:
     parameters: Iterable[dict[str, Any]] = ()
     body: dict[str, Any] | None = None
     fast: Usual | None = None
+    streams: bool = False
 
     @property
     def operation_id(self) -> str:
@@ -38,7 +40,7 @@ class Route:
         return self.handler.__name__
 
 
-def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
+def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
     """Register the routes, in their order."""
     for route in routes:
         app.router.add_api_route(
@@ -53,8 +55,24 @@ def add_routes(app: FastAPI, routes: Iterable[Route]) -> None:
             response_class=Response,
             openapi_extra=_read_by_the_handler(route),
             include_in_schema=route.tag is not None,
-            route_class_override=None if route.fast is None else answered_by(route.fast),
+            route_class_override=CheckedRoute if route.fast is None else answered_by(route.fast),
         )
+    _add_heads(app, routes)
+
+
+def _add_heads(app: FastAPI, routes: Sequence[Route]) -> None:
+    """Answer HEAD wherever GET is answered, but for streams, whose headers cost a whole stream."""
+    own = {route.path for route in routes if route.method == "HEAD"}
+    for route in routes:
+        if route.method == "GET" and route.path not in own and not route.streams:
+            app.router.add_api_route(
+                route.path,
+                route.handler,
+                methods=["HEAD"],
+                response_class=Response,
+                include_in_schema=False,
+                route_class_override=HeadRoute,
+            )
 
 
 def _status_of_success(responses: Responses) -> int | None:

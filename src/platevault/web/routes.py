@@ -91,6 +91,7 @@ API: Final[tuple[Route, ...]] = (
         "Follow new detections",
         STREAM_ANSWERS,
         parameters=STREAM_PARAMETERS,
+        streams=True,
     ),
     Route(
         "GET", "/v1/detections/{detection_id}/images/{kind}", images.get_image, "images", "Get an image", IMAGE_ANSWERS
@@ -162,6 +163,7 @@ API: Final[tuple[Route, ...]] = (
         "Export detections with their images",
         EXPORT_ANSWERS,
         parameters=EXPORT_PARAMETERS,
+        streams=True,
     ),
     Route(
         "POST",
@@ -269,7 +271,7 @@ PAGES: Final[tuple[Route, ...]] = (
     Route("GET", "/", detections_pages.newest),
     Route("POST", "/search", detections_pages.begin_search),
     Route("GET", "/search/{search_id}", detections_pages.show_search),
-    Route("GET", "/search/{search_id}/stream", live.stream_search),
+    Route("GET", "/search/{search_id}/stream", live.stream_search, streams=True),
     Route("GET", "/detections/{detection_id}", detection_page.show_detection),
     Route("GET", "/detections/{detection_id}/images/{kind}/save", detection_page.save_image),
     Route("GET", "/docs", docs.show_docs),

@@ -59,7 +59,7 @@ def problems(*statuses: int, drawn: Iterable[int] = (), without_body: Iterable[i
 
 def problems_of_body(*statuses: int) -> Responses:
     """The errors of a route that reads a JSON body."""
-    return problems(400, 408, 413, *statuses)
+    return problems(400, 408, 413, 415, *statuses)
 
 
 def _problem(status: int, *, drawn: bool) -> dict[str, Any]:

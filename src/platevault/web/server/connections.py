@@ -141,6 +141,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._ignored:
             return
         self._waits_since = None
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1: such a client takes `100 Continue` for the answer
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))

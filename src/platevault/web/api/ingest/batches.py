@@ -80,6 +80,7 @@ def _declared_bytes(request: Request) -> int | None:
     text = request.headers.get("content-length")
     if text is None:
         return None
+    text = text.strip(" \t")
     if not text.isascii() or not text.isdigit():
         raise InvalidRequest("Content-Length is not a number")
     return int(text)
