@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from platevault.domain.described import visible
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.field_conditions import NUMBERS, FieldCondition, exact_text, field_conditions, text_of
 from platevault.domain.moments import NoMoment, parse_moment
@@ -284,7 +285,7 @@ def _plate(given: Mapping[str, Any]) -> PlateFilter | None:
         raise InvalidRequest("similar: must be true or false")
     if "plate" not in given:
         return None
-    text = text_of("plate", given)
+    text = visible(text_of("plate", given))
     if len(text) > PLATE_MAX or not text.isprintable():
         raise InvalidRequest(f"plate: must be at most {PLATE_MAX} printable characters")
     compared = skeleton if similar else str

@@ -7,6 +7,7 @@ from typing import Final
 from platevault.domain.errors import ImageRefused
 from platevault.domain.images import content_type_of, jpeg_dimensions
 
+END_OF_JPEG: Final = b"\xff\xd9"
 PIXELS_MAX: Final = 50_000_000
 SCANS_MAX: Final = 64
 SEGMENTS_MAX: Final = 1024
@@ -72,7 +73,12 @@ def longer_jpeg(data: bytes) -> bytes:
     restarts = [marker[0] for marker in re.findall(rb"\xff([\xd0-\xd7])", data[:end])]
     restart = 0xD0 + ((restarts[-1] - 0xD0 + 1) % 8 if restarts else 0)
     noise = b"\x5a\xa6\x39\x17" * 256
-    return data[:end] + noise + bytes((0xFF, restart)) + noise + data[end:]
+    return data[:end] + noise + bytes((0xFF, restart)) + noise + (data[end:] or END_OF_JPEG)
+
+
+def has_end(data: bytes) -> bool:
+    """True unless the data are a JPEG without its end marker; cameras cut it off."""
+    return content_type_of(data) != "image/jpeg" or _end_of_jpeg(data) < len(data)
 
 
 def _end_of_jpeg(data: bytes) -> int:
@@ -81,7 +87,7 @@ def _end_of_jpeg(data: bytes) -> int:
     for _ in range(SEGMENTS_MAX):
         found = _NEXT_SEGMENT.search(data, at)
         if found is None:
-            raise ImageRefused("it is cut off: its end is missing")
+            return _end_without_marker(data, begun=bool(frames and scans))
         marker, at = data[found.start() + 1], found.end()
         if marker == _END:
             if not (frames and scans):
@@ -97,6 +103,13 @@ def _end_of_jpeg(data: bytes) -> int:
             raise ImageRefused(f"more than {SCANS_MAX} scans")
         at += int.from_bytes(data[at : at + 2])
     raise ImageRefused(f"more than {SEGMENTS_MAX} segments")
+
+
+def _end_without_marker(data: bytes, *, begun: bool) -> int:
+    """Cameras cut the end marker off: the decoded data say whether the picture is whole."""
+    if not begun:
+        raise ImageRefused("it is cut off: its end is missing")
+    return len(data)
 
 
 def _png_kind(data: bytes) -> tuple[int, int, int]:

@@ -14,7 +14,15 @@ from PIL.WebPImagePlugin import WebPImageFile
 from platevault.domain.errors import ImageRefused, InvalidRequest, VaultError
 from platevault.domain.rendition_recipe import Facts, Fit, Format, Recipe, Rendered, shown_size
 from platevault.infra.imaging import exif
-from platevault.infra.imaging.headers import PIXELS_MAX, check_header, check_size, is_whole_png, longer_jpeg
+from platevault.infra.imaging.headers import (
+    END_OF_JPEG,
+    PIXELS_MAX,
+    check_header,
+    check_size,
+    has_end,
+    is_whole_png,
+    longer_jpeg,
+)
 
 Image.preinit()  # Pillow imports late, and in a renderer's child no file can be opened any more
 # The decoder's default is one thread a core. The child may not start any (`RLIMIT_NPROC`), from which root alone is exempt.
@@ -88,7 +96,7 @@ def render(original: bytes, recipe: Recipe) -> Rendered:
     except MemoryError as error:
         raise ImageRefused("it takes more memory than a picture may") from error
     except Exception as error:  # whatever a decoder makes of hostile bytes
-        raise ImageRefused(f"it cannot be decoded ({type(error).__name__})") from error
+        raise ImageRefused("it cannot be decoded: its data are damaged, or of a kind that is not supported") from error
     return Rendered(data=data, content_type=recipe.format.content_type, width=picture.width, height=picture.height)
 
 
@@ -114,12 +122,13 @@ def facts(original: bytes) -> Facts:
     except VaultError:
         raise
     except Exception as error:  # whatever a parser makes of hostile bytes
-        raise ImageRefused(f"it cannot be read ({type(error).__name__})") from error
+        raise ImageRefused("it cannot be read: its data are damaged, or of a kind that is not supported") from error
 
 
 def _opened(data: bytes) -> tuple[ImageFile.ImageFile, str]:
     content_type = check_header(data)
-    image = _DECODERS[content_type](io.BytesIO(data))
+    whole = data if has_end(data) else data + END_OF_JPEG
+    image = _DECODERS[content_type](io.BytesIO(whole))
     check_size(image.size)
     return image, content_type
 
@@ -202,7 +211,7 @@ def _check_whole(image: ImageFile.ImageFile, original: bytes, content_type: str,
     corner = image.getpixel((image.width - 1, image.height - 1))
     values: set[Any] = set(corner) if isinstance(corner, tuple) else {corner}
     whole = True
-    if content_type == "image/jpeg" and values.issubset(_PADDING):
+    if content_type == "image/jpeg" and (values.issubset(_PADDING) or not has_end(original)):
         again = JpegImageFile(io.BytesIO(longer_jpeg(original)))
         again.draft(None, small)
         again.load()

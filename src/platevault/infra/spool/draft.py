@@ -27,7 +27,7 @@ Chunk = bytes | bytearray
 FLUSH_BYTES: Final = 1024 * 1024
 # Of a batch whose bytes stay in memory anyway: most are written and synced in one trip.
 FLUSH_KEPT_BYTES: Final = 4 * 1024 * 1024
-HEAD_BYTES_MAX: Final = 256 * 1024  # a frame header further behind (metadata of that size) is not looked for
+HEAD_BYTES_MAX: Final = 1024 * 1024  # a frame header further behind (metadata of that size) is not looked for
 _IOV_MAX: Final = 512
 
 
