@@ -25,7 +25,7 @@ from platevault.jobs.sql.runs import latest_run
 from platevault.operations.readiness import readiness
 from platevault.renditions.variants import Variants
 from tests.support.holding import rows_hold
-from tests.support.keeping import Unreliable, an_object, bytes_of, key_of, stored, upkeep_of
+from tests.support.keeping import Unreliable, an_object, bytes_of, key_of, stored, told_at, upkeep_of
 from tests.support.pictures import CountingMaker, a_rendition_context
 from tests.support.receptions import Node, a_node
 
@@ -91,7 +91,7 @@ async def test_nothing_that_runs_by_the_clock_destroys(node: Node) -> None:
     await node.objects.delete(key_of(batch))
     await node.run("UPDATE images SET state = 'deleted' WHERE key = :key", key=key_of(batch, "crop"))
     await an_object(node)
-    context = dataclasses.replace(upkeep_of(node), now=lambda: upkeep_of(node).now() + timedelta(days=2))
+    context = told_at(upkeep_of(node), lambda: upkeep_of(node).now() + timedelta(days=2))
     rows, objects = await node.rows("SELECT * FROM images ORDER BY key"), await bytes_of(node)
     for job in scheduled_jobs(context):
         await job.work()

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -31,7 +31,7 @@ from platevault.retention.deletions.request import delete_detection
 from platevault.retention.sweep import sweep
 from tests.support.backups import a_bucket, a_site, opened
 from tests.support.deliveries import Batch, a_batch
-from tests.support.keeping import AT_ONCE
+from tests.support.keeping import AT_ONCE, told_at
 from tests.support.migrated import TEMPLATE
 from tests.support.receptions import Node, a_node
 from tests.support.servers import Databases, S3Server, embedded_servers, s3_of
@@ -204,14 +204,14 @@ async def _goes_on(context: JobContext, detection_id: str) -> None:
     ended = await reconcile(context, act=True, older_than=AT_ONCE)
     assert (ended.outcome, ended.counts.get("orphans", 0), ended.counts.get("missing", 0)) == ("done", 0, 0)
     await delete_detection(detection_id, look=ADMINISTRATOR, context=context, deletion_id=uuid4())
-    later = replace(context, now=lambda: datetime.now(UTC) + LATER)
+    later = told_at(context, lambda: datetime.now(UTC) + LATER)
     swept = await sweep(later, default=A_YEAR, act=True)
     assert (swept.outcome, swept.counts["erased"]) == ("done", 13)
 
 
 async def _nothing_is_destroyed(context: JobContext, detection_id: str) -> None:
     """Whatever marks, moves or deletes refuses to, a year later too."""
-    later = replace(context, now=lambda: datetime.now(UTC) + LATER)
+    later = told_at(context, lambda: datetime.now(UTC) + LATER)
     for run in (
         await reconcile(later, act=True, older_than=AT_ONCE),
         await sweep(later, default=A_YEAR, act=True),

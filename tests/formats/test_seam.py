@@ -65,7 +65,7 @@ def batch_of(delivery: Delivery, *, plate: str, camera: str, images: dict[str, I
         "data": {"query": delivery.query, "model": delivery.head.get("x-model"), **delivery.source.settings},
         "images": {kind: {} for kind in images},
     }
-    understood = parse_detection(raw, received_at=delivery.received_at)
+    understood = parse_detection(raw)
     assert isinstance(understood, Understood), understood
     return Batch(
         collector_id=delivery.source.collector_id,

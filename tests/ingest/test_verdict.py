@@ -17,7 +17,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def incoming(**fields: Any) -> Incoming:
     given = {"captured_at": NOON.isoformat(), **fields}
-    understood = parse_detection(a_detection_of("evt_1", {"full": b"bytes"}, **given), received_at=NOON)
+    understood = parse_detection(a_detection_of("evt_1", {"full": b"bytes"}, **given))
     assert isinstance(understood, Understood)
     part = Part(name="evt_1_full", content_type="image/jpeg", size=5, sha256=bytes(32), offset=0, width=1, height=1)
     image = IncomingImage(kind="full", part=part, key="full/2026/11/20/evt_1_full.jpg")

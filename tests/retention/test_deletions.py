@@ -32,7 +32,7 @@ from platevault.retention.deletions.execute import execute_deletion, execute_due
 from platevault.retention.deletions.request import confirm_deletion, delete_detection, request_deletion, show_deletion
 from platevault.retention.erase import remove_bytes
 from tests.support.deliveries import a_batch
-from tests.support.keeping import Eventful, bytes_of, stored, upkeep_of
+from tests.support.keeping import Eventful, bytes_of, stored, told_at, upkeep_of
 from tests.support.receptions import DeadStore, Node, a_node
 
 PLATE = "ZQ987CANARY"
@@ -342,7 +342,7 @@ async def test_it_is_confirmed_within_an_hour_or_not_at_all(node: Node, seconds:
     batch = await stored(node, plate=PLATE)
     asked = await ask(node)
     then = asked.requested_at + CONFIRM_FOR + timedelta(seconds=seconds)
-    context = dataclasses.replace(upkeep_of(node), now=lambda: then)
+    context = told_at(upkeep_of(node), lambda: then)
     assert asked.state(then) is (DeletionState.ASKED if works else DeletionState.LAPSED)
     await execute_due_deletions(context)
     if works:

@@ -26,7 +26,7 @@ from platevault.retention.sweep import sweep
 from tests.infra.postgres.test_constraints import hold
 from tests.makers import a_detection, an_image, put
 from tests.support.deliveries import a_batch
-from tests.support.keeping import upkeep_of
+from tests.support.keeping import told_at, upkeep_of
 from tests.support.receptions import Node, a_node
 from tests.support.servers import S3Server
 
@@ -133,9 +133,7 @@ async def test_a_detection_of_a_class_that_never_ends_is_kept_shown_and_rebuilt_
     await node.uploaded()
     (row,) = await node.rows("SELECT retain_until FROM detections")
     assert row["retain_until"] is None
-    far = JobContext(
-        database=node.database, objects=node.objects, now=lambda: datetime.now(UTC) + timedelta(days=99_999)
-    )
+    far = told_at(upkeep_of(node), lambda: datetime.now(UTC) + timedelta(days=99_999))
     assert (await sweep(far, default=DEFAULT, act=True)).counts["erased"] == 0
 
 
@@ -284,7 +282,7 @@ async def test_the_report_tells_what_is_overdue_held_and_of_a_doubtful_clock(nod
     await hold(node.database)
     await node.database.transaction(lambda connection: put(connection, *rows[:3], *rows[4:]))
     await changed(node, a_class(None, camera="ever"))
-    context = JobContext(database=node.database, objects=node.objects, now=lambda: NOW)
+    context = told_at(upkeep_of(node), lambda: NOW)
     report = await report_retention(context, default=DEFAULT)
     by_name = {one.camera: one for one in report.cameras}
 

@@ -30,7 +30,7 @@ from tests.infra.postgres.test_constraints import hold, lift
 from tests.makers import a_detection, put
 from tests.support.deliveries import Batch, a_batch, a_jpeg
 from tests.support.holding import lifted, over, placed
-from tests.support.keeping import key_of
+from tests.support.keeping import key_of, told_at, upkeep_of
 from tests.support.receptions import DeadStore, Node, a_node
 
 DEFAULT = Retention(keep_for=timedelta(days=30))
@@ -77,7 +77,7 @@ async def node(migrated: Database, tmp_path: Path, clock: Clock) -> Node:
 
 
 def upkeep_at(node: Node, clock: Callable[[], datetime]) -> JobContext:
-    return JobContext(database=node.database, objects=node.objects, now=clock)
+    return told_at(upkeep_of(node), clock)
 
 
 async def swept(node: Node, clock: Clock, *, act: bool = True, default: Retention = DEFAULT, **more: Any) -> JobRun:

@@ -28,6 +28,7 @@ from platevault.operations.sql.counts import tally
 from platevault.provisioning.bucket import BucketReport, check_bucket, configure_bucket, raise_to
 from platevault.retention.lifecycle_rules import rules_as_far_as_known, rules_of_the_classes
 from platevault.settings import read_settings
+from tests.support.keeping import told_at
 from tests.support.receptions import Node, a_node
 from tests.support.servers import S3Server
 
@@ -279,7 +280,7 @@ async def test_a_server_that_does_not_run_its_rules_is_told(site: Site) -> None:
     await site.tick()
     assert await site.objects.stat(CANARY) is not None
     for days, status in ((2.9, "ok"), (3.1, "differs")):
-        site.job_context = replace(site.job_context, now=lambda days=days: datetime.now(UTC) + timedelta(days=days))
+        site.job_context = told_at(site.job_context, lambda days=days: datetime.now(UTC) + timedelta(days=days))
         await site.tick()
         assert (await site.bucket_check())["status"] == status
     assert "does not run its lifecycle rules" in (await site.bucket_check())["reason"]
@@ -291,7 +292,7 @@ async def test_a_server_that_does_not_run_its_rules_is_told(site: Site) -> None:
 async def test_who_clears_uploads_leaves_the_canary_to_the_server(site: Site) -> None:
     await site.configure()
     await site.tick()
-    await expire_uploads(replace(site.job_context, now=lambda: datetime.now(UTC) + timedelta(days=2)))
+    await expire_uploads(told_at(site.job_context, lambda: datetime.now(UTC) + timedelta(days=2)))
     assert await site.objects.stat(CANARY) is not None
 
 

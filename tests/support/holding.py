@@ -1,7 +1,6 @@
 """Legal holds for tests: placed as the service does it, and rows as they stand in the tables."""
 
 import uuid
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from platevault.holds.hold import HoldAsked, HoldNow
 from platevault.holds.lift import lift_hold
 from platevault.holds.place import place_hold
 from platevault.infra.postgres.database import Database
-from tests.support.keeping import upkeep_of
+from tests.support.keeping import told_at, upkeep_of
 from tests.support.receptions import Node
 
 LOOK: Final = Look(
@@ -87,4 +86,4 @@ async def kept(node: Node) -> dict[str, str]:
 
 def later(node: Node, passed: timedelta) -> Any:
     """The upkeep of this node, as it is run after that time."""
-    return replace(upkeep_of(node), now=lambda: datetime.now(UTC) + passed)
+    return told_at(upkeep_of(node), lambda: datetime.now(UTC) + passed)

@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.engine import make_url
 
 from platevault.domain.errors import StoreBusy, StoreUnavailable
-from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.infra.objectstore.memory import MemoryStore
+from platevault.infra.postgres.database import Database
 from platevault.jobs.run import JobContext
+from platevault.jobs.vault_clock import VaultClock
 from tests.support.deliveries import Batch, a_batch
 from tests.support.receptions import Node
 from tests.support.servers import Databases
@@ -21,6 +24,24 @@ ORPHAN = "full/2025/01/15/evt_nobody_full.jpg"
 
 def upkeep_of(node: Node) -> JobContext:
     return JobContext(database=node.database, objects=node.objects, now=lambda: datetime.now(UTC))
+
+
+class ToldClock(VaultClock):
+    """A clock of the vault that says what the test says: neither database nor store is asked."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    async def time(self, database: Database) -> datetime:
+        return self._now()
+
+    async def erasing_time(self, database: Database, objects: ObjectStore) -> datetime:
+        return self._now()
+
+
+def told_at(context: JobContext, now: Callable[[], datetime]) -> JobContext:
+    """The context with this clock for everything."""
+    return replace(context, now=now, clock=ToldClock(now))
 
 
 async def stored(node: Node, detections: int = 1, **fields: Any) -> Batch:

@@ -37,6 +37,8 @@ from platevault.ingest.context import IngestContext
 from platevault.ingest.record import Rules
 from platevault.ingest.uploads.context import DirectUpload, turns_for
 from platevault.jobs.run import JobContext
+from platevault.jobs.service_clock import ServiceClock
+from platevault.jobs.vault_clock import clock_is_right
 from platevault.renditions.context import RenditionContext
 from platevault.renditions.variants import Variants
 from platevault.settings import Settings
@@ -55,12 +57,16 @@ def open_vault(settings: Settings) -> Vault:
     ingest_context = IngestContext(
         database=database,
         uploader=uploader,
-        rules=_rules(settings, node_id=spool.node_id, process_id=process_id),
+        rules=replace(
+            _rules(settings, node_id=spool.node_id, process_id=process_id),
+            clock_is_right=partial(clock_is_right, database, objects),
+        ),
         memory=ByteBudget(settings.upload_memory_bytes),
         now=now,
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
         meters=meters,
         tell=notices.tell,
+        clock=ServiceClock(database=database, now=now),
     )
     renditions = open_rendition_context(settings, database=database, objects=objects, process_id=process_id)
     return Vault(

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from platevault.domain.error_chain import frames_of, names_of
-from platevault.domain.errors import Unavailable
+from platevault.domain.errors import Stopped, Unavailable
 from platevault.holds.copy_images import COPY_HELD, copy_images
 from platevault.holds.verify_copies import verify_copies
 from platevault.infra.postgres.job_queue import Job, run_jobs
@@ -82,7 +82,7 @@ async def _run(name: str, function: Callable[[], Awaitable[object]]) -> None:
     """Run a job and log its errors: they end this run only. Its next tick runs it again."""
     try:
         await function()
-    except Unavailable as error:
+    except (Unavailable, Stopped) as error:
         log.warning("job waits for its next time", job=name, why=str(error))
     except Exception as error:  # noqa: BLE001  one job must not end the others
         log.error("job failed", job=name, error=names_of(error), frames=frames_of(error))

@@ -10,6 +10,8 @@ from platevault.app.commands import open_installation, rules_wanted
 from platevault.app.credentials import identity_keys
 from platevault.app.open import open_database
 from platevault.app.storage import open_bucket_admin, open_identity_admin
+from platevault.cli.integrity import with_job_context
+from platevault.jobs.vault_clock import confirm_clock
 from platevault.operations.diagnosis import Finding
 from platevault.operations.doctor import diagnose
 from platevault.provisioning.bucket import configure_bucket
@@ -35,8 +37,18 @@ def setup() -> None:
         raise typer.Exit(1)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm-clock", help="The database's clock is right: erase by it. Nothing else is done.")
+    ] = False,
+) -> None:
     """Look at database, spool, store, clock, URLs, identities and worker. Exit code 1 when anything is a problem."""
+    if confirm:
+        told = with_job_context(lambda context: confirm_clock(context.database, context.objects))
+        said = f"{told.database:%Y-%m-%d %H:%M:%S} UTC"
+        typer.echo(json.dumps({"database": said}) if as_json else f"the database's clock says {said}, confirmed")
+        return
     found = asyncio.run(_examine(read_settings()))
     if as_json:
         typer.echo(json.dumps([finding.as_dict() for finding in found], indent=2))

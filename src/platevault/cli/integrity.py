@@ -109,17 +109,29 @@ def rebuild(
     _finish(run, as_json=as_json)
 
 
-def sweep(yes: Yes = False, as_json: AsJson = False) -> None:
+def sweep(
+    yes: Yes = False,
+    allow: Annotated[
+        int | None,
+        typer.Option(
+            "--allow", metavar="N", min=1, help="Let N detections be erased in 24 hours, where the limit is less."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Forget what is past its retention and not held: rows become tombstones, then bytes go. The worker does it every hour; without
     --yes this counts what is due, and changes nothing.
+
+    In 24 hours all sweeps together erase at most 10 % of the living detections or 10,000, whichever is more. Exit code 1 when the run stopped:
+    at that limit, at a clock in doubt (see `platevault doctor`), or because the database is older than the bucket has seen.
     """
-    _finish(with_job_context(lambda context: _sweep(context, act=yes)), as_json=as_json)
+    _finish(with_job_context(lambda context: _sweep(context, act=yes, allow=allow)), as_json=as_json)
 
 
-async def _sweep(context: JobContext, *, act: bool) -> JobRun:
+async def _sweep(context: JobContext, *, act: bool, allow: int | None) -> JobRun:
     assert context.retention is not None, "the wiring gives it"
     while True:
-        run = await forget(context, default=context.retention, act=act)
+        run = await forget(context, default=context.retention, act=act, allow=allow)
         if not run.findings.get(MORE):
             return run
 
@@ -153,5 +165,5 @@ def _sentences(run: JobRun) -> list[str]:
     lines += [f"{count:>10}  {what}" for what, count in run.counts.items()]
     for what, keys in run.findings.get("examples", {}).items():
         lines += [f"  {what}: {key}" for key in keys]
-    lines += [f"{title}: {run.findings[title]}" for title in ("marker", "reason") if title in run.findings]
+    lines += [f"{title}: {run.findings[title]}" for title in ("marker", "clock", "reason") if title in run.findings]
     return lines

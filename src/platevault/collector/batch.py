@@ -13,10 +13,10 @@ from platevault.collector.photo import Box, dimensions, plate_crop, taken_at
 from platevault.collector.time_zone import AssumedZone
 from platevault.domain.batch import MANIFEST_PART
 from platevault.domain.described import Ignored
-from platevault.domain.detection import AHEAD_AT_MOST
 from platevault.domain.errors import InvalidRequest
 from platevault.domain.images import ImageState
 from platevault.domain.object_keys import part_name
+from platevault.domain.retention_policy import AHEAD_AT_MOST
 
 CLOCKS_ARE_SET_FROM: Final = datetime(1990, 1, 1, tzinfo=UTC)
 """Times of cameras and file systems before it were never set."""

@@ -9,6 +9,7 @@ import structlog
 from platevault.delivery.sql.nodes import beat
 from platevault.domain.errors import Unavailable
 from platevault.infra.postgres.database import Database
+from platevault.jobs.vault_clock import keep_seen_time
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,7 @@ async def send_heartbeats(database: Database, *, node_id: UUID, host: str, as_wo
     while True:
         try:
             await beat(database, node_id=node_id, host=host, as_worker=as_worker)
+            await keep_seen_time(database)
             await asyncio.sleep(EVERY_SECONDS)
         except Unavailable as error:
             log.warning("heartbeat waits", why=str(error))

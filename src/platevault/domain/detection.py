@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -12,7 +12,6 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,7 +22,6 @@ from platevault.domain.moments import MOMENT_EXAMPLE, parse_moment
 from platevault.domain.object_keys import check_detection_id, check_image_kind
 from platevault.domain.plates import PLATE_MAX
 
-AHEAD_AT_MOST: Final = timedelta(minutes=5)
 DATA_DEPTH_MAX: Final = 16
 DATA_VALUES_MAX: Final = 2000
 IMAGES_MAX: Final = 16
@@ -146,11 +144,7 @@ class Detection(_Value):
 
     @field_validator("captured_at")
     @classmethod
-    def _plausible(cls, moment: datetime, info: ValidationInfo) -> datetime:
-        assert info.context is not None, "parse_detection gives it"
-        received_at: datetime = info.context["received_at"]
-        if moment > received_at + AHEAD_AT_MOST:
-            raise ValueError(f"is more than {AHEAD_AT_MOST // timedelta(minutes=1)} minutes ahead: check the clock")
+    def _plausible(cls, moment: datetime) -> datetime:
         if moment < EARLIEST:
             raise ValueError(f"is before {EARLIEST.year}: check the clock")
         return moment
@@ -180,7 +174,7 @@ class Understood:
     ignored: tuple[Ignored, ...] = ()
 
 
-def parse_detection(raw: object, *, received_at: datetime, picture: Size | None = None) -> Understood | tuple[str, ...]:
+def parse_detection(raw: object, *, picture: Size | None = None) -> Understood | tuple[str, ...]:
     """Return the detection, or the reasons why it is none, each naming its field.
 
     Only evidence refuses it. What only describes is mended or left out. `picture` is (width, height) of `full`, if known.
@@ -189,24 +183,23 @@ def parse_detection(raw: object, *, received_at: datetime, picture: Size | None 
         return ('a detection is an object, for example {"detection_id": "evt-1", …}',)
     fields, ignored = mended(raw, picture=picture)
     try:
-        return Understood(detection=_validated(fields, ignored, received_at=received_at), ignored=tuple(ignored))
+        return Understood(detection=_validated(fields, ignored), ignored=tuple(ignored))
     except ValidationError as error:
         lines = {_sentence(line) for line in error.errors(include_url=False, include_input=False)}
         return (*sorted(lines), *(f"{one.field}: {one.reason}" for one in ignored))[:20]
 
 
-def _validated(fields: dict[str, Any], ignored: list[Ignored], *, received_at: datetime) -> Detection:
+def _validated(fields: dict[str, Any], ignored: list[Ignored]) -> Detection:
     """The detection without describing fields that its own checks refuse; these are added to `ignored`."""
-    context = {"received_at": received_at}
     try:
-        return Detection.model_validate(fields, context=context)
+        return Detection.model_validate(fields)
     except ValidationError as error:
         odd: dict[str, str] = {}
         for line in error.errors(include_url=False, include_input=False):
             if line["loc"] and line["loc"][0] not in EVIDENCE:
                 odd.setdefault(str(line["loc"][0]), _meaning(line))
         ignored += [Ignored(name, reason) for name, reason in odd.items()]
-        return Detection.model_validate({k: v for k, v in fields.items() if k not in odd}, context=context)
+        return Detection.model_validate({k: v for k, v in fields.items() if k not in odd})
 
 
 def printable(text: str) -> str:

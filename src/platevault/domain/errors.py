@@ -19,6 +19,7 @@ VaultError
 │   ├── Busy, SpoolFull, DatabaseUnavailable
 │   ├── StoreUnavailable    ── StoreMisconfigured, StoreBusy, ObjectRefused (this one object)
 │   ├── HeldElsewhere       the bytes wait on another node
+│   ├── ClockWrong          the clock of this process differs from the database's
 │   └── HoldsBeingPlaced    nothing is erased while a hold takes up its detections
 ├── Stopped                 a job ends before its end, for a reason that its operator should read
 ├── SettingsInvalid         the operator's: names the variable and the fix
@@ -168,6 +169,10 @@ class ObjectRefused(StoreUnavailable):
 
 class HeldElsewhere(Unavailable):
     """The bytes wait in the spool of another node."""
+
+
+class ClockWrong(Unavailable):
+    """The clock of this process differs from the database's: it accepts nothing that it would have to date."""
 
 
 class HoldsBeingPlaced(Unavailable):

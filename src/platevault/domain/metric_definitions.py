@@ -100,6 +100,10 @@ MEASURES: Final = (
     _found("dead_letters", "Images of this node that were given up and wait for an operator"),
     _found("oldest_pending_age_seconds", "Age of the image that has waited longest for its upload, 0 when none waits"),
     _found("generation_age_seconds", "Since the restore marker was advanced in the database"),
+    _found("clock_skew_seconds", "How far the clock of this process is ahead of the database's"),
+    _found(
+        "clock_in_doubt", "1 while nothing is erased because the clocks of database and store differ, or one jumped"
+    ),
     _found("worker_age_seconds", "Since a worker was seen last, on any node"),
     _gauge("database_pool_connections", "Connections that the pools may have, DB_POOL_SIZE of every process"),
     _gauge("database_pool_in_use", "Connections in use"),

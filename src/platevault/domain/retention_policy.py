@@ -10,6 +10,7 @@ from typing import Final
 DAYS_MOST: Final = 36_500
 PATTERN_MOST: Final = 128
 ANY: Final = "*"
+AHEAD_AT_MOST: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,20 @@ class Retention:
         return replace(self, classes=in_order(classes))
 
     def until(
-        self, *, captured_at: datetime, received_at: datetime, collector: str, camera: str
+        self,
+        *,
+        captured_at: datetime,
+        received_at: datetime,
+        collector: str,
+        camera: str,
+        clock_is_right: bool = True,
     ) -> tuple[datetime | None, bool]:
-        """(retain until, clock suspect): counted from the capture, or from receipt where the capture is doubtful. None: for ever."""
-        suspect = received_at - captured_at > self.clock_suspect_after
+        """(retain until, clock suspect): counted from the capture, or from receipt where the capture is doubtful. None: for ever.
+
+        A capture ahead of receipt is doubtful only if our own clock is right: else it would end too early by the wrong clock.
+        """
+        is_ahead = clock_is_right and captured_at - received_at > AHEAD_AT_MOST
+        suspect = is_ahead or received_at - captured_at > self.clock_suspect_after
         kept_for = self.kept_for(collector, camera)
         return None if kept_for is None else (received_at if suspect else captured_at) + kept_for, suspect
 

@@ -45,17 +45,17 @@ def parse(delivery: Delivery) -> Batch:
     manifest = Manifest.parse(lead.view, limits=delivery.limits)
     images = [part for part in delivery.parts if part is not lead]
     manifest.check_parts(images)
-    return batch_of(manifest, images, received_at=delivery.received_at)
+    return batch_of(manifest, images)
 
 
-def batch_of(manifest: "Manifest", parts: Sequence[Part], *, received_at: datetime) -> Batch:
+def batch_of(manifest: "Manifest", parts: Sequence[Part]) -> Batch:
     """The batch of a manifest whose parts were checked; each detection is valid or refused."""
     by_name = {part.name: part for part in parts}
     reads: list[Read] = []
     refused: list[Refused] = []
     for raw in manifest.detections:
         kept, left_out = within_limit(raw)
-        found = parse_detection(kept, received_at=received_at, picture=_scene_size(raw, by_name))
+        found = parse_detection(kept, picture=_scene_size(raw, by_name))
         if isinstance(found, Understood):
             reads.append(_read(found, by_name, left_out=left_out))
         else:

@@ -18,9 +18,10 @@ from platevault.ingest.stored_answer import when_stored
 async def accept(body: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext) -> Receipt:
     """The receipt, once the batch is committed and its bytes are synced.
 
-    Raises before the body is read: `BatchRefused`, `TooLarge`, `Busy`, `SpoolFull`, `DatabaseUnavailable`. After it: a
+    Raises before the body is read: `BatchRefused`, `TooLarge`, `Busy`, `SpoolFull`, `DatabaseUnavailable`, `ClockWrong`. After it: a
     `Refusal`, and nothing is left of the batch; or `Unavailable`, and its outcome is unknown: the same batch again is safe.
     """
+    await ingest_context.refuse_wrong_clock()
     with admitted(body, request, ingest_context=ingest_context) as (room, coming):
         receipt, uploading = await _accept(coming, request, room=room, ingest_context=ingest_context)
     # Its place is somebody else's by now, however long the store takes.

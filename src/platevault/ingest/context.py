@@ -17,6 +17,7 @@ from platevault.infra.postgres.database import Database
 from platevault.infra.telemetry.metrics import Metrics
 from platevault.ingest.record import Rules
 from platevault.ingest.transfer_rate import TransferRate
+from platevault.jobs.service_clock import ServiceClock
 
 # Batches that are made durable and recorded at once; fewer than the pool has connections, so that uploads and readers get theirs.
 TURNS_AT_ONCE: Final = 6
@@ -30,7 +31,10 @@ TOOK_WITHIN_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestContext:
-    """Dependencies and limits of ingest. One per process. `tell` is called after detections are committed."""
+    """Dependencies and limits of ingest. One per process. `tell` is called after detections are committed.
+
+    `clock` compares `now` with the database; None where a test gives `now`.
+    """
 
     database: Database
     uploader: Uploader
@@ -40,12 +44,18 @@ class IngestContext:
     new_file_name: Callable[[], str]
     meters: Metrics = field(default_factory=Metrics.none)
     tell: Callable[[], None] = lambda: None
+    clock: ServiceClock | None = None
     bodies: set[TransferRate] = field(default_factory=set)
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)
     turns: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "turns", FairSemaphore(TURNS_AT_ONCE, most_now=self._turns_now))
+
+    async def refuse_wrong_clock(self) -> None:
+        """Raise `ClockWrong` if the clock of this process cannot date what comes in."""
+        if self.clock is not None:
+            await self.clock.refuse_if_wrong()
 
     def _turns_now(self) -> int:
         """Fewer while batches come faster than the store, which is there, takes their images.

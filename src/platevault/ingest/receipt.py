@@ -10,7 +10,7 @@ from platevault.formats.batch import Refused
 from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting
 
 # The order in which people read them; the database keeps none.
-_ENTRY_FIELDS: Final = ("detection_id", "status", "differs", "reasons", "ignored")
+_ENTRY_FIELDS: Final = ("detection_id", "status", "clock_suspect", "differs", "reasons", "ignored")
 _IMAGE_FIELDS: Final = ("key", "sha256", "size", "reason")
 
 
@@ -42,9 +42,11 @@ class Recorded:
 
 def created(incoming: Incoming) -> dict[str, Any]:
     """The entry of a new detection."""
+    doubt = {"clock_suspect": True} if incoming.clock_suspect else {}
     return {
         "detection_id": incoming.detection.detection_id,
         "status": "created",
+        **doubt,
         **_left_out(incoming),
         "images": {image.kind: _decided(image) for image in incoming.images},
     }

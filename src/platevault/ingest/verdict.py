@@ -56,6 +56,8 @@ class Judged:
 
     incoming: tuple[Incoming, ...]
     refused: tuple[Refused, ...]
+    depends_on_the_clock: bool = False
+    """True if a detection would expire at receipt or is ahead: by a wrong clock that would erase it now or too early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +99,13 @@ class Meeting:
     """What the camera read is to be taken from the new batch: the row was made again from objects, which do not tell it."""
 
 
-def judge(batch: Batch, *, received_at: datetime, retention: Retention, limits: Limits) -> Judged:
-    """Judge each detection by itself; raises `BatchRefused` when none is left."""
+def judge(
+    batch: Batch, *, received_at: datetime, retention: Retention, limits: Limits, clock_is_right: bool = True
+) -> Judged:
+    """Judge each detection by itself; raises `BatchRefused` when none is left.
+
+    If `clock_is_right` is false, no detection expires at receipt, and none counts as ahead.
+    """
     if not batch.reads:
         listed = tuple((one.detection_id or "", one.reasons) for one in batch.refused)
         raise BatchRefused("no detection of this batch is valid", part=batch.told_in, refused=listed)
@@ -110,6 +117,7 @@ def judge(batch: Batch, *, received_at: datetime, retention: Retention, limits: 
             received_at=received_at,
             collector=batch.collector_id,
             camera=detection.camera_id,
+            clock_is_right=clock_is_right,
         )
         incoming.append(
             Incoming(
@@ -117,12 +125,13 @@ def judge(batch: Batch, *, received_at: datetime, retention: Retention, limits: 
                 images=_images(read, limits),
                 retain_until=retain_until,
                 clock_suspect=suspect,
-                expired=retain_until is not None and retain_until <= received_at,
+                expired=clock_is_right and retain_until is not None and retain_until <= received_at,
                 ignored=read.ignored,
             )
         )
     incoming.sort(key=lambda one: one.detection.detection_id)
-    return Judged(incoming=tuple(incoming), refused=batch.refused)
+    depends = any(one.expired or (one.clock_suspect and one.detection.captured_at > received_at) for one in incoming)
+    return Judged(incoming=tuple(incoming), refused=batch.refused, depends_on_the_clock=depends)
 
 
 def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:

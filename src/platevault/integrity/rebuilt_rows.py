@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from platevault.domain.detection import Understood, parse_detection
@@ -12,9 +11,6 @@ from platevault.domain.images import jpeg_dimensions
 from platevault.domain.object_keys import BATCH_ID, COLLECTOR_ID, generate_object_key, parse_object_key
 from platevault.domain.object_metadata import ImageMetadata, decode_metadata
 from platevault.jobs.report import HOLDS_PREFIX
-
-CLOCKS_APART: Final = timedelta(minutes=15)
-"""As far as S3 lets its clock and a client's be apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +61,7 @@ def rebuilt_image(
         return "a time in its metadata has no zone"
     if COLLECTOR_ID.fullmatch(metadata.collector_id) is None or BATCH_ID.fullmatch(metadata.batch_id) is None:
         return "its metadata names a collector or a batch that cannot be one"
-    if not _could_be_received(metadata, kind=parts.image_type, modified_at=modified_at):
+    if not _could_be_received(metadata, kind=parts.image_type):
         return "its metadata tells what would be refused at receipt"
     try:
         digest = bytes.fromhex(metadata.sha256)
@@ -89,7 +85,7 @@ def rebuilt_image(
     )
 
 
-def _could_be_received(metadata: ImageMetadata, *, kind: str, modified_at: datetime) -> bool:
+def _could_be_received(metadata: ImageMetadata, *, kind: str) -> bool:
     """By the rules of receipt themselves: what they let through, the database can store."""
     said = {
         "detection_id": metadata.detection_id,
@@ -97,7 +93,7 @@ def _could_be_received(metadata: ImageMetadata, *, kind: str, modified_at: datet
         "camera_id": metadata.camera_id,
         "images": {kind: {"sha256": metadata.sha256}},
     }
-    return isinstance(parse_detection(said, received_at=modified_at + CLOCKS_APART), Understood)
+    return isinstance(parse_detection(said), Understood)
 
 
 def dimensions_of(content_type: str, data: bytes) -> tuple[int | None, int | None]:

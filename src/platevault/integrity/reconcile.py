@@ -54,6 +54,7 @@ async def reconcile(
     async def work(notes: Notes) -> None:
         hand = Repair(context=context, notes=notes, act=act, most=most, older_than=older_than)
         await hand.look_at_marker()
+        await hand.look_at_clock()
         seen: dict[date, set[str]] = {}
         async for page in _pages(context, notes, most=objects_a_page):
             await _page(page, hand=hand)
@@ -114,10 +115,9 @@ async def _page(page: _Page, *, hand: Repair) -> None:
     database = hand.context.database
     rows = await inventory.rows_of(database, page.objects)
     orphans: list[ListedObject] = []
-    now = hand.context.now()
     for one in page.objects:
         row = rows.get(one.key)
-        verdict = judge(one, row, now=now, older_than=hand.older_than)
+        verdict = judge(one, row, now=hand.now, older_than=hand.older_than)
         if verdict is Verdict.ORPHAN:
             orphans.append(one)
         elif verdict is Verdict.LEFT_BEHIND and row is not None:

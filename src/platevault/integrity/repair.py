@@ -5,7 +5,7 @@ Nothing is deleted that has no verified copy in quarantine, but for objects whos
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
 import structlog
@@ -21,6 +21,7 @@ from platevault.jobs.run import JobContext, Unreadable
 log = structlog.get_logger(__name__)
 
 COPIES_BEFORE_SETTLING: Final = 50
+NOTHING_IS_OLD: Final = datetime.min.replace(tzinfo=UTC)
 GONE: Final = (ImageState.EXPIRED, ImageState.DELETED)
 
 
@@ -34,6 +35,7 @@ class Repair:
     most: int
     older_than: timedelta
     why_not: str | None = None
+    now: datetime = NOTHING_IS_OLD
     unreadable: Unreadable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,16 @@ class Repair:
             if self.act:
                 self.act, self.why_not = False, str(stopped)
         return self.act
+
+    async def look_at_clock(self) -> None:
+        """Set `now`, by which orphans are old enough, once for the run; while a clock is in doubt the run only counts."""
+        try:
+            self.now = await self.context.erasing_time()
+        except Stopped as stopped:
+            self.now = await self.context.time()
+            self.notes.facts["clock"] = str(stopped)
+            if self.act:
+                self.act, self.why_not = False, str(stopped)
 
     async def mark_missing(self, row: ImageRow) -> None:
         """Its object is absent: the row says so, and a re-sent batch heals it. A held image is an alarm and stays as it is."""
@@ -146,7 +158,7 @@ class Repair:
             now = await objects.stat(listed.key)
             if now is None or (now.etag, now.size) != (copy.original.etag, copy.original.size):
                 return False
-            if self.context.now() - now.modified_at < self.older_than:
+            if self.now - now.modified_at < self.older_than:
                 return False
             await objects.delete(listed.key)
             return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from platevault.infra.postgres.database import Database
 from platevault.jobs.report import COUNT_IMAGES, JobRun, Notes
 from platevault.jobs.sql.lock import maintenance_lock
 from platevault.jobs.sql.runs import image_states, prune_runs, record_run
+from platevault.jobs.vault_clock import VaultClock
 
 log = structlog.get_logger(__name__)
 
@@ -32,13 +33,25 @@ UNREADABLE_IN_A_ROW: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """Dependencies of jobs. `bucket` is None without S3. `retention`, the default class, is None if nothing is swept."""
+    """Dependencies of jobs. `bucket` is None without S3. `retention`, the default class, is None if nothing is swept.
+
+    `now` is the clock of this process: it signs and logs. Records take `time`, and what erases takes `erasing_time`.
+    """
 
     database: Database
     objects: ObjectStore
     now: Callable[[], datetime]
     bucket: WatchedBucket | None = None
     retention: Retention | None = None
+    clock: VaultClock = field(default_factory=VaultClock)
+
+    async def time(self) -> datetime:
+        """Return the database's time."""
+        return await self.clock.time(self.database)
+
+    async def erasing_time(self) -> datetime:
+        """Return the database's time, by which something may be erased. Raises `Stopped` if a clock is in doubt."""
+        return await self.clock.erasing_time(self.database, self.objects)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +91,7 @@ async def record_job(
 
     Raises `DatabaseUnavailable`, and whatever nobody thought of; nothing is kept of such a run, but what it did stays done.
     """
-    notes, started_at = Notes(), context.now()
+    notes, started_at = Notes(), await context.time()
     outcome = "done"
     try:
         async with nullcontext() if dry_run or not alone else maintenance_lock(context.database):
@@ -94,7 +107,7 @@ async def record_job(
     run = JobRun(
         job=job,
         started_at=started_at,
-        ended_at=context.now(),
+        ended_at=await context.time(),
         dry_run=dry_run,
         outcome=outcome,
         counts=dict(notes.counts),
@@ -116,5 +129,6 @@ async def count_images(context: JobContext) -> JobRun:
 
 
 async def forget_old_runs(context: JobContext) -> int:
-    """Runs that ended more than 90 days ago are not kept; returns how many went."""
+    """Forget runs that ended more than 90 days ago; return how many. Raises `Stopped` if a clock is in doubt."""
+    await context.erasing_time()
     return await prune_runs(context.database, older_than=KEEP_RUNS_FOR)

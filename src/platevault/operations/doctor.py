@@ -9,6 +9,8 @@ from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
 from platevault.domain.errors import Unavailable
 from platevault.infra.disk.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, file_system_of
 from platevault.infra.postgres.migrations import schema_state
+from platevault.jobs.service_clock import SKEW_MOST, sentence
+from platevault.jobs.vault_clock import read_clocks
 from platevault.operations.check_images import check_images
 from platevault.operations.check_object_store import check_object_store
 from platevault.operations.diagnosis import Finding, fine, problem, warning
@@ -22,7 +24,7 @@ async def diagnose(installation: Installation) -> list[Finding]:
     base = await _database(installation)
     found = [*base, *_spool(installation), *await check_object_store(installation)]
     if all(finding.status == "ok" for finding in base):
-        found += [*await check_images(installation), *await _worker(installation)]
+        found += [*await _erasing_clock(installation), *await check_images(installation), *await _worker(installation)]
     return found
 
 
@@ -35,6 +37,21 @@ async def _database(installation: Installation) -> Sequence[Finding]:
         what = f"schema {state.current or 'none'}, this version needs {state.wanted}"
         return [fine("database", "answers"), problem("schema", what, "run `platevault migrate`")]
     return [fine("database", "answers"), fine("schema", state.current or "")]
+
+
+async def _erasing_clock(installation: Installation) -> Sequence[Finding]:
+    """The database's clock decides what is due; this machine's own clock is compared with it."""
+    try:
+        found = await read_clocks(installation.database, installation.objects)
+    except Unavailable:
+        return []  # another check names it
+    if found.reason is not None:
+        repair = "set the clocks by NTP; if the database's is right, run `platevault doctor --confirm-clock`"
+        return [problem("database clock", found.reason, repair)]
+    skew = installation.now() - found.database
+    if abs(skew) > SKEW_MOST:
+        return [problem("database clock", sentence(skew), "set the clocks by NTP: until then batches get 503")]
+    return [fine("database clock", f"{abs(skew).total_seconds():.0f} seconds from this machine's")]
 
 
 def _spool(installation: Installation) -> Sequence[Finding]:

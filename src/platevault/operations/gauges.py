@@ -11,6 +11,7 @@ from platevault.domain.metric_definitions import Series
 from platevault.infra.postgres.database import Database
 from platevault.infra.telemetry.metrics import CONTENT_TYPE
 from platevault.ingest.context import IngestContext
+from platevault.jobs.vault_clock import read_clocks
 from platevault.operations.sql.counts import tally
 
 log = structlog.get_logger(__name__)
@@ -39,9 +40,10 @@ async def measure(*, ingest_context: IngestContext, version: str) -> bytes:
     """
     uploader, database = ingest_context.uploader, ingest_context.database
     found: dict[Series, float] = {("build_info", (version,)): 1.0}
-    database_up, store_up, _ = await asyncio.gather(
+    database_up, store_up, _, _ = await asyncio.gather(
         _ask_database(database, uploader=uploader, found=found),
         _ask_store(uploader),
+        _ask_clocks(ingest_context, found),
         asyncio.to_thread(_ask_spool, uploader, found),
     )
     found["database_up", ()] = float(database_up)
@@ -57,6 +59,19 @@ async def _ask_database(database: Database, *, uploader: Uploader, found: dict[S
         log.info("metrics without the database", why=str(error) or "no answer in time")
         return False
     return True
+
+
+async def _ask_clocks(ingest_context: IngestContext, found: dict[Series, float]) -> None:
+    try:
+        async with asyncio.timeout(STORE_WITHIN_SECONDS):
+            skew = None if ingest_context.clock is None else await ingest_context.clock.skew()
+            if skew is not None:
+                found["clock_skew_seconds", ()] = skew.total_seconds()
+            read = await read_clocks(ingest_context.database.aside, ingest_context.uploader.objects)
+    except (VaultError, TimeoutError) as error:
+        log.info("metrics without the clocks", why=str(error) or "no answer in time")
+        return
+    found["clock_in_doubt", ()] = float(read.reason is not None)
 
 
 async def _ask_store(uploader: Uploader) -> bool:

@@ -12,7 +12,9 @@ from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import schema_state
 from platevault.jobs.report import GUARD_BUCKET, GUARD_HOLDS
 from platevault.jobs.restore_marker import marker
+from platevault.jobs.service_clock import SKEW_MOST, ServiceClock, sentence
 from platevault.jobs.sql.runs import latest_run_and_its_age
+from platevault.jobs.vault_clock import read_clocks
 
 WORKER_SILENT_SECONDS: Final = 300.0
 STORE_CHECK_SECONDS: Final = 4.0
@@ -39,13 +41,16 @@ async def readiness(
     uploader: Uploader,
     reserve_bytes: int,
     servers_down: Callable[[], Mapping[str, Any]] = dict,
+    clock: ServiceClock | None = None,
 ) -> Readiness:
     """Check database, spool, store and worker. Store and worker may fail without a batch being refused.
 
+    `clock` is that of this process: if it is wrong, no batch can be acknowledged. A clock of database or store in doubt only stops erasing.
+
     `servers_down` names the embedded servers that are down: name → `since`, `why`.
     """
-    base, store, marked = await asyncio.gather(
-        _database(database), _store(uploader), _restore_marker(database, uploader)
+    base, store, marked, clocks = await asyncio.gather(
+        _database(database), _store(uploader), _restore_marker(database, uploader), _clock(database, uploader, clock)
     )
     spool = _spool(uploader, reserve_bytes)
     checks = {"database": base, "spool": spool, "object_store": store}
@@ -57,7 +62,22 @@ async def readiness(
         checks["worker"] = await _worker(database)
         checks |= await _bucket(database)
         checks |= await _holds(database)
-    return Readiness(can_acknowledge=base["status"] == "ok" and spool["status"] == "ok", checks=checks)
+        checks["clock"] = clocks
+    can = all(check["status"] == "ok" for check in (base, spool)) and checks.get("clock", {}).get("status") != "wrong"
+    return Readiness(can_acknowledge=can, checks=checks)
+
+
+async def _clock(database: Database, uploader: Uploader, clock: ServiceClock | None) -> dict[str, Any]:
+    """`wrong`: of this process. `in doubt`: of the database or the store. `unknown`: the store does not answer, which its check says."""
+    try:
+        async with asyncio.timeout(STORE_CHECK_SECONDS):
+            skew = None if clock is None else await clock.skew()
+            if skew is not None and abs(skew) > SKEW_MOST:
+                return {"status": "wrong", "reason": sentence(skew)}
+            found = await read_clocks(database, uploader.objects)
+    except (VaultError, TimeoutError) as error:
+        return {"status": "unknown", "reason": str(error) or "no answer in time"}
+    return {"status": "ok"} if found.reason is None else {"status": "in doubt", "reason": found.reason}
 
 
 async def _database(database: Database) -> dict[str, Any]:

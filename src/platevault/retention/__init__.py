@@ -4,6 +4,7 @@
 - `classes`: Retention classes: cached for ingest, changed in a safe order.
 - `clear_quarantine`: Removal of quarantined copies of erased images.
 - `erase`: Removal of the objects of erased images, rows first.
+- `erasure_cap`: The limit of erasures in any 24 hours.
 - `expire`: Tombstones of due detections, and their purge record.
 - `lifecycle_rules`: Wanted lifecycle rules for the longest class.
 - `prune`: Removal of leftovers: quarantine, hold filters, batch answers, old tombstones.

@@ -71,11 +71,12 @@ async def apply_policy(context: JobContext, notes: Notes, *, retention: Retentio
     """
     before = await last_to_say(context.database, SWEEP, POLICY)
     known = {} if before is None else before.findings
+    now = await context.time()
     if known.get(APPLIED) != retention.policy:
-        done = await apply_shorter(context.database, retention, now=context.now(), act=True)
+        done = await apply_shorter(context.database, retention, now=now, act=True)
         notes.counts["shortened"] += done.shortened
     seen_again = before is not None and known.get(POLICY) == retention.policy
-    settled = seen_again and before is not None and context.now() - before.ended_at >= SETTLED_AFTER
+    settled = seen_again and before is not None and now - before.ended_at >= SETTLED_AFTER
     # Only now: a run that dies on its way says nothing.
     notes.facts[APPLIED] = retention.policy if settled else known.get(APPLIED)
     notes.facts[POLICY] = retention.policy
@@ -86,6 +87,6 @@ async def would_shorten(context: JobContext, notes: Notes, *, retention: Retenti
     before = await last_to_say(context.database, SWEEP, POLICY)
     if before is not None and before.findings.get(APPLIED) == retention.policy:
         return Reached()
-    found = await apply_shorter(context.database, retention, now=context.now(), act=False)
+    found = await apply_shorter(context.database, retention, now=await context.time(), act=False)
     notes.counts["shortened"] += found.shortened
     return found

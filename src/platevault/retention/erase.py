@@ -59,7 +59,7 @@ async def remove_bytes(context: JobContext) -> Removed:
             removed, error = await _remove(page, objects=context.objects)
             await context.objects.settle()
             reached("bytes-removed")
-            gone += await mark_removed(context.database, removed, now=context.now())
+            gone += await mark_removed(context.database, removed, now=await context.time())
             if error is not None and not isinstance(error, ObjectRefused):
                 raise error
             why = why if error is None else str(error)

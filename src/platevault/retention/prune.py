@@ -11,6 +11,7 @@ from platevault.jobs.report import Notes
 from platevault.jobs.run import JobContext
 from platevault.retention.clear_quarantine import clear_quarantine
 from platevault.retention.expire import TOMBSTONES_FOR
+from platevault.retention.sql.erasure_cap import forget_erasures
 from platevault.retention.sql.purge_records import START, count_old, prune_answers, prune_tombstones
 
 ANSWERS_FOR: Final = timedelta(days=90)
@@ -19,13 +20,14 @@ PAGES_MOST: Final = 400
 COUNTED_MAX: Final = 1_000_000
 
 
-async def prune(context: JobContext, notes: Notes) -> None:
-    """Delete them, some at a time; what is more than a run's share waits for the next one.
+async def prune(context: JobContext, notes: Notes, *, now: datetime) -> None:
+    """Delete what is old at `now`, some at a time; what is more than a run's share waits for the next one.
 
     A retry of a batch whose answer is gone is met detection by detection, like any other; a detection whose tombstone is gone would be
     taken as new. A tombstone whose bytes were not seen to go stays, and so does one that a hold names.
     """
-    database, now = context.database, context.now()
+    database = context.database
+    await forget_erasures(database, now=now)
     await clear_quarantine(context, notes)
     while ids := await holds.forgettable(database, most=AT_ONCE):
         notes.counts["hold filters erased"] += await holds.forget_filters(database, ids)

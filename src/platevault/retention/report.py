@@ -54,7 +54,7 @@ class RetentionReport:
 
 async def report_retention(context: JobContext, *, default: Retention) -> RetentionReport:
     """As it is now: a few look-ups by index for each camera."""
-    database, now = context.database, context.now()
+    database, now = context.database, await context.time()
     retention = default.with_classes(await retention_classes(database))
     standing = await standing_out(database, now=now)
     found = []

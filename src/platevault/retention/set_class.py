@@ -43,7 +43,7 @@ async def set_retention_class(
     Raises `StoreMisconfigured` or `StoreUnavailable` where something would be kept longer and the bucket was not seen to let it: nothing is
     written then. What happens after the class is written is made good by the next sweep where it fails.
     """
-    database, now = context.database, context.now()
+    database, now = context.database, await context.time()
     before = await retention_classes(database)
     after = with_class(before, wanted, at=at)
     if act:

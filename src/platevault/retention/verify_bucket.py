@@ -46,7 +46,7 @@ async def _canary_problems(context: JobContext) -> list[str]:
     if await context.objects.create(CANARY, new):
         return []
     found = await context.objects.stat(CANARY)
-    if found is None or context.now() - found.modified_at < CANARY_GONE_WITHIN:
+    if found is None or await context.time() - found.modified_at < CANARY_GONE_WITHIN:
         return []
     return [
         (

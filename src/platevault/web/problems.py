@@ -65,6 +65,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.ObjectRefused: Kind(503, "object-refused", "The object store refuses this object"),
     errors.StoreMisconfigured: Kind(503, "store-misconfigured", "The object store refuses"),
     errors.HeldElsewhere: Kind(503, "held-elsewhere", "Another node has the bytes for now"),
+    errors.ClockWrong: Kind(503, "clock-wrong", "The clock of the service is wrong"),
     errors.HoldsBeingPlaced: Kind(503, "holds-being-placed", "A legal hold is being placed"),
     errors.Stopped: Kind(503, "stopped", "A job stopped"),
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),

@@ -42,7 +42,7 @@ from platevault.ingest.uploads.offer import COMMIT_WITHIN, OfferedFile, temp_key
 from platevault.integrity.reconcile import reconcile
 from tests.support.deliveries import Batch, a_batch, a_jpeg, a_name, a_png
 from tests.support.direct_uploads import body_of, commit, direct_of, files_of, opened, put, statuses, uploaded
-from tests.support.keeping import AT_ONCE, bytes_of, key_of, stored, upkeep_of
+from tests.support.keeping import AT_ONCE, bytes_of, key_of, stored, told_at, upkeep_of
 from tests.support.receptions import DeadStore, Node, UnsettledStore, a_node
 
 
@@ -136,7 +136,7 @@ async def test_a_lost_answer_of_the_commit_costs_nothing(node: Node, migrated_ur
 
 
 async def upkeep_clears(node: Node) -> ExpiredUploads:
-    later = dataclasses.replace(upkeep_of(node), now=lambda: datetime.now(UTC) + COMMIT_WITHIN)
+    later = told_at(upkeep_of(node), lambda: datetime.now(UTC) + COMMIT_WITHIN)
     return await expire_uploads(later)
 
 
@@ -450,7 +450,7 @@ async def test_what_nobody_commits_again_is_left_to_reconcile(migrated: Database
     with pytest.raises(StoreUnavailable):
         await commit(await uploaded(batch, node, direct), batch, direct)
     assert (await reconcile(upkeep_of(node))).counts["young"] == 2, "a commit may still come"
-    later = dataclasses.replace(upkeep_of(node), now=lambda: datetime.now(UTC) + timedelta(days=2))
+    later = told_at(upkeep_of(node), lambda: datetime.now(UTC) + timedelta(days=2))
     assert (await reconcile(later)).counts["orphans"] == 2
 
 

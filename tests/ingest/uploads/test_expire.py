@@ -17,7 +17,7 @@ from platevault.ingest.uploads.offer import COMMIT_WITHIN, PUT_WITHIN, temp_key,
 from platevault.jobs.run import JobContext
 from tests.support.deliveries import a_batch
 from tests.support.direct_uploads import commit, direct_of, put, uploaded
-from tests.support.keeping import an_object, bytes_of, upkeep_of
+from tests.support.keeping import an_object, bytes_of, told_at, upkeep_of
 from tests.support.receptions import Node, a_node
 
 
@@ -28,7 +28,7 @@ async def node(migrated: Database, tmp_path: Path) -> Node:
 
 def at(node: Node, **later: float) -> JobContext:
     now: Callable[[], datetime] = lambda: datetime.now(UTC) + timedelta(**later)  # noqa: E731  a clock
-    return dataclasses.replace(upkeep_of(node), now=now)
+    return told_at(upkeep_of(node), now)
 
 
 async def test_an_upload_is_cleared_when_it_is_over_and_not_before(node: Node) -> None:
@@ -100,7 +100,7 @@ async def test_where_the_clock_of_the_store_is_behind_an_open_upload_keeps_its_o
     node = await a_node(migrated, tmp_path / "spool", objects=behind)
     batch, direct = a_batch(), direct_of(node)
     upload = await uploaded(batch, node, direct)
-    assert (await expire_uploads(upkeep_of(node))).nobodys == 0
+    assert (await expire_uploads(at(node))).nobodys == 0
     assert (await commit(upload, batch, direct)).status_code == 201
 
 

@@ -91,6 +91,10 @@ class ObjectStore(Protocol):
         """Return when the store would take a put now; raise what is wrong otherwise."""
         ...
 
+    async def time(self) -> datetime | None:
+        """Return the time of the store's own clock; None if the store does not tell it."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

@@ -144,6 +144,10 @@ class LocalStore:
 
         await _in_thread("write to LOCAL_STORAGE_DIR", check)
 
+    async def time(self) -> datetime:
+        """Return the time of this machine, which dates the files."""
+        return datetime.now(UTC)
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -74,6 +74,10 @@ class MemoryStore:
     async def check(self) -> None:
         """A put would be taken."""
 
+    async def time(self) -> datetime:
+        """Return the time that dates what is put."""
+        return self._now()
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

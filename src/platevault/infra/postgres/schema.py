@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -222,6 +223,27 @@ generation = Table(
     Column("number", BigInteger, nullable=False),
     Column("advanced_at", _MOMENT, nullable=False),
     CheckConstraint("single", name="generation_is_one_row"),
+)
+
+vault_clock = Table(
+    "vault_clock",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("seen_at", _MOMENT, nullable=False),
+    Column("store_ahead", Interval, nullable=False, server_default=text("'00:00:00'::interval")),
+    Column("confirmed_at", _MOMENT),
+    Column("allowed", BigInteger, nullable=False, server_default=text("0")),
+    Column("allowed_until", _MOMENT),
+    CheckConstraint("single", name="vault_clock_is_one_row"),
+)
+
+retention_erasures = Table(
+    "retention_erasures",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _MOMENT, nullable=False),
+    Column("detections", BigInteger, nullable=False),
+    Index("retention_erasures_at", "at"),
 )
 
 job_runs = Table(

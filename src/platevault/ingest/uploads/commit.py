@@ -30,6 +30,7 @@ async def commit_upload(
     Raises `Missing`, `UploadEnded`, `CommittedOtherwise` or `IdentifierReused`; `BatchRefused` or `TooLarge`, and the upload stays
     open; `Busy`; or `StoreUnavailable` and `DatabaseUnavailable`, after which the same commit again is safe.
     """
+    await direct.ingest_context.refuse_wrong_clock()
     with a_place(direct):
         upload = await own_upload(direct, upload_id, only_collector=only_collector)
         text = await metadata_of(body)
@@ -60,8 +61,8 @@ async def _first_time(upload: Upload, manifest: Manifest, *, direct: DirectUploa
     with room_in_memory(upload, direct=direct) as keep:
         uploaded = await read_uploaded(upload, manifest, keep=keep, direct=direct)
         rules = await with_classes(ingest_context.rules, database=ingest_context.database)
-        parse = functools.partial(batch_of, manifest, uploaded.parts, received_at=received_at)
-        batch = checked(
+        parse = functools.partial(batch_of, manifest, uploaded.parts)
+        batch = await checked(
             await in_a_thread_if_large(parse, size=manifest.size),
             file=f"upload/{upload.upload_id}",
             received_at=received_at,

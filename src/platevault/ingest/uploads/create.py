@@ -37,6 +37,7 @@ async def create_upload(
     if only_collector not in (None, collector_id):
         raise Forbidden(f"this credential may not write for collector {collector_id}")
     check_offer(files, limits=direct.limits)
+    await direct.ingest_context.refuse_wrong_clock()
     now = direct.ingest_context.now()
     upload = Upload(
         upload_id=direct.new_id(),

@@ -1,13 +1,13 @@
 """Remove what direct uploads left under temp/, for servers whose lifecycle does not run, and sooner than it would.
 
 An upload is cleared once it has expired, whatever became of it: its URLs are good for less long, so nothing comes after. Only
-objects under temp/ go, which the bucket's own rule deletes after a day too; so the restore marker stops nothing here.
+objects under temp/ go, which the bucket's own rule deletes after a day too; so the restore marker stops nothing here. A clock in doubt does.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -39,30 +39,31 @@ class ExpiredUploads:
 
 
 async def expire_uploads(context: JobContext) -> ExpiredUploads:
-    """What went; raises `StoreUnavailable` or `DatabaseUnavailable`, and the next run goes on."""
-    uploads, objects = await _of_uploads(context)
-    nobodys = await _of_nobody(context)
-    await prune_uploads(context.database, now=context.now(), older_than=KEEP_UPLOADS_FOR)
+    """What went; raises `StoreUnavailable`, `DatabaseUnavailable` or `Stopped` (a clock in doubt), and the next run goes on."""
+    now = await context.erasing_time()
+    uploads, objects = await _of_uploads(context, now=now)
+    nobodys = await _of_nobody(context, now=now)
+    await prune_uploads(context.database, now=now, older_than=KEEP_UPLOADS_FOR)
     cleared = ExpiredUploads(uploads=uploads, objects=objects, nobodys=nobodys)
     if uploads or nobodys:
         log.info("uploads cleared", uploads=uploads, objects=objects, nobodys=nobodys)
     return cleared
 
 
-async def _of_uploads(context: JobContext) -> tuple[int, int]:
+async def _of_uploads(context: JobContext, *, now: datetime) -> tuple[int, int]:
     uploads = objects = 0
-    while over := await uploads_over(context.database, now=context.now(), most=UPLOADS_A_PAGE):
+    while over := await uploads_over(context.database, now=now, most=UPLOADS_A_PAGE):
         for upload_id in over:
             keys = [key async for key, _, _ in context.objects.list(temp_key(upload_id))]
             await _delete(keys, objects=context.objects)
-            await temp_is_gone(context.database, upload_id, now=context.now())
+            await temp_is_gone(context.database, upload_id, now=now)
             uploads, objects = uploads + 1, objects + len(keys)
     return uploads, objects
 
 
-async def _of_nobody(context: JobContext) -> int:
+async def _of_nobody(context: JobContext, *, now: datetime) -> int:
     """Objects under temp/ older than a day, of no upload that is known or of one that is cleared."""
-    before, gone = context.now() - NOBODYS_AFTER, 0
+    before, gone = now - NOBODYS_AFTER, 0
     page: list[str] = []
     async for key, _, modified_at in context.objects.list(TEMP):
         if modified_at <= before and key != CANARY:

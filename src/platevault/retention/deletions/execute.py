@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from platevault.delivery.sql import removals
-from platevault.domain.errors import StoreUnavailable
+from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.jobs.report import JobRun, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
 from platevault.jobs.run import JobContext, record_job
@@ -29,7 +29,7 @@ async def execute_due_deletions(context: JobContext) -> JobRun | None:
 
     What was not confirmed in time loses its filters.
     """
-    await deletions.lapse(context.database, now=context.now())
+    await _lapse(context)
     waiting = await deletions.under_way(context.database)
     if not waiting:
         return None
@@ -42,6 +42,16 @@ async def execute_due_deletions(context: JobContext) -> JobRun | None:
                     notes.add("ended" if ended else "bytes wait", str(deletion_id))
 
     return await record_job(DELETE_REQUESTED, work, context=context, dry_run=False)
+
+
+async def _lapse(context: JobContext) -> None:
+    """Erase the filters of unconfirmed deletions that are over, unless a clock is in doubt. What was confirmed does not wait for a clock."""
+    try:
+        now = await context.erasing_time()
+    except Stopped as stopped:
+        log.warning("deletions do not lapse", why=str(stopped))
+        return
+    await deletions.lapse(context.database, now=now)
 
 
 async def execute_deletion(deletion_id: UUID, *, context: JobContext) -> bool:
@@ -59,7 +69,7 @@ async def execute_deletion(deletion_id: UUID, *, context: JobContext) -> bool:
         if removed.is_down:
             log.warning("a deletion waits for the store", deletion=str(deletion_id), why=removed.why)
             return False
-        if await deleting.end(context.database, deletion_id, now=context.now()):
+        if await deleting.end(context.database, deletion_id, now=await context.time()):
             log.info("deletion ended", deletion=str(deletion_id))
             return True
         # From the newest once more: a hold was lifted after its detection was passed over. But not for ever.
@@ -74,7 +84,7 @@ async def _erase_rows(deletion_id: UUID, *, context: JobContext) -> int | None:
     while True:
         await refuse_while_it_lags(context)
         step = await deleting.erase_some(
-            context.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=context.now()
+            context.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=await context.time()
         )
         if step.ended:
             return None
@@ -100,4 +110,4 @@ async def remove_bytes_of(detection_id: str, *, context: JobContext) -> None:
     except StoreUnavailable as error:
         log.warning("bytes of a deleted detection wait", detection=detection_id, why=str(error))
         return
-    await removals.mark_removed(context.database, images, now=context.now())
+    await removals.mark_removed(context.database, images, now=await context.time())

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,9 +31,9 @@ async def delete_detection(detection_id: str, *, look: Look, context: JobContext
     """
     look.actor.must(Scope.DETECTIONS_DELETE)
     await refuse_while_it_lags(context)
-    now = context.now()
+    now = await context.time()
     asked = replace(
-        _asked(look, deletion_id=deletion_id, context=context),
+        _asked(look, deletion_id=deletion_id, now=now),
         confirmed_at=now,
         confirmed_by=look.actor.subject,
         ended_at=now,
@@ -53,7 +54,7 @@ async def request_deletion(
 ) -> Deletion:
     """Count what a deletion over this filter would come to; nothing is deleted until it is confirmed."""
     look.actor.must(Scope.DETECTIONS_DELETE)
-    asked = _asked(look, deletion_id=deletion_id, context=context)
+    asked = _asked(look, deletion_id=deletion_id, now=await context.time())
     return await deletions.ask(context.database, replace(asked, filters=parse_filter(fields).asked), look=look)
 
 
@@ -66,7 +67,7 @@ async def confirm_deletion(
     """
     look.actor.must(Scope.DETECTIONS_DELETE)
     await refuse_while_it_lags(context)
-    deletion = await deletions.confirm(context.database, deletion_id, look=look, now=context.now())
+    deletion = await deletions.confirm(context.database, deletion_id, look=look, now=await context.time())
     if deletion is None:
         raise Missing("there is no deletion of that id")
     if deletion.confirmed_at is None:
@@ -88,8 +89,7 @@ async def show_deletion(deletion_id: UUID, *, look: Look, context: JobContext) -
     return deletion
 
 
-def _asked(look: Look, *, deletion_id: UUID, context: JobContext) -> Deletion:
-    now = context.now()
+def _asked(look: Look, *, deletion_id: UUID, now: datetime) -> Deletion:
     return Deletion(
         deletion_id=deletion_id,
         requested_at=now,

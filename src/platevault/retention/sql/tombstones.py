@@ -16,6 +16,7 @@ from platevault.holds.sql.placement import refuse_while_placing
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.reported_columns import ERASED
 from platevault.retention.sql.classes import START, count_due, due
+from platevault.retention.sql.erasure_cap import note_erasures
 
 # In id order, as everybody locks them. A hold counts itself on this very row: whoever comes second, hold or eraser, waits here
 # and then sees what the first one did.
@@ -93,7 +94,9 @@ async def erase_due(
         found = await due(connection, now=now, after=after or START, most=most)
         if not found:
             return Tombstoned(), None
-        return await erase(connection, [one for _, one in found], state="expired", now=moment), found[-1]
+        gone = await erase(connection, [one for _, one in found], state="expired", now=moment)
+        await note_erasures(connection, len(gone.ids), now=now)
+        return gone, found[-1]
 
     return await database.transaction(work)
 

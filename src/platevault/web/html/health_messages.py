@@ -17,6 +17,7 @@ _NAMES: Final = {
     "object_store": ("Object store", "It answers."),
     "restore_marker": ("Restore marker", "Database and store are of one age: no old backup was put in place of one."),
     "worker": ("Worker", "One is at work."),
+    "clock": ("Clocks", "This service, the database and the store agree."),
     "bucket": ("Bucket", "Its rules are as they should be."),
     "holds": ("Legal holds", "Every image under hold has its good copy."),
 }

@@ -49,6 +49,11 @@ class BatchDetectionResponse(ClosedModel):
         description="`created` and `duplicate` are kept. `conflict`: the id is used by a detection of another collector"
         " or with other content. `refused`: the detection is not valid."
     )
+    clock_suspect: bool | None = Field(
+        None,
+        description="True if `captured_at` is more than 5 minutes ahead of receipt, or older than CLOCK_SUSPECT_DAYS: the"
+        " detection is kept, and its retention counts from receipt. Only for `created`.",
+    )
     differs: list[str] | None = Field(None, description="Fields whose values differ from those of the known detection.")
     reasons: list[str] | None = Field(None, description="Why the detection is refused, one sentence for each field.")
     ignored: list[IgnoredFieldResponse] | None = Field(

@@ -40,6 +40,11 @@ class ChecksResponse(ClosedModel):
     worker: CheckResponse | None = Field(None, description="Whether a worker runs.")
     bucket: CheckResponse | None = Field(None, description="Whether the bucket is configured as it must be.")
     embedded: CheckResponse | None = Field(None, description="Embedded servers that are down; only while one is.")
+    clock: CheckResponse | None = Field(
+        None,
+        description="`wrong` if the clock of this process differs from the database's by more than a minute: batches get 503."
+        " `in doubt` if database and store differ, or the database's clock jumped: nothing is erased, batches are accepted.",
+    )
     holds: CheckResponse | None = Field(None, description="Whether every image under legal hold has a good copy.")
 
 

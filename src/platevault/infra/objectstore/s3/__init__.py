@@ -9,4 +9,5 @@
 - `put`: Signed puts over keep-alive connections.
 - `sigv4`: AWS Signature Version 4 in the request header.
 - `store`: The S3 object store.
+- `told_time`: The clock of the server, by the `Date` of an answer.
 """

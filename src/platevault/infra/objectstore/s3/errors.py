@@ -2,8 +2,6 @@
 
 import http.client
 import re
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from platevault.domain.errors import ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
 
@@ -91,16 +89,3 @@ def unreachable(doing: str, error: BaseException) -> StoreUnavailable:
     if "InvalidContentType" in text or "WRONG_VERSION_NUMBER" in text:
         return StoreMisconfigured(f"could not {doing}: the object store speaks no TLS there: check MINIO_SECURE")
     return StoreUnavailable(f"could not {doing}: the object store did not answer")
-
-
-def measured_skew(host: str, *, secure: bool) -> timedelta | None:
-    """How far this machine's clock is ahead of the store's, from one request; None when it cannot be told. Blocks."""
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(host, timeout=2)
-    try:
-        connection.request("HEAD", "/")
-        return datetime.now(UTC) - parsedate_to_datetime(connection.getresponse().headers["Date"])
-    except (OSError, http.client.HTTPException, TypeError, ValueError):
-        return None
-    finally:
-        connection.close()

@@ -21,13 +21,13 @@ from platevault.infra.objectstore.s3.errors import (
     NO_SUCH_BUCKET,
     SKEWED,
     code_of,
-    measured_skew,
     refused,
     status_of,
     unreachable,
 )
 from platevault.infra.objectstore.s3.proxied_put import ProxiedPutClient, is_behind_a_proxy
 from platevault.infra.objectstore.s3.put import ALWAYS, IF_ABSENT, Condition, PutClient
+from platevault.infra.objectstore.s3.told_time import measured_skew, told_time
 
 CONNECT_TIMEOUT = timedelta(seconds=2)
 ANSWER_SECONDS = 5.0
@@ -69,6 +69,7 @@ class S3Store:
         self._host = host
         self._part_reads = asyncio.Semaphore(PART_READS_AT_ONCE)
         self._secure = secure
+        self._proxied = isinstance(puts, ProxiedPutClient)
         self._sync = None if sync is None else SharedSync(sync)
 
     @classmethod
@@ -219,6 +220,10 @@ class S3Store:
             await self.delete(CHECK_KEY)
             raise StoreMisconfigured("the object store ignores If-Match: conditional writes are needed")
 
+    async def time(self) -> datetime | None:
+        """Return the `Date` of an answer of the store."""
+        return await asyncio.to_thread(told_time, self._host, secure=self._secure, proxied=self._proxied)
+
     async def close(self) -> None:
         """Let go of connections: the client library's close with it, which nothing else holds."""
         self._puts.close()
@@ -276,7 +281,7 @@ class S3Store:
     async def _refused(self, doing: str, *, status: int, code: str | None) -> StoreUnavailable:
         detail = ""
         if code == SKEWED:
-            skew = await asyncio.to_thread(measured_skew, self._host, secure=self._secure)
+            skew = await asyncio.to_thread(measured_skew, self._host, secure=self._secure, proxied=self._proxied)
             if skew is not None:
                 detail = f" by about {abs(skew.total_seconds()):.0f} s (this one is {'ahead' if skew > timedelta() else 'behind'})"
         return refused(doing, status=status, code=code, detail=detail)

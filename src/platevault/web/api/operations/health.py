@@ -20,6 +20,7 @@ async def get_readiness(vault: Wired) -> JSONResponse:
         uploader=vault.uploader,
         reserve_bytes=RESERVE_BYTES,
         servers_down=vault.servers_down,
+        clock=vault.ingest_context.clock,
     )
     body = {"status": found.status, "checks": dict(found.checks)}
     headers = {"Cache-Control": "no-store"}

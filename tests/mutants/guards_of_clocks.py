@@ -1,0 +1,68 @@
+"""Guards against wrong clocks."""
+
+from typing import Final
+
+from tests.mutants.guard import Guard
+
+CLOCK: Final = "jobs/test_vault_clock.py::"
+CAP: Final = "retention/test_erasure_cap.py::"
+IN_DOUBT: Final = f"{CLOCK}test_while_a_clock_is_in_doubt_nothing_is_erased_expired_or_pruned"
+
+GUARDS: Final = (
+    Guard(
+        name="erasing-by-the-databases-clock",
+        protects="the clock of a process erases nothing",
+        module="platevault.jobs.run",
+        old="return await self.clock.erasing_time(self.database, self.objects)",
+        new="return self.now()",
+        tests=(f"{CLOCK}test_the_clock_of_the_process_erases_nothing",),
+    ),
+    Guard(
+        name="a-clock-in-doubt-stops",
+        protects="a jump of the database's clock erases nothing",
+        module="platevault.jobs.vault_clock",
+        old="            raise Stopped(found.reason)\n",
+        new="",
+        tests=(IN_DOUBT,),
+    ),
+    Guard(
+        name="the-store-is-a-witness",
+        protects="a database whose clock differs from the store's erases nothing",
+        module="platevault.jobs.vault_clock",
+        old="> STORE_APART_MOST:\n            return",
+        new="> JUMP_MOST * 1000:\n            return",
+        tests=(IN_DOUBT,),
+    ),
+    Guard(
+        name="a-jump-stays-visible",
+        protects="a heartbeat after the jump does not make it the newest time seen",
+        module="platevault.jobs.sql.vault_clock",
+        old="AND clock_timestamp() - seen_at <= CAST(:jump AS interval)",
+        new="AND CAST(:jump AS interval) IS NOT NULL",
+        tests=(f"{CLOCK}test_heartbeats_move_the_seen_time_forward_but_never_over_a_jump",),
+    ),
+    Guard(
+        name="one-cap-for-all-runs",
+        protects="erasures of other runs count for the limit of 24 hours",
+        module="platevault.retention.erasure_cap",
+        old="return max(0, min(most, self._limit - done.erased))",
+        new="return most",
+        tests=(f"{CAP}test_what_all_runs_erased_within_24_hours_counts_and_the_run_that_reaches_the_limit_stops",),
+    ),
+    Guard(
+        name="a-wrong-service-clock-takes-nothing",
+        protects="a service whose clock is wrong answers 503 and dates nothing",
+        module="platevault.ingest.accept",
+        old="    await ingest_context.refuse_wrong_clock()\n",
+        new="",
+        tests=("ingest/test_wrong_clock.py::test_a_process_whose_clock_is_off_by_more_than_a_minute_takes_no_batch",),
+    ),
+    Guard(
+        name="a-doubtful-clock-expires-nothing-at-receipt",
+        protects="while the clock is in doubt a detection is kept that would be expired at receipt",
+        module="platevault.ingest.record",
+        old="    if judged.depends_on_the_clock and not await rules.clock_is_right():\n",
+        new="    if judged.depends_on_the_clock and await rules.clock_is_right() is None:\n",
+        tests=("ingest/test_wrong_clock.py::test_while_a_clock_is_in_doubt_nothing_expires_at_receipt",),
+    ),
+)

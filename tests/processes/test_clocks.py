@@ -1,0 +1,183 @@
+"""Real processes under wrong clocks: nothing is gone, ingest goes on where the service's own clock is right, and each says what is wrong."""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from sqlalchemy.engine import make_url
+
+from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
+from platevault.embedded.processes import Child
+from tests.processes.wrong_clocks import shifted, with_other_date
+from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
+from tests.support.processes import SENDING, environment_for, run_platevault, service, start_python
+from tests.support.servers import S3Server, server_folder
+
+SERVE = ("-m", "platevault", "serve")
+SHIFTS = {"-1h": timedelta(hours=-1), "+1h": timedelta(hours=1), "+400d": timedelta(days=400)}
+WORKS_SECONDS = 8.0
+
+
+def post(url: str, batch: Batch, **query: str) -> httpx2.Response:
+    headers = {**SENDING, "Content-Type": CONTENT_TYPE}
+    return httpx2.post(f"{url}/v1/detections", params=query, content=batch.body(), headers=headers, timeout=60)
+
+
+def sweep(environment: Mapping[str, str], folder: Path) -> tuple[int, dict[str, Any]]:
+    """The exit code and the answer of `platevault sweep --yes --json`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "platevault", "sweep", "--yes", "--json"],
+        env=dict(environment),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.startswith("{"), done.stdout + done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def works_a_while(environment: Mapping[str, str], folder: Path) -> str:
+    """What a worker printed."""
+    log = folder / "worker.log"
+    worker = start_python("-m", "platevault", "worker", environment=environment, folder=folder, log=log)
+    try:
+        time.sleep(WORKS_SECONDS)
+        assert worker.poll() is None, log.read_text(encoding="utf-8")
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    return log.read_text(encoding="utf-8")
+
+
+async def living(database_url: str) -> int:
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url)
+    try:
+        found: int = await connection.fetchval("SELECT count(*) FROM images WHERE state = 'stored'")
+    finally:
+        await connection.close()
+    return found
+
+
+def pictures(environment: Mapping[str, str], batch: Batch, *, port: int, folder: Path) -> None:
+    """Each picture of the batch is given by a service whose clock is right."""
+    with service(environment, port=port, folder=folder) as running:
+        answer = post(running.url, batch)
+        assert answer.headers["Idempotent-Replayed"] == "true"
+        states = {image["state"] for one in answer.json()["detections"] for image in one["images"].values()}
+        assert states == {"stored"}
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+async def test_a_service_alone_with_a_wrong_clock_takes_nothing_for_good_and_erases_nothing(
+    environment: dict[str, str], seaweed: S3Server, migrated_url: str, port: int, tmp_path: Path, shift: str
+) -> None:
+    batch = a_batch(3)
+    with service(environment, port=port, folder=tmp_path) as running:
+        assert post(running.url, batch, durability="stored").status_code == 201
+    wrong = environment | shifted(shift, folder=tmp_path)
+    with service(wrong, port=port, folder=tmp_path, ready=False, command=SERVE) as running:
+        ready = httpx2.get(f"{running.url}/readyz", timeout=30)
+        assert (ready.status_code, ready.json()["checks"]["clock"]["status"]) == (503, "wrong")
+        assert ("ahead of" if shift[0] == "+" else "behind") in ready.json()["checks"]["clock"]["reason"]
+        refused = post(running.url, a_batch(2))
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.json()["type"] == "urn:platevault:problem:clock-wrong"
+    code, run = sweep(wrong, tmp_path)
+    assert run["counts"].get("erased", 0) == 0, run
+    assert (code == 0) is (run["outcome"] == "done")
+    assert '"purged"' not in works_a_while(wrong, tmp_path)
+    assert await living(migrated_url) == 6
+    pictures(environment, batch, port=port, folder=tmp_path)
+
+
+@contextlib.contextmanager
+def postgres_at(server: EmbeddedPostgres, clock: Mapping[str, str]) -> Iterator[None]:
+    """The same server on the same data with another clock, for the length of the block."""
+    server.stop()
+    command = server.child.command
+    other = Child.start(dataclasses.replace(command, environment={**command.environment, **clock}))
+    dataclasses.replace(server, child=other).wait_until_ready()
+    try:
+        yield
+    finally:
+        other.stop()
+        server.child.begin_again()
+        server.wait_until_ready()
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+async def test_service_and_database_wrong_together_take_batches_and_erase_nothing(
+    seaweed: S3Server, port: int, tmp_path: Path, shift: str
+) -> None:
+    first, second = a_batch(3), a_batch(2)
+    with server_folder() as folder:
+        server = start_postgres(folder / "postgres", durable=False)
+        try:
+            url = server.url
+            environment = environment_for(url, seaweed, tmp_path)
+            environment |= {"STORAGE_BACKEND": "local", "LOCAL_STORAGE_DIR": str(tmp_path / "images")}
+            assert run_platevault("migrate", environment=environment, folder=tmp_path).returncode == 0
+            with service(environment, port=port, folder=tmp_path) as running:
+                assert post(running.url, first, durability="stored").status_code == 201
+            clock = shifted(shift, folder=folder)
+            wrong = environment | clock
+            with postgres_at(server, clock):
+                with service(wrong, port=port, folder=tmp_path, ready=False, command=SERVE) as running:
+                    taken = post(running.url, second, durability="stored")
+                    assert taken.status_code == 201, taken.text
+                    told = [one.get("clock_suspect") for one in taken.json()["detections"]]
+                    assert told == [None if shift == "+1h" else True] * 2
+                    ready = httpx2.get(f"{running.url}/readyz", timeout=30)
+                    assert ready.status_code == 200
+                    said = ready.json()["checks"]["clock"]["status"]
+                    assert said == ("in doubt" if shift == "+400d" else "ok")
+                code, run = sweep(wrong, tmp_path)
+                assert run["counts"].get("erased", 0) == 0
+                assert (code, run["outcome"]) == ((1, "stopped") if shift == "+400d" else (0, "done"))
+                if shift == "+400d":
+                    assert "newest time that this vault has seen" in run["findings"]["reason"]
+                assert '"purged"' not in works_a_while(wrong, tmp_path)
+                assert await living(url) == 10
+            assert await living(url) == 10
+            pictures(environment, first, port=port, folder=tmp_path)
+            code, run = sweep(environment, tmp_path)
+            assert (code, run["counts"]["erased"]) == (0, 0), "once the clocks are right again, too"
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+async def test_a_store_with_a_wrong_date_stops_erasing_until_a_person_confirms(
+    environment: dict[str, str], seaweed: S3Server, migrated_url: str, port: int, tmp_path: Path, shift: str
+) -> None:
+    batch = a_batch(3)
+    with with_other_date(seaweed.endpoint, SHIFTS[shift]) as endpoint:
+        wrong = environment | {"MINIO_ENDPOINT": endpoint}
+        with service(wrong, port=port, folder=tmp_path) as running:
+            assert post(running.url, batch, durability="stored").status_code == 201
+            ready = httpx2.get(f"{running.url}/readyz", timeout=30).json()
+            assert (ready["status"], ready["checks"]["clock"]["status"]) == ("degraded", "in doubt")
+        code, run = sweep(wrong, tmp_path)
+        assert (code, run["outcome"]) == (1, "stopped")
+        assert "object store's clock differs" in run["findings"]["reason"]
+        assert '"purged"' not in works_a_while(wrong, tmp_path)
+        assert await living(migrated_url) == 6
+        confirmed = run_platevault("doctor", "--confirm-clock", environment=wrong, folder=tmp_path)
+        assert "confirmed" in confirmed.stdout, confirmed.stdout + confirmed.stderr
+        code, run = sweep(wrong, tmp_path)
+        assert (code, run["outcome"], run["counts"]["erased"]) == (0, "done", 0)
+    pictures(environment, batch, port=port, folder=tmp_path)
