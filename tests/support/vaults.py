@@ -20,6 +20,7 @@ from platevault.settings import read_settings
 from platevault.web.app import build_app
 from tests.makers import NOON, DetectionRows, put
 from tests.support.contract import Contract
+from tests.support.keeping import ToldClock
 
 ORIGIN = "http://127.0.0.1"
 IMAGE_ORIGIN = "https://images.example"
@@ -54,6 +55,7 @@ def a_vault(database_url: str, folder: Path, **changes: Any) -> Vault:
         "access": RULES,
         "links": LinkRules(),
         "now": lambda: NOW,
+        "clock": ToldClock(changes.get("now", lambda: NOW)),
     }
     vault = dataclasses.replace(open_vault(settings), **(usual | changes))
     return with_renditions(vault, objects=vault.objects, now=vault.now)

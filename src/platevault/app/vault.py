@@ -34,6 +34,7 @@ from platevault.ingest.context import IngestContext
 from platevault.ingest.recover import keep_recovering
 from platevault.ingest.uploads.context import DirectUpload
 from platevault.jobs.run import JobContext
+from platevault.jobs.vault_clock import VaultClock
 from platevault.operations.gauges import watch
 from platevault.operations.overview import OverviewCache
 from platevault.renditions.context import RenditionContext
@@ -94,6 +95,7 @@ class Vault:
     deliveries: DeliveryBudget = field(default_factory=DeliveryBudget)
     lookout: OverviewCache = field(default_factory=OverviewCache)
     cameras: KnownCameras = field(default_factory=KnownCameras)
+    clock: VaultClock = field(default_factory=VaultClock)
     _work: set[asyncio.Task[None]] = field(default_factory=set)
     _announced: list[int] = field(default_factory=list)
 
@@ -113,6 +115,7 @@ class Vault:
             now=self.now,
             bucket=self.watched_bucket,
             retention=self.ingest_context.rules.retention,
+            clock=self.clock,
         )
 
     @property

@@ -10,6 +10,7 @@ import pytest
 
 from platevault.app.vault import Vault
 from tests.makers import a_detection, an_image
+from tests.support.keeping import ToldClock
 from tests.support.vaults import COLLECTOR, NOW, RULES, VIEWER, a_client, keep, looks
 
 ADMIN = "admin-token-of-the-tests"
@@ -148,7 +149,8 @@ async def test_a_deletion_without_a_filter_of_its_own_is_refused(admin: httpx2.A
 async def test_what_is_confirmed_too_late_is_gone(vault: Vault, admin: httpx2.AsyncClient) -> None:
     path = (await admin.post("/v1/deletions", json={"filter": {"plate": "AB123CD"}})).headers["location"]
     rules = dataclasses.replace(RULES, admin_token=ADMIN)
-    late = dataclasses.replace(vault, access=rules, now=lambda: NOW + timedelta(hours=1))
+    clock = ToldClock(lambda: NOW + timedelta(hours=1))
+    late = dataclasses.replace(vault, access=rules, now=lambda: NOW + timedelta(hours=1), clock=clock)
     async with a_client(late, token=ADMIN) as client:
         answer = await client.post(f"{path}/confirm")
         shown = (await client.get(path)).json()
