@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ from platevault.jobs.service_clock import ServiceClock
 from platevault.jobs.vault_clock import clock_is_right
 from platevault.renditions.context import RenditionContext
 from platevault.renditions.variants import Variants
+from platevault.retention.erasures.compare import check_erasures
 from platevault.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ def open_vault(settings: Settings) -> Vault:
     """Open the vault of these settings. Raises `SettingsInvalid` if the spool cannot be used."""
     _warn_of_a_shared_key(settings)
     database, objects, spool = open_database(settings), open_objects(settings), _open_spool(settings)
+    gate_reads(JobContext(database=database, objects=objects, now=now), spool_dir=settings.spool_dir)
     process_id = uuid.uuid4()
     meters = Metrics(settings.spool_dir / "metrics", process_id)
     notices = Notifications(database)
@@ -171,6 +174,11 @@ def _access(settings: Settings) -> AccessRules:
 def _links(settings: Settings) -> LinkRules:
     at_most = timedelta(minutes=settings.image_max_url_expiry_minutes)
     return LinkRules(valid_for=settings.url_valid_for, valid_for_at_most=at_most)
+
+
+def gate_reads(context: JobContext, *, spool_dir: Path) -> None:
+    """Show no detection on this database before its erasures were compared with those of the object store."""
+    context.database.gate.check = partial(check_erasures, context, note=spool_dir / "erasures-compared")
 
 
 def open_database(settings: Settings) -> Database:

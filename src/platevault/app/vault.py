@@ -38,6 +38,7 @@ from platevault.jobs.vault_clock import VaultClock
 from platevault.operations.gauges import watch
 from platevault.operations.overview import OverviewCache
 from platevault.renditions.context import RenditionContext
+from platevault.retention.erasures.compare import watch_gate
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +141,7 @@ class Vault:
             lambda: keep_recovering(uploader=self.uploader, rules=self.ingest_context.rules, database=self.database)
         )
         self._begin(lambda: drain(uploader=self.uploader, jitter=jitter))
+        self._begin(lambda: watch_gate(self.database))
         if as_worker:
             self._begin(lambda: keep_schedule(self.job_context, renditions=self.rendition_context))
 

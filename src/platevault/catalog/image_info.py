@@ -32,6 +32,7 @@ async def image_info(name: tuple[str, str], *, look: Look, database: Database) -
 async def describe_again(row: ImageRow, *, database: Database) -> ImageRow:
     """What the row says by now, to whoever has been shown it a moment ago; raises `Missing` when it is gone."""
     name = (row.detection_id, row.kind)
+    await database.gate.passed()
     async with database.reading() as connection:
         found = await find_images([name], connection)
     if name not in found:

@@ -10,6 +10,7 @@ from platevault.domain.errors import Forbidden, Missing
 from platevault.infra.concurrency.delivery_budget import Content, content_of
 from platevault.infra.objectstore import ObjectStore, StoredObject
 from platevault.infra.objectstore.s3.presign import attachment
+from platevault.infra.postgres.database import Database
 
 DOWNLOAD: Final = "download"
 CONTENT_TYPE: Final = "content_type"
@@ -43,12 +44,16 @@ async def serve_object(
     objects: ObjectStore,
     signer: object,
     now: datetime,
+    database: Database,
 ) -> ServedObject:
-    """Raises `Missing` where URLs lead elsewhere or nothing stands there, `Forbidden` for a signature that is not good."""
+    """Raises `Missing` where URLs lead elsewhere or nothing stands there, `Forbidden` for a signature that is not good, and
+    `ErasuresPending` while the gate is closed.
+    """
     if not isinstance(signer, UrlVerifier):
         raise Missing("images are not served here")
     if not signer.verify(key, query, now):
         raise Forbidden("the URL is not one that was signed here, or its time is over")
+    await database.gate.passed()
     stored = await objects.stat(key)
     if stored is None:
         raise _absent()

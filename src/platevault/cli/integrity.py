@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from platevault.app.commands import job_context_from_environment
+from platevault.domain.errors import Stopped
 from platevault.integrity.rebuild import rebuild as make_rows
 from platevault.integrity.reconcile import reconcile as hold_against
 from platevault.integrity.scrub import BYTES_MOST, RUNS_A_ROUND
 from platevault.integrity.scrub import scrub as read_again
 from platevault.jobs.report import ACTIONS_MOST, JobRun
-from platevault.jobs.restore_marker import confirm_restore
 from platevault.jobs.run import JobContext
+from platevault.retention.erasures.confirm import confirm_after_erasures
 from platevault.retention.sweep import MORE
 from platevault.retention.sweep import sweep as forget
 
@@ -42,6 +43,13 @@ def reconcile(
     confirm: Annotated[
         bool, typer.Option("--confirm-restore", help="The database as it is now counts, and nothing else is done.")
     ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-unknown-erasures",
+            help="With --confirm-restore: erasures on request since the backup are lost, and what they erased is shown again.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold rows against objects. With --yes: rows without object become `missing` (or `stored` again when it is back), objects
@@ -51,8 +59,7 @@ def reconcile(
     has seen (a restored dump: see `platevault rebuild`), or because the object store did not answer.
     """
     if confirm:
-        found = with_job_context(confirm_restore)
-        typer.echo(json.dumps({"generation": found.database}) if as_json else f"generation {found.database}, confirmed")
+        _confirm(accept_unknown=accept, as_json=as_json)
         return
     _finish(
         with_job_context(
@@ -60,6 +67,22 @@ def reconcile(
         ),
         as_json=as_json,
     )
+
+
+def _confirm(*, accept_unknown: bool, as_json: bool) -> None:
+    try:
+        found, compared = with_job_context(
+            lambda context: confirm_after_erasures(context, accept_unknown=accept_unknown)
+        )
+    except Stopped as error:
+        typer.echo(f"platevault: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps({"generation": found.database, **compared.counts}))
+        return
+    for what, count in compared.counts.items():
+        typer.echo(f"{count:>10}  {what}")
+    typer.echo(f"generation {found.database}, confirmed")
 
 
 def scrub(

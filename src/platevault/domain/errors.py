@@ -20,7 +20,8 @@ VaultError
 │   ├── StoreUnavailable    ── StoreMisconfigured, StoreBusy, ObjectRefused (this one object)
 │   ├── HeldElsewhere       the bytes wait on another node
 │   ├── ClockWrong          the clock of this process differs from the database's
-│   └── HoldsBeingPlaced    nothing is erased while a hold takes up its detections
+│   ├── HoldsBeingPlaced    nothing is erased while a hold takes up its detections
+│   └── ErasuresPending     erasures of an older database are not done again yet
 ├── Stopped                 a job ends before its end, for a reason that its operator should read
 ├── SettingsInvalid         the operator's: names the variable and the fix
 └── Corrupted               bytes are not what their digest says
@@ -181,6 +182,10 @@ class HoldsBeingPlaced(Unavailable):
     def __init__(self, reason: str, *, hold_ids: tuple[str, ...] = (), retry_after: int = 5) -> None:
         super().__init__(reason, retry_after=retry_after)
         self.hold_ids = hold_ids
+
+
+class ErasuresPending(Unavailable):
+    """Detections are not shown before the erasures that this database does not know were done again."""
 
 
 class Stopped(VaultError):

@@ -100,6 +100,11 @@ PREFIXES: Final = (
     VAULT_MARKS,
 )
 
+ERASURES: Final = f"{VAULT_MARKS.name}erasures/"
+"""Records of erasures on request, one object each. They are under `meta/`: no rule expires them, and each backup has them."""
+ERASURES_UNKNOWN: Final = f"{VAULT_MARKS.name}erasures-unknown"
+"""Exists in a bucket that was filled from a backup: it has no records of erasures since then."""
+
 _BY_FOLDER: Final = {prefix.folder: prefix for prefix in PREFIXES if prefix is not OTHER_IMAGES}
 _KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 

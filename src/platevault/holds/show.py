@@ -38,6 +38,7 @@ async def list_holds(database: Database, *, actor: Actor, cursor: str | None, li
     """A page of up to `limit` holds. Raises `InvalidRequest` for a cursor that no answer gave."""
     actor.must(Scope.DETECTIONS_READ)
     before = None if cursor is None else HoldPlace.parse(cursor)
+    await database.gate.passed()
     found = await holds.list_holds(database, before=before, most=limit + 1)
     page = tuple(found[:limit])
     last = HoldPlace(placed_at=page[-1].placed_at, hold_id=page[-1].hold_id) if len(found) > limit else None

@@ -57,6 +57,8 @@ async def readiness(
     if down := servers_down():
         reason = "; ".join(f"{name}: {one['why']} (since {one['since']})" for name, one in sorted(down.items()))
         checks["embedded"] = {"status": "restarting", "reason": reason}
+    if (why := database.gate.reason) is not None:
+        checks["erasures"] = {"status": "pending", "reason": why}
     if base["status"] == "ok":
         checks["restore_marker"] = marked
         checks["worker"] = await _worker(database)

@@ -13,5 +13,6 @@
 - `sweep`: The sweep of expired detections.
 - `verify_bucket`: Hourly check of the bucket's rules and their effect.
 - `deletions/`: Deletion on request: asked for, confirmed, executed.
+- `erasures/`: Records of erasures in the bucket, and erasures done again after a restore.
 - `sql/`: SQL of `retention`.
 """

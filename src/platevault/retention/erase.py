@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 IMAGES_AT_ONCE: Final = 500
 DELETES_AT_ONCE: Final = 16
+_IMAGES_OF_ONE_MOST: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,25 @@ async def remove_bytes(context: JobContext) -> Removed:
         why, is_down = str(error), not isinstance(error, ObjectRefused)
     waiting = 0 if why is None else await count_to_remove(context.database)
     return Removed(images=gone, waiting=waiting, why=why, is_down=is_down)
+
+
+async def remove_bytes_of(detection_id: str, *, context: JobContext) -> None:
+    """The bytes of this deleted detection alone: who asked for it does not wait for what a sweep has left to do.
+
+    What the store does not let go of is due again in the next run of whatever removes bytes.
+    """
+    found = await to_remove(context.database, after=(detection_id, ""), most=_IMAGES_OF_ONE_MOST)
+    images = [image for image in found if image.detection_id == detection_id]
+    if not images:
+        return
+    try:
+        for image in images:
+            await delete_bytes(image, objects=context.objects)
+        await context.objects.settle()
+    except StoreUnavailable as error:
+        log.warning("bytes of a deleted detection wait", detection=detection_id, why=str(error))
+        return
+    await mark_removed(context.database, images, now=await context.time())
 
 
 async def delete_bytes(image: ForgottenImage, *, objects: ObjectStore) -> None:

@@ -67,6 +67,7 @@ KINDS: Final[Mapping[type[errors.VaultError], Kind]] = {
     errors.HeldElsewhere: Kind(503, "held-elsewhere", "Another node has the bytes for now"),
     errors.ClockWrong: Kind(503, "clock-wrong", "The clock of the service is wrong"),
     errors.HoldsBeingPlaced: Kind(503, "holds-being-placed", "A legal hold is being placed"),
+    errors.ErasuresPending: Kind(503, "erasures-pending", "Erasures are done again first"),
     errors.Stopped: Kind(503, "stopped", "A job stopped"),
     errors.SettingsInvalid: Kind(503, "settings-invalid", "A setting is wrong"),
     errors.Corrupted: Kind(503, "corrupted", "The bytes are not what they were"),

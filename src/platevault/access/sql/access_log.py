@@ -32,8 +32,9 @@ async def looking(
 ) -> Found:
     """What `find` finds, once the row that says so is committed. `shows` names its detections; None: it shows nothing.
 
-    Raises `DatabaseUnavailable` when either fails: then nothing may be shown.
+    Raises `DatabaseUnavailable` when either fails: then nothing may be shown. Raises `ErasuresPending` while the gate is closed.
     """
+    await database.gate.passed()
 
     async def work(connection: AsyncConnection) -> Found:
         found = await find(connection)

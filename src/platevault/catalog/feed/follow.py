@@ -11,7 +11,7 @@ from platevault.catalog.feed.sql import feed
 from platevault.catalog.feed.subscribers import Subscribers, Tempo
 from platevault.catalog.feed.subscription import Subscription, Told
 from platevault.catalog.links import Links, link
-from platevault.domain.errors import DatabaseUnavailable
+from platevault.domain.errors import DatabaseUnavailable, ErasuresPending
 from platevault.infra.postgres.database import Database
 
 
@@ -65,7 +65,7 @@ async def _look(
             )
         finally:
             subscribers.turns.release()
-    except (DatabaseUnavailable, TimeoutError):
+    except (DatabaseUnavailable, ErasuresPending, TimeoutError):
         return None
 
 

@@ -15,8 +15,9 @@ from platevault.infra.postgres.database import Database, Taken
 async def find_and_log(search: Search, *, look: Look, database: Database) -> tuple[list[FoundDetection], bool]:
     """(the page, newest first; whether more follow), once the row that says so is committed.
 
-    Raises `DatabaseUnavailable` when either fails: then nothing may be shown.
+    Raises `DatabaseUnavailable` when either fails: then nothing may be shown. Raises `ErasuresPending` while the gate is closed.
     """
+    await database.gate.passed()
     query, values = rows.prepared(
         search, writing=access_log.written_with, written=access_log.values_of(look, search.asked)
     )

@@ -6,6 +6,7 @@
 - `job_queue`: PgQueuer: its tables, and scheduled jobs, once per tick.
 - `migrations`: Schema migrations and the schema version.
 - `notify`: Notifications between processes: new detections, ended sessions.
+- `read_gate`: The gate in front of readers of detections.
 - `schema`: Tables for SQLAlchemy.
 - `reported_columns`: SQL fragments made from the list of reported fields.
 """

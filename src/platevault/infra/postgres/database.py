@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import asyncpg
 import stamina
 import structlog
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, PoolProxiedConnection, QueuePool
 
 from platevault.domain.error_chain import names_of
 from platevault.domain.errors import DatabaseUnavailable, InvalidRequest
+from platevault.infra.postgres.read_gate import IDENTITY, ReadGate
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Database:
     def __init__(
         self, engine: AsyncEngine, *, aside: "Database | None" = None, apart: "Database | None" = None
     ) -> None:
+        self.gate = ReadGate()
         self._engine = engine
         self._aside = aside
         self._apart = apart
@@ -91,7 +93,15 @@ class Database:
                 connect_args=_connect_args(wait_seconds=POOL_TIMEOUT_SECONDS, statement_seconds=ASIDE_TIMEOUT_SECONDS),
             )
         )
-        return cls(engine, aside=aside, apart=apart)
+        database = cls(engine, aside=aside, apart=apart)
+        aside.gate = apart.gate = database.gate
+        event.listen(engine.sync_engine, "connect", database.gate.on_connect)
+        return database
+
+    async def identity(self) -> str:
+        """Return what tells this database from another one, and from itself after its tables were restored."""
+        async with self.reading() as connection:
+            return str((await connection.execute(text(IDENTITY))).scalar_one())
 
     @property
     def aside(self) -> "Database":

@@ -2,26 +2,26 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from platevault.delivery.sql import removals
 from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.jobs.report import JobRun, Notes
 from platevault.jobs.restore_marker import refuse_while_it_lags
 from platevault.jobs.run import JobContext, record_job
 from platevault.retention.deletions.sql import erase as deleting
 from platevault.retention.deletions.sql import requests as deletions
-from platevault.retention.erase import delete_bytes, remove_bytes
+from platevault.retention.erase import remove_bytes
+from platevault.retention.erasures.keep import keep_record
 
 log = structlog.get_logger(__name__)
 
 DELETE_REQUESTED: Final = "delete-requested"
 DETECTIONS_AT_ONCE: Final = 500
 A_RUN_SECONDS: Final = 600.0
-_IMAGES_MOST: Final = 100
 
 
 async def execute_due_deletions(context: JobContext) -> JobRun | None:
@@ -57,11 +57,15 @@ async def _lapse(context: JobContext) -> None:
 async def execute_deletion(deletion_id: UUID, *, context: JobContext) -> bool:
     """True once nothing is left of it but what holds keep; False where it has to go on later, because the store does not answer.
 
-    Rows of all of it first: no plate waits for a store. A single object that the store will not delete is due again with every
-    sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags, and `HoldsBeingPlaced`. It may be cut off anywhere, and two may do it.
+    Rows of all of it first. Each batch of rows waits until the store has its record: without it a restore would bring them back. A
+    single object that the store will not delete is due again with every sweep, and holds up no deletion. Raises `Stopped` while the restore marker lags, and `HoldsBeingPlaced`. It may be cut off anywhere, and two may do it.
     """
     while True:
-        deleted = await _erase_rows(deletion_id, context=context)
+        try:
+            deleted = await _erase_rows(deletion_id, context=context)
+        except StoreUnavailable as error:
+            log.warning("a deletion waits for the store", deletion=str(deletion_id), why=str(error))
+            return False
         if deleted is None:
             return True
         # Also when no row was left: a run before this one may have been cut off between its rows and its bytes.
@@ -84,7 +88,12 @@ async def _erase_rows(deletion_id: UUID, *, context: JobContext) -> int | None:
     while True:
         await refuse_while_it_lags(context)
         step = await deleting.erase_some(
-            context.database, deletion_id, after=place, most=DETECTIONS_AT_ONCE, now=await context.time()
+            context.database,
+            deletion_id,
+            after=place,
+            most=DETECTIONS_AT_ONCE,
+            now=await context.time(),
+            keep=partial(keep_record, objects=context.objects),
         )
         if step.ended:
             return None
@@ -92,22 +101,3 @@ async def _erase_rows(deletion_id: UUID, *, context: JobContext) -> int | None:
         if step.after is None:
             return deleted
         place = step.after
-
-
-async def remove_bytes_of(detection_id: str, *, context: JobContext) -> None:
-    """The bytes of this deleted detection alone: who asked for it does not wait for what a sweep has left to do.
-
-    What the store does not let go of is due again in the next run of whatever removes bytes.
-    """
-    found = await removals.to_remove(context.database, after=(detection_id, ""), most=_IMAGES_MOST)
-    images = [image for image in found if image.detection_id == detection_id]
-    if not images:
-        return
-    try:
-        for image in images:
-            await delete_bytes(image, objects=context.objects)
-        await context.objects.settle()
-    except StoreUnavailable as error:
-        log.warning("bytes of a deleted detection wait", detection=detection_id, why=str(error))
-        return
-    await removals.mark_removed(context.database, images, now=await context.time())

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,9 +18,11 @@ from platevault.domain.errors import DeletionExpired, HoldsBeingPlaced, Missing,
 from platevault.jobs.restore_marker import refuse_while_it_lags
 from platevault.jobs.run import JobContext
 from platevault.retention.deletions.deletion import CONFIRM_FOR, Deletion, ErasedDetection, parse_filter
-from platevault.retention.deletions.execute import execute_deletion, remove_bytes_of
+from platevault.retention.deletions.execute import execute_deletion
 from platevault.retention.deletions.sql import requests as deletions
 from platevault.retention.deletions.sql.erase import erase_one
+from platevault.retention.erase import remove_bytes_of
+from platevault.retention.erasures.keep import keep_record
 
 CONFIRMED_WITHIN_SECONDS: Final = 5.0
 
@@ -27,7 +30,7 @@ CONFIRMED_WITHIN_SECONDS: Final = 5.0
 async def delete_detection(detection_id: str, *, look: Look, context: JobContext, deletion_id: UUID) -> ErasedDetection:
     """What became of it; what was deleted before, or has expired, is told the same way.
 
-    Raises `Missing`, `OnHold` with the holds, or `HoldsBeingPlaced`.
+    Raises `Missing`, `OnHold` with the holds, `HoldsBeingPlaced`, or `StoreUnavailable`: nothing is erased then.
     """
     look.actor.must(Scope.DETECTIONS_DELETE)
     await refuse_while_it_lags(context)
@@ -38,7 +41,8 @@ async def delete_detection(detection_id: str, *, look: Look, context: JobContext
         confirmed_by=look.actor.subject,
         ended_at=now,
     )
-    standing = await erase_one(context.database, detection_id, asked=asked, look=look)
+    keep = partial(keep_record, objects=context.objects)
+    standing = await erase_one(context.database, detection_id, asked=asked, look=look, keep=keep)
     if standing is not None and standing.hold_ids:
         raise OnHold("a legal hold keeps this detection", hold_ids=standing.hold_ids)
     if standing is not None:

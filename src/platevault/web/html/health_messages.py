@@ -20,6 +20,7 @@ _NAMES: Final = {
     "clock": ("Clocks", "This service, the database and the store agree."),
     "bucket": ("Bucket", "Its rules are as they should be."),
     "holds": ("Legal holds", "Every image under hold has its good copy."),
+    "erasures": ("Erasures", "Each erasure on request is done in this database."),
 }
 
 

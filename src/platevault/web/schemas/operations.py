@@ -46,6 +46,9 @@ class ChecksResponse(ClosedModel):
         " `in doubt` if database and store differ, or the database's clock jumped: nothing is erased, batches are accepted.",
     )
     holds: CheckResponse | None = Field(None, description="Whether every image under legal hold has a good copy.")
+    erasures: CheckResponse | None = Field(
+        None, description="Only while detections are not shown: why erasures are not done again yet after a restore."
+    )
 
 
 class ReadinessResponse(ClosedModel):

@@ -3,6 +3,7 @@
 Whoever erases for a deletion has its row locked meanwhile: it ends only when nobody else is at it. No hold is written down in between.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -15,8 +16,13 @@ from platevault.domain.purge_record import Purge, digest_of
 from platevault.infra.postgres.database import Database
 from platevault.retention.deletions.deletion import Deletion
 from platevault.retention.deletions.sql import requests as deletions
+from platevault.retention.erasures.record import ErasureRecord
+from platevault.retention.erasures.sql.erasures import know
 from platevault.retention.sql.purge_records import record_purge
 from platevault.retention.sql.tombstones import Tombstoned, erase
+
+Keep = Callable[[ErasureRecord], Awaitable[None]]
+"""Writes the record of an erasure to the object store, durably."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +34,13 @@ class Step:
     ended: bool = False
 
 
-async def erase_one(database: Database, detection_id: str, *, asked: Deletion, look: Look) -> deletions.Standing | None:
+async def erase_one(
+    database: Database, detection_id: str, *, asked: Deletion, look: Look, keep: Keep
+) -> deletions.Standing | None:
     """Make a tombstone of the detection, unless holds keep it or it is one; None where there is no such detection.
 
-    `asked` is the record of who wanted it, kept only when something was erased. Raises `HoldsBeingPlaced`.
+    `asked` is the record of who wanted it, kept only when something was erased. The object store has the erasure before the rows are
+    committed: a crash in between is an erasure that the next start does. Raises `HoldsBeingPlaced`, `StoreUnavailable`.
     """
 
     async def work(connection: AsyncConnection) -> deletions.Standing | None:
@@ -43,17 +52,18 @@ async def erase_one(database: Database, detection_id: str, *, asked: Deletion, l
             gone = await erase(connection, [detection_id], state="deleted", now=asked.requested_at)
             await deletions.keep(replace(asked, counted=1, deleted=1, newest_seq=standing.seq), connection)
             await _record_purge(asked, gone, connection, now=asked.requested_at)
+            await _keep(asked, gone, connection, keep=keep, now=asked.requested_at)
         return standing
 
     return await database.transaction(work)
 
 
 async def erase_some(
-    database: Database, deletion_id: UUID, *, after: deletions.Place | None, most: int, now: datetime
+    database: Database, deletion_id: UUID, *, after: deletions.Place | None, most: int, now: datetime, keep: Keep
 ) -> Step:
     """Erase up to `most` of its detections past this place, the newest first, in one transaction; what holds keep is passed over.
 
-    Raises `HoldsBeingPlaced`.
+    The object store has the erasure before. Raises `HoldsBeingPlaced`, `StoreUnavailable`.
     """
 
     async def work(connection: AsyncConnection) -> Step:
@@ -67,6 +77,7 @@ async def erase_some(
         if gone.ids:
             await deletions.add_deleted(deletion_id, connection, deleted=len(gone.ids))
             await _record_purge(deletion, gone, connection, now=now)
+            await _keep(deletion, gone, connection, keep=keep, now=now)
         return Step(deleted=len(gone.ids), after=places[-1])
 
     return await database.transaction(work)
@@ -102,3 +113,12 @@ async def _record_purge(deletion: Deletion, gone: Tombstoned, connection: AsyncC
         ids_digest=digest_of(gone.ids),
     )
     await record_purge(connection, purge)
+
+
+async def _keep(
+    deletion: Deletion, gone: Tombstoned, connection: AsyncConnection, *, keep: Keep, now: datetime
+) -> None:
+    """Last in its transaction, because the locks of the rows are held while the store writes."""
+    record = ErasureRecord(deletion_id=deletion.deletion_id, at=now, ids=gone.ids)
+    await know(record, connection, now=now)
+    await keep(record)

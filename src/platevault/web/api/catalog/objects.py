@@ -18,6 +18,7 @@ async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Re
         objects=vault.objects,
         signer=vault.signer,
         now=vault.now(),
+        database=vault.database,
     )
     headers = _headers(shown)
     if shown.part is None and request.headers.get("if-none-match") == headers["ETag"]:

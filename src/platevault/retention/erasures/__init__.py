@@ -1,0 +1,8 @@
+"""Records of erasures in the bucket, and erasures done again after a restore.
+
+- `compare`: The check of the gate: erasures of the bucket against the database.
+- `confirm`: Confirmation of a restore, with what it cannot know.
+- `keep`: Records of erasures in the bucket, written and read.
+- `record`: The record of one erasure: ids and time.
+- `sql/`: SQL of `retention.erasures`.
+"""
