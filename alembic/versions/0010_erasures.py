@@ -26,7 +26,49 @@ _TABLES = (
         erased_at timestamptz NOT NULL
     )
     """,
+    """
+    CREATE TABLE erasing_plates (
+        plate text PRIMARY KEY CONSTRAINT erasing_plates_are_long_enough CHECK (length(plate) > 1),
+        since timestamptz NOT NULL
+    )
+    """,
 )
+_HOLD_IS_WRITE_ONCE = """
+CREATE OR REPLACE FUNCTION platevault_hold_is_write_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.lifted_at IS NOT NULL AND NEW.query = '{}' AND to_jsonb(NEW) - 'query' = to_jsonb(OLD) - 'query'
+       AND NOT EXISTS (SELECT FROM hold_detections h JOIN detections d USING (detection_id)
+                       WHERE h.hold_id = OLD.hold_id AND d.erased_at IS NULL)
+    THEN RETURN NEW;
+    END IF;
+    IF TG_OP = 'DELETE' OR OLD.lifted_at IS NOT NULL
+       OR (NEW.hold_id, NEW.placed_at, NEW.placed_by, NEW.requested_by, NEW.authority, NEW."case", NEW.reason, NEW.query)
+          IS DISTINCT FROM
+          (OLD.hold_id, OLD.placed_at, OLD.placed_by, OLD.requested_by, OLD.authority, OLD."case", OLD.reason, OLD.query)
+    THEN RAISE EXCEPTION 'holds: what was written stays, a hold can only be reviewed and lifted'
+         USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+_HOLD_FORGETS_PLATES = _HOLD_IS_WRITE_ONCE.replace(
+    "BEGIN\n",
+    """\
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.lifted_at IS NOT NULL
+       AND to_jsonb(NEW) - 'reason' - 'lift_reason' = to_jsonb(OLD) - 'reason' - 'lift_reason'
+       AND NEW.reason = platevault_without_plates(OLD.reason)
+       AND NEW.lift_reason = platevault_without_plates(OLD.lift_reason)
+    THEN RETURN NEW;
+    END IF;
+""",
+)
+_ACCESS_IS_WRITE_ONCE = """
+CREATE OR REPLACE FUNCTION platevault_access_is_write_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'access_log: what was written stays' USING ERRCODE = 'integrity_constraint_violation';
+END $$
+"""
 # The table is empty but in a restored database: a statement that inserts costs one look at it.
 _FUNCTIONS = (
     """
@@ -61,6 +103,41 @@ _FUNCTIONS = (
     CREATE TRIGGER images_awaited AFTER INSERT ON images
         FOR EACH STATEMENT EXECUTE FUNCTION platevault_awaited_images()
     """,
+    # Texts lose the plates of `erasing_plates`, however they were written, and nothing else.
+    r"""
+    CREATE FUNCTION platevault_without_plates(said text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+    DECLARE one record;
+    BEGIN
+        FOR one IN SELECT plate FROM erasing_plates ORDER BY plate LOOP
+            said := regexp_replace(
+                said, '\m' || regexp_replace(one.plate, '(.)(?=.)', '\1[^[:alnum:]]{0,3}', 'g') || '\M', '[erased]', 'gi');
+        END LOOP;
+        RETURN said;
+    END $$
+    """,
+    """
+    CREATE FUNCTION platevault_without_plates(said jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+        SELECT CASE jsonb_typeof(said)
+            WHEN 'string' THEN to_jsonb(platevault_without_plates(said #>> '{}'))
+            WHEN 'array' THEN (SELECT coalesce(jsonb_agg(platevault_without_plates(v) ORDER BY n), '[]')
+                               FROM jsonb_array_elements(said) WITH ORDINALITY AS e(v, n))
+            WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(k, platevault_without_plates(v)), '{}')
+                                FROM jsonb_each(said) AS e(k, v))
+            ELSE said END
+    $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION platevault_access_is_write_once() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF to_jsonb(NEW) - 'filters' - 'purpose' = to_jsonb(OLD) - 'filters' - 'purpose'
+           AND NEW.filters = platevault_without_plates(OLD.filters)
+           AND NEW.purpose IS NOT DISTINCT FROM platevault_without_plates(OLD.purpose)
+        THEN RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'access_log: what was written stays' USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    _HOLD_FORGETS_PLATES,
 )
 
 
@@ -73,4 +150,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER detections_awaited ON detections")
     op.execute("DROP TRIGGER images_awaited ON images")
     op.execute("DROP FUNCTION platevault_awaited_detections, platevault_awaited_images")
-    op.execute("DROP TABLE erasures, erasures_awaited")
+    op.execute(_ACCESS_IS_WRITE_ONCE)
+    op.execute(_HOLD_IS_WRITE_ONCE)
+    op.execute("DROP FUNCTION platevault_without_plates(jsonb), platevault_without_plates(text)")
+    op.execute("DROP TABLE erasures, erasures_awaited, erasing_plates")

@@ -340,7 +340,8 @@ async def test_objects_that_are_damaged_in_the_backup_are_named_and_the_others_a
     restored = await restore(empty, made.folder, wanted=ONLY_BUCKET)
     assert sorted(restored.odd["damaged"]) == ["full/b.jpg", "full/c.jpg"]
     assert (restored.counts["put back"], restored.is_whole) == (2, False)
-    assert [key async for key, _, _ in empty.job_context.objects.list("")] == ["full/a.jpg", "holds/full/b.jpg"]
+    keys = [key async for key, _, _ in empty.job_context.objects.list("")]
+    assert keys == ["full/a.jpg", "holds/full/b.jpg", "meta/erasures-unknown"]
 
 
 async def test_a_backup_is_not_restored_into_another_vaults_bucket(tmp_path: Path) -> None:
@@ -378,7 +379,7 @@ async def test_what_a_draft_has_beside_objects_goes_when_the_next_run_begins(tmp
     (await backup(site, out=out, wanted=ONLY_BUCKET)).folder.rename(left)
     empty.mkdir()
     (left / "spool").mkdir()
-    for name in ("spool/node-id", "database.dump.copying", "database.dump"):
+    for name in ("spool/node-id", "database.dump.copying", "database.dump", "erasures.jsonl"):
         (left / name).write_bytes(b"PGDMP")
     (empty / "database.dump").write_bytes(b"PGDMP")
     with backup_folder.begin_backup(out, began_at=site.job_context.now()) as draft:

@@ -4,6 +4,7 @@
 - `copy_objects`: Copies of objects from bucket to backup and back, each verified by its digest.
 - `create`: A new backup of database, spool and bucket, in a consistent order.
 - `dump_database`: The database dump of a backup, and the restore marker past it.
+- `erasures`: Erasures on request in a backup, and back into a bucket.
 - `folder`: The folder of backups; a backup gets its name when it is complete.
 - `manifest`: Parts, files, digests and times of a backup.
 - `object_files`: Objects of a backup as files, with their metadata in `objects.jsonl`.

@@ -19,8 +19,9 @@ from typing import Any
 from platevault.backup.context import EVERYTHING, BackupContext, Parts
 from platevault.backup.copy_objects import LEFT_OUT, copy_objects
 from platevault.backup.dump_database import write_dump
+from platevault.backup.erasures import write_erasures
 from platevault.backup.folder import BackupDraft, begin_backup, entry_of
-from platevault.backup.manifest import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
+from platevault.backup.manifest import DUMP, ERASED, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.backup.object_files import ObjectCopies
 from platevault.backup.spool_files import copy_spool
 from platevault.jobs.report import Notes
@@ -58,6 +59,10 @@ async def backup(
         if wanted.bucket:
             parts["bucket"] = await _copy_bucket(site, draft, notes=notes, moved=moved)
             files.append(draft.folder / OBJECTS)
+        parts["erasures"] = await write_erasures(
+            site.job_context.objects, draft
+        )  # last: what was erased until now is known
+        files.append(draft.folder / ERASED)
         manifest = Manifest(
             began_at=began_at,
             ended_at=site.job_context.now(),

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
-from platevault.backup.manifest import DUMP, OBJECTS, SPOOL, FileEntry, Manifest
+from platevault.backup.manifest import DUMP, ERASED, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped
 from platevault.infra.disk.local_disk import free_bytes, make_folder, sync_folder
 from platevault.infra.disk.syncfs import sync_folder_tree
@@ -95,7 +95,7 @@ def _new_draft(out: Path, name: str) -> BackupDraft:
         if not (left / OBJECTS).is_file():
             shutil.rmtree(left, ignore_errors=True)
             continue
-        for path in (left / DUMP, left / f"{DUMP}{_COPYING}"):
+        for path in (left / DUMP, left / f"{DUMP}{_COPYING}", left / ERASED):
             path.unlink(missing_ok=True)
         shutil.rmtree(left / SPOOL, ignore_errors=True)
     having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]

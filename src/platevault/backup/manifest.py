@@ -18,6 +18,7 @@ FORMAT: Final = 1
 DUMP: Final = "database.dump"
 OBJECTS: Final = "objects.jsonl"
 SPOOL: Final = "spool"
+ERASED: Final = "erasures.jsonl"
 NODE_ID: Final = "node-id"
 # Made again at will, or never committed: not worth keeping.
 NOT_COPIED: Final = (*(prefix.name for prefix in PREFIXES if not prefix.backed_up), CHECK_KEY)

@@ -5,12 +5,13 @@ that stands anywhere is replaced.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from platevault.backup.context import EVERYTHING, BackupContext, Parts
 from platevault.backup.copy_objects import DAMAGED, restore_objects
+from platevault.backup.erasures import erase_in_restored, put_back_erasures, sources_of
 from platevault.backup.folder import fault_of, read_manifest
 from platevault.backup.manifest import SPOOL, Manifest
 from platevault.backup.restore_database import refuse_unfit, restore_dump
@@ -22,11 +23,12 @@ from platevault.jobs.report import Notes
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What was put back; `odd` names objects in whose place another one stands, and those that are `damaged` in the backup and were
-    left out.
+    left out. `erasures_unknown_since`: later erasures on request are in no backup that was read; None if the bucket has them.
     """
 
     counts: Mapping[str, int]
     odd: Mapping[str, list[str]]
+    erasures_unknown_since: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -38,10 +40,12 @@ async def restore(
     folder: Path,
     *,
     wanted: Parts = EVERYTHING,
+    erasures_from: Sequence[Path] = (),
     moved: Callable[[int], None] = lambda _objects: None,
 ) -> Restored:
     """The wanted parts of the backup are back, but for single objects that are damaged in it. A database that was put back is behind the
     restore marker: whatever destroys is stopped until an operator confirms. The change feed goes on behind all that was read of it.
+    Erasures on request of the bucket, of this backup, of newer ones beside it and of `erasures_from` are done again.
 
     Raises `SettingsInvalid` for what is no whole backup and without a pg_restore, `Corrupted` before anything is changed where its dump, its list of objects or
     a file of the spool is not what was written, `Stopped` where a part is not in it, the bucket is another vault's, the database is
@@ -50,7 +54,12 @@ async def restore(
     manifest = await asyncio.to_thread(_as_written, folder, wanted)
     if wanted.database or wanted.bucket:
         await refuse_unfit(site, marked=manifest.marked, database=wanted.database)
-    notes = Notes()
+    notes, unknown = Notes(), None
+    if (
+        wanted.bucket or wanted.database
+    ):  # first: what is put back is erased at each later start, also of a restore that was cut off
+        sources = await asyncio.to_thread(sources_of, folder, manifest, given=erasures_from)
+        unknown = await put_back_erasures(sources, site.job_context.objects, notes=notes)
     if wanted.bucket:
         await restore_objects(folder, site.job_context.objects, notes=notes, moved=moved)
     if wanted.spool:
@@ -60,7 +69,8 @@ async def restore(
         )
     if wanted.database:
         await restore_dump(site, folder, marked=manifest.marked)
-    return Restored(counts=dict(notes.counts), odd=notes.examples)
+        await erase_in_restored(site.job_context, notes=notes)
+    return Restored(counts=dict(notes.counts), odd=notes.examples, erasures_unknown_since=unknown)
 
 
 def _as_written(folder: Path, wanted: Parts) -> Manifest:

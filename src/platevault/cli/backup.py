@@ -16,6 +16,7 @@ from platevault.app.commands import backup_context_from_environment, backup_cont
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup
+from platevault.backup.restore import Restored
 from platevault.backup.restore import restore as put_back
 from platevault.backup.verify import Verified, verify_backup
 from platevault.cli.serve import DataDir, embedded_settings
@@ -66,7 +67,7 @@ def backup(
         _finish(_told_of_new(made), ok=not made.manifest.left_out, as_json=as_json)
 
 
-def restore(
+def restore(  # noqa: PLR0913  an option each
     folder: Annotated[
         Path, typer.Argument(metavar="BACKUP", help="A whole backup: a folder that has a manifest.json.")
     ],
@@ -79,25 +80,40 @@ def restore(
         typer.Option("--embedded", help="Into a new --data-dir, for `serve --embedded`; the servers run meanwhile."),
     ] = False,
     data_dir: DataDir = Path("data"),
+    erasures_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--erasures-from",
+            metavar="BACKUP",
+            help="Do its erasures on request again too; newer backups beside BACKUP are read anyway.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup back while nothing of the vault runs: the objects that are not in the bucket, the spool where its folder has
     none, the database where it is empty. Nothing that stands anywhere is replaced. Single objects that are damaged in the backup are
     left out and named, with exit code 1.
 
+    Erasures on request are done again: those of the bucket, of this backup and of newer ones. If the bucket is a new one, later erasures
+    are not known, and the service shows no detection until `platevault reconcile --confirm-restore --accept-unknown-erasures`.
+
     Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore`.
     """
-    wanted = Parts(database=database, spool=spool, bucket=bucket)
+    wanted, more = Parts(database=database, spool=spool, bucket=bucket), tuple(erasures_from or ())
+
+    def work(site: BackupContext) -> Awaitable[Restored]:
+        return put_back(site, folder, wanted=wanted, erasures_from=more, moved=moved)
+
     with _ending(), _progress("objects put back") as moved:
         if embedded:
             with embedded_settings(data_dir) as (settings, admin):
                 asyncio.run(make_embedded_bucket(settings, admin=admin))
-                found = _with_site(
-                    lambda site: put_back(site, folder, wanted=wanted, moved=moved), backup_context_of(settings)
-                )
+                found = _with_site(work, backup_context_of(settings))
         else:
-            found = _with_site(lambda site: put_back(site, folder, wanted=wanted, moved=moved))
-    _finish({"restored": str(folder), "counts": found.counts, "odd": found.odd}, ok=found.is_whole, as_json=as_json)
+            found = _with_site(work)
+    told = {"restored": str(folder), "counts": found.counts, "odd": found.odd}
+    unknown = found.erasures_unknown_since
+    _finish(told | ({"erasures_unknown_since": unknown} if unknown else {}), ok=found.is_whole, as_json=as_json)
 
 
 def _with_site(work: Callable[[BackupContext], Awaitable[T]], given: BackupContext | None = None) -> T:

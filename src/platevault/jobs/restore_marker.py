@@ -37,6 +37,11 @@ async def marker(*, database: Database, objects: ObjectStore) -> RestoreMarker:
     return _marker(in_bucket, vault=vault, number=number)
 
 
+async def is_marked(objects: ObjectStore) -> bool:
+    """Return False for a bucket that no vault has marked: it is new. Raises `StoreUnavailable`."""
+    return await _read(objects) is not None
+
+
 async def refuse_while_it_lags(context: JobContext) -> None:
     """Raise `Stopped` while the two disagree; to be called right before anything is marked, moved or deleted."""
     found = await marker(database=context.database, objects=context.objects)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from platevault.infra.postgres import migrations
 from platevault.infra.postgres.database import Database
+from platevault.infra.postgres.erasure_tables import metadata
 from platevault.infra.postgres.migrations import migrate, schema_state
-from platevault.infra.postgres.schema import metadata
 
 
 async def tables(database: Database) -> set[str]:

@@ -1,6 +1,7 @@
 """PostgreSQL: connections, schema, migrations, notifications, the job queue.
 
 - `database`: Connection pool, retried transactions, translated errors.
+- `erasure_tables`: Tables of erasures on request.
 - `feed_positions`: Positions of new rows in the change feed, also after a restore.
 - `filters`: SQL conditions of search filters.
 - `job_queue`: PgQueuer: its tables, and scheduled jobs, once per tick.

@@ -377,23 +377,6 @@ uploads = Table(
     Index("uploads_to_clear", "expires_at", postgresql_where=text("temp_gone_at IS NULL")),
 )
 
-erasures = Table(
-    "erasures",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("deletion_id", Uuid, nullable=False),
-    Column("at", _MOMENT, nullable=False),
-    Column("detections", BigInteger, nullable=False),
-    Column("known_at", _MOMENT, nullable=False),
-)
-
-erasures_awaited = Table(
-    "erasures_awaited",
-    metadata,
-    Column("detection_id", Text, primary_key=True),
-    Column("erased_at", _MOMENT, nullable=False),
-)
-
 deletions = Table(
     "deletions",
     metadata,

@@ -16,6 +16,7 @@ from platevault.retention.deletions.sql import erase as deleting
 from platevault.retention.deletions.sql import requests as deletions
 from platevault.retention.erase import remove_bytes
 from platevault.retention.erasures.keep import keep_record
+from platevault.retention.erasures.texts import erase_plates_from_texts
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +28,12 @@ A_RUN_SECONDS: Final = 600.0
 async def execute_due_deletions(context: JobContext) -> JobRun | None:
     """Go on with what was confirmed, for ten minutes at most; None, and no record of a run, where there is nothing.
 
-    What was not confirmed in time loses its filters.
+    What was not confirmed in time loses its filters. Texts lose the plates of what was erased.
     """
     await _lapse(context)
     waiting = await deletions.under_way(context.database)
     if not waiting:
+        await erase_plates_from_texts(context)
         return None
 
     async def work(notes: Notes) -> None:
@@ -40,6 +42,7 @@ async def execute_due_deletions(context: JobContext) -> JobRun | None:
                 for deletion_id in waiting:
                     ended = await execute_deletion(deletion_id, context=context)
                     notes.add("ended" if ended else "bytes wait", str(deletion_id))
+                notes.counts["texts"] = await erase_plates_from_texts(context)
 
     return await record_job(DELETE_REQUESTED, work, context=context, dry_run=False)
 

@@ -4,5 +4,6 @@
 - `confirm`: Confirmation of a restore, with what it cannot know.
 - `keep`: Records of erasures in the bucket, written and read.
 - `record`: The record of one erasure: ids and time.
+- `texts`: Plates of erased detections in logs and reasons.
 - `sql/`: SQL of `retention.erasures`.
 """

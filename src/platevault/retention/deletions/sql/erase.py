@@ -18,6 +18,7 @@ from platevault.retention.deletions.deletion import Deletion
 from platevault.retention.deletions.sql import requests as deletions
 from platevault.retention.erasures.record import ErasureRecord
 from platevault.retention.erasures.sql.erasures import know
+from platevault.retention.erasures.sql.texts import note_plates
 from platevault.retention.sql.purge_records import record_purge
 from platevault.retention.sql.tombstones import Tombstoned, erase
 
@@ -49,6 +50,7 @@ async def erase_one(
             return None
         await access_log.record(look, connection, detection_ids=[detection_id])
         if not standing.erased and not standing.hold_ids:
+            await note_plates([detection_id], connection, now=asked.requested_at)
             gone = await erase(connection, [detection_id], state="deleted", now=asked.requested_at)
             await deletions.keep(replace(asked, counted=1, deleted=1, newest_seq=standing.seq), connection)
             await _record_purge(asked, gone, connection, now=asked.requested_at)
@@ -73,7 +75,9 @@ async def erase_some(
         places = await deletions.some_of(deletion, connection, after=after, most=most)
         if not places:
             return Step()
-        gone = await erase(connection, [detection_id for _, detection_id in places], state="deleted", now=now)
+        ids = [detection_id for _, detection_id in places]
+        await note_plates(ids, connection, now=now)
+        gone = await erase(connection, ids, state="deleted", now=now)
         if gone.ids:
             await deletions.add_deleted(deletion_id, connection, deleted=len(gone.ids))
             await _record_purge(deletion, gone, connection, now=now)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain.purge_record import Purge, digest_of
 from platevault.infra.postgres.database import Database
 from platevault.retention.erasures.record import ErasureRecord
+from platevault.retention.erasures.sql.texts import note_plates
 from platevault.retention.sql.purge_records import record_purge
 from platevault.retention.sql.tombstones import erase
 
@@ -67,6 +68,7 @@ async def erase_again(record: ErasureRecord, *, database: Database, now: datetim
     """
 
     async def work(connection: AsyncConnection) -> DoneAgain:
+        await note_plates(record.ids, connection, now=now)
         gone = await erase(connection, record.ids, state="deleted", now=now)
         if gone.ids:
             purge = Purge(
