@@ -146,6 +146,14 @@ class Settings(BaseSettings):
     max_batch_bytes: Annotated[int, Field(ge=64 * 1024)] = 64 * MEBI
     max_image_bytes: Annotated[int, Field(ge=1024)] = 16 * MEBI
 
+    # Backups
+    backup_dir: Annotated[
+        Path | None, Field(description="folder of `platevault backup --out`, whose age `doctor` examines")
+    ] = None
+    backup_grace_days: Annotated[
+        int, Field(ge=0, description="days that a backup may be older than the shortest retention class")
+    ] = 35
+
     # Access
     collector_token: Annotated[SecretStr | None, Field(description="bearer token of collectors")] = None
     viewer_token: Annotated[SecretStr | None, Field(description="bearer token of people and programs that read")] = None

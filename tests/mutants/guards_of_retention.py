@@ -7,6 +7,7 @@ from tests.mutants.guard import Guard
 SWEEP: Final = "retention/test_sweep.py::"
 HOLDS: Final = "holds/test_place.py::"
 CHANGE: Final = "retention/test_set_class.py::"
+ERASURES: Final = "retention/test_erasures.py::"
 
 GUARDS: Final = (
     Guard(
@@ -76,5 +77,41 @@ GUARDS: Final = (
         old="CASE WHEN d.clock_suspect OR d.received_at - d.captured_at > CAST(:suspect_after AS interval)",
         new="CASE WHEN d.clock_suspect AND CAST(:suspect_after AS interval) IS NOT NULL",
         tests=(f"{SWEEP}test_the_shorter_default_counts_a_dead_clock_from_receipt_even_where_the_row_forgot_that",),
+    ),
+    Guard(
+        name="erasures-reach-the-bucket-first",
+        protects="a deletion is not done before the bucket has its record",
+        module="platevault.retention.deletions.sql.erase",
+        old="    await keep(record)\n",
+        new="",
+        tests=(f"{ERASURES}test_while_the_bucket_takes_no_record_nothing_is_erased_and_nothing_is_called_done",),
+        short=True,
+    ),
+    Guard(
+        name="readers-pass-the-gate",
+        protects="a restored database shows nothing before erasures are compared",
+        module="platevault.access.sql.access_log",
+        old="    await database.gate.passed()\n",
+        new="",
+        tests=(f"{ERASURES}test_a_restored_dump_shows_nothing_until_the_bucket_answers",),
+        short=True,
+    ),
+    Guard(
+        name="pages-pass-the-gate",
+        protects="a restored database lists nothing before erasures are compared",
+        module="platevault.catalog.sql.logged_search",
+        old="    await database.gate.passed()\n",
+        new="",
+        tests=(f"{ERASURES}test_a_restored_dump_shows_nothing_until_the_bucket_answers",),
+    ),
+    Guard(
+        name="a-new-bucket-says-what-it-lacks",
+        protects="a vault in a new bucket shows nothing before an operator accepts that erasures may be missing",
+        module="platevault.backup.erasures",
+        old="        await objects.create(ERASURES_UNKNOWN, said)\n",
+        new="",
+        tests=(
+            "backup/test_erasures.py::test_in_a_new_folder_without_a_newer_backup_nothing_is_shown_until_an_operator_accepts_it",
+        ),
     ),
 )

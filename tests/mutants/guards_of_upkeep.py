@@ -222,7 +222,7 @@ GUARDS: Final = (
         name="half-a-backup-has-no-name",
         protects="a backup that did not come to its end is none",
         module="platevault.backup.folder",
-        old="    if not path.is_file() or backup.name.startswith(_UNFINISHED):",
+        old="    if not path.is_file() or backup.name.startswith(UNFINISHED):",
         new='    if not path.is_file():\n        return Manifest(began_at=datetime.min, ended_at=datetime.min, parts={"bucket": {}}, files=())\n    if False:',
         tests=(
             "backup/test_create.py::test_a_backup_that_did_not_come_to_its_end_is_none_and_the_next_run_takes_over_its_objects",

@@ -101,6 +101,9 @@ def open_installation(settings: Settings) -> Installation:
         room_wanted=4 * settings.max_batch_bytes,
         canary_key=f"{DERIVED_IMAGES.name}doctor/{uuid.uuid4()}",
         now=clock,
+        retention_days=settings.image_retention_days,
+        backup_dir=settings.backup_dir,
+        backup_grace_days=settings.backup_grace_days,
     )
 
 

@@ -8,6 +8,7 @@
 - `folder`: The folder of backups; a backup gets its name when it is complete.
 - `manifest`: Parts, files, digests and times of a backup.
 - `object_files`: Objects of a backup as files, with their metadata in `objects.jsonl`.
+- `prune`: Removal of backups that are older than their time.
 - `restore`: Restore of a backup into an empty database, bucket and spool.
 - `restore_database`: Restore of the dump, visible as an older database from the start.
 - `spool_files`: Copies of a node's spool, out and back.

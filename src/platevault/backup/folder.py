@@ -25,7 +25,7 @@ MANIFEST: Final = "manifest.json"
 COPY_BYTES: Final = 1024 * 1024
 # Never taken: the disk may be one that the spool or the database lives on.
 ROOM_KEPT_BYTES: Final = 256 * 1024 * 1024
-_UNFINISHED: Final = ".unfinished-"
+UNFINISHED: Final = ".unfinished-"
 _COPYING: Final = ".copying"
 _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
 
@@ -34,7 +34,7 @@ class BackupDraft:
     """A backup that is being made, in a folder that nobody takes for a whole one."""
 
     def __init__(self, out: Path, name: str, *, earlier: list[Path]) -> None:
-        self.folder = out / f"{_UNFINISHED}{name}"
+        self.folder = out / f"{UNFINISHED}{name}"
         self.earlier = earlier
         self._out = out
         self._name = name
@@ -112,13 +112,13 @@ def whole_backups(out: Path) -> list[Path]:
 
 def unfinished(out: Path) -> list[Path]:
     """What runs left that did not come to their end."""
-    return sorted(path for path in out.iterdir() if path.name.startswith(_UNFINISHED))
+    return sorted(path for path in out.iterdir() if path.name.startswith(UNFINISHED))
 
 
 def read_manifest(backup: Path) -> Manifest:
     """Raises `SettingsInvalid` where there is no whole backup, `Corrupted`."""
     path = backup / MANIFEST
-    if not path.is_file() or backup.name.startswith(_UNFINISHED):
+    if not path.is_file() or backup.name.startswith(UNFINISHED):
         raise SettingsInvalid(f"{backup} is no whole backup: it has no {MANIFEST}, which is written last")
     if path.stat().st_size > _MANIFEST_BYTES_MOST:
         raise Corrupted("manifest.json is larger than any of ours")

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +17,7 @@ from platevault.app.commands import backup_context_from_environment, backup_cont
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup
+from platevault.backup.prune import prune_backups
 from platevault.backup.restore import Restored
 from platevault.backup.restore import restore as put_back
 from platevault.backup.verify import Verified, verify_backup
@@ -31,7 +33,7 @@ Spool = Annotated[bool, typer.Option("--spool/--no-spool", help="The spool of th
 Bucket = Annotated[bool, typer.Option("--bucket/--no-bucket", help="The objects, one file each.")]
 
 
-def backup(
+def backup(  # noqa: PLR0913  an option each
     *,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Make one there, under the time at which it begins.")
@@ -46,6 +48,12 @@ def backup(
     ] = None,
     spool: Spool = True,
     bucket: Bucket = True,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-days", metavar="DAYS", min=1, help="Then delete older backups in FOLDER, never the newest."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Back up the database (pg_dump), then this node's spool, then the bucket, while all of it runs. Objects that an earlier
@@ -64,7 +72,8 @@ def backup(
         folder, wanted = out, Parts(database=database, spool=spool, bucket=bucket, dump=dump)
         with _ending(), _progress("objects copied") as moved:
             made = _with_site(lambda site: make_backup(site, out=folder, wanted=wanted, moved=moved))
-        _finish(_told_of_new(made), ok=not made.manifest.left_out, as_json=as_json)
+            pruned = _pruned(folder, keep_days=keep_days, began_at=made.manifest.began_at)
+        _finish(_told_of_new(made) | pruned, ok=not made.manifest.left_out, as_json=as_json)
 
 
 def restore(  # noqa: PLR0913  an option each
@@ -145,6 +154,13 @@ def _progress(what: str) -> Iterator[Moved]:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda count: progress.advance(task, count)
+
+
+def _pruned(folder: Path, *, keep_days: int | None, began_at: datetime) -> dict[str, Any]:
+    """After the new backup is whole. Its beginning is the present: it is when the database was read."""
+    if keep_days is None:
+        return {}
+    return {"pruned": prune_backups(folder, keep_for=timedelta(days=keep_days), now=began_at)}
 
 
 def _told_of_new(made: Backup) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Views over the whole installation: readiness, doctor, overview, spool commands.
 
 - `camera_activity`: Detections of each camera by the hour, and silent cameras.
+- `check_backups`: The age of the oldest backup against retention.
 - `check_images`: Missing images, dead letters and an outdated database, for `doctor`.
 - `check_object_store`: The store as service, browser and stranger reach it, for `doctor`.
 - `declare_node_lost`: Declaration of a lost node.

@@ -11,6 +11,7 @@ from platevault.infra.disk.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, fi
 from platevault.infra.postgres.migrations import schema_state
 from platevault.jobs.service_clock import SKEW_MOST, sentence
 from platevault.jobs.vault_clock import read_clocks
+from platevault.operations.check_backups import check_backups
 from platevault.operations.check_images import check_images
 from platevault.operations.check_object_store import check_object_store
 from platevault.operations.diagnosis import Finding, fine, problem, warning
@@ -25,6 +26,7 @@ async def diagnose(installation: Installation) -> list[Finding]:
     found = [*base, *_spool(installation), *await check_object_store(installation)]
     if all(finding.status == "ok" for finding in base):
         found += [*await _erasing_clock(installation), *await check_images(installation), *await _worker(installation)]
+        found += await check_backups(installation)
     return found
 
 

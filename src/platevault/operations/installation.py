@@ -24,3 +24,6 @@ class Installation:
     room_wanted: int
     canary_key: str
     now: Callable[[], datetime]
+    retention_days: int = 365
+    backup_dir: Path | None = None
+    backup_grace_days: int = 35
