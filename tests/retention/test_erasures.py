@@ -348,3 +348,21 @@ async def test_a_bucket_that_was_filled_from_a_backup_shows_nothing_until_an_ope
     async with a_client(vault) as client:
         assert (await client.get(f"/v1/detections/{batch.ids[0]}")).status_code == 200
     await vault.database.close()
+
+
+async def test_erasures_from_before_there_were_records_get_theirs_once(
+    migrated_url: str, node: Node, tmp_path: Path
+) -> None:
+    batch = await stored(node, 3, plate=PLATE)
+    for one in batch.ids[:2]:
+        await delete(node, one)
+    for key in [key for key in await node.keys() if key.startswith(ERASURES)]:
+        await node.objects.delete(key)
+    await node.run("DELETE FROM erasures")
+    vault = a_service(migrated_url, tmp_path / "vault", moody(node))
+    for _ in range(2):
+        await vault.database.gate.passed()
+        vault.database.gate.close()
+    (record,) = await records_of(node)
+    assert sorted(record.ids) == sorted(batch.ids[:2])
+    await vault.database.close()

@@ -23,6 +23,7 @@ from platevault.jobs.report import RestoreMarker
 from platevault.jobs.restore_marker import marker
 from platevault.jobs.run import JobContext
 from platevault.retention.erase import remove_bytes_of
+from platevault.retention.erasures.earlier import keep_earlier_erasures
 from platevault.retention.erasures.keep import read_record, record_keys
 from platevault.retention.erasures.sql.erasures import erase_again, unknown_names
 
@@ -50,6 +51,8 @@ async def check_erasures(context: JobContext, *, note: Path) -> str:
     identity = await context.database.identity()
     try:
         compared = await do_erasures_again(context)
+        if compared.why_closed is None:
+            await keep_earlier_erasures(context)
     except StoreUnavailable as error:
         if await asyncio.to_thread(_noted, note) == identity:
             return identity
