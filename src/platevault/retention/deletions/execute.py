@@ -42,7 +42,7 @@ async def execute_due_deletions(context: JobContext) -> JobRun | None:
                 for deletion_id in waiting:
                     ended = await execute_deletion(deletion_id, context=context)
                     notes.add("ended" if ended else "bytes wait", str(deletion_id))
-                notes.counts["texts"] = await erase_plates_from_texts(context)
+                await erase_plates_from_texts(context)
 
     return await record_job(DELETE_REQUESTED, work, context=context, dry_run=False)
 
