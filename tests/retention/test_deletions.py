@@ -478,15 +478,18 @@ async def test_a_hold_that_is_placed_meanwhile_keeps_its_detection_or_comes_too_
     assert len(await bytes_of(node)) == 2 * len(kept)
 
 
-async def test_a_plate_is_nowhere_but_in_the_access_log_once_it_is_deleted(node: Node) -> None:
-    """The log of who asked for what is kept, as the law wants it; nothing else that we write knows the plate."""
+async def test_a_plate_is_nowhere_once_it_is_deleted_and_the_next_run_erased_it_from_texts(node: Node) -> None:
+    """Until that run the access log quotes it, and the queue of that run has it."""
     batch = await stored(node, 2, plate=PLATE, candidates=[{"plate": PLATE, "confidence": 0.4}], data={"read": PLATE})
     await node.send(batch)
     before = await everything_written(node)
     assert PLATE in before["detections"]
     await confirm(node, await ask(node))
     after = await everything_written(node)
-    assert {name for name, written in after.items() if PLATE in written} == {"access_log"}
+    assert {name for name, written in after.items() if PLATE in written} == {"access_log", "erasing_plates"}
+    await execute_due_deletions(upkeep_of(node))
+    after = await everything_written(node)
+    assert {name for name, written in after.items() if PLATE in written} == set()
     assert node.spool_files() == []
     listed = [await node.objects.stat(key) async for key, _, _ in node.objects.list("")]
     assert not [one for one in listed if one is not None and PLATE in str(one)]
