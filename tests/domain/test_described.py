@@ -18,7 +18,7 @@ WIDE = (1920, 1080)
 
 def understood(fields: dict[str, Any], *, picture: tuple[int, int] | None = None) -> Understood:
     raw = {**a_detection_of("evt_abc123", {"full": b"x"}), "captured_at": NOW.isoformat(), **fields}
-    found = parse_detection(raw, received_at=NOW, picture=picture)
+    found = parse_detection(raw, picture=picture)
     assert isinstance(found, Understood), found
     return found
 
@@ -128,7 +128,7 @@ def test_of_many_readings_the_first_are_kept() -> None:
 
 def test_a_plate_that_was_left_out_is_named_where_the_detection_has_nothing_else() -> None:
     raw = {**a_detection_of("evt_abc123", {}), "captured_at": NOW.isoformat(), "plate": "Q" * 33, "images": {}}
-    reasons = parse_detection(raw, received_at=NOW)
+    reasons = parse_detection(raw)
     assert isinstance(reasons, tuple)
     assert reasons == ("has neither a plate nor an image", "plate: longer than 32 characters")
 

@@ -117,7 +117,7 @@ def test_a_reason_is_a_sentence_of_ours_and_never_the_words_of_a_library(fields:
 
 
 def test_a_missing_field_is_named_with_an_example() -> None:
-    reasons = parse_detection({}, received_at=NOW)
+    reasons = parse_detection({})
     assert isinstance(reasons, tuple)
     assert [reason.partition(":")[0] for reason in reasons] == ["camera_id", "captured_at", "detection_id"]
     assert all("missing" in reason and "example" in reason for reason in reasons)

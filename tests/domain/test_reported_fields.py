@@ -16,7 +16,7 @@ from platevault.domain.reported_fields import (
 )
 from platevault.domain.search_results import FoundDetection
 
-OF_THE_VAULT = ["held", "retain_until", "clock_suspect", "erased_at", "images", "derivable"]
+OF_THE_VAULT = ["held", "retain_until", "clock_suspect", "erased_at", "images", "derivable", "delivery"]
 
 
 def test_the_parser_reads_the_fields_of_the_list_and_what_identifies_a_detection() -> None:

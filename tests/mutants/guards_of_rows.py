@@ -253,7 +253,7 @@ GUARDS: Final = (
         name="other-content-409",
         protects="a batch id is not used for other content",
         module="platevault.ingest.sql.record_batch",
-        old="if found.content_digest != batch.digest:",
+        old="if found.content_digest != digest:",
         new="if False:",
         tests=(
             "ingest/test_accept.py::test_the_same_batch_id_with_other_content_is_a_conflict_that_names_both_digests",

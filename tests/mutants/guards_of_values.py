@@ -43,8 +43,8 @@ GUARDS: Final = (
         name="canonical-digest",
         protects="the same content in another spelling is the same batch",
         module="platevault.formats.native",
-        old="if form != 1:",
-        new="if False:",
+        old="shown = ordered if form == 1 else (canonical_detection(raw) for raw in ordered)",
+        new="shown = ordered",
         tests=("ingest/test_digest_form.py::test_a_retry_with_other_spellings_of_its_numbers_and_times_is_a_replay",),
     ),
 )

@@ -1,7 +1,4 @@
-"""The tables as SQLAlchemy sees them; alembic/versions makes them, with the triggers that guard them.
-
-A test compares both, so that neither can drift.
-"""
+"""The tables as SQLAlchemy sees them. alembic/versions makes them with their triggers; a test compares both."""
 
 from sqlalchemy import (
     ARRAY,

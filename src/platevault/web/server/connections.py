@@ -12,7 +12,7 @@ from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
 from platevault.web.server.connection_limit import connections_max
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
-from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody
+from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody, UnhurriedTransport
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -145,7 +145,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.expect_100_continue = False  # RFC 9110, 10.1.1: such a client takes `100 Continue` for the answer
         super().on_headers_complete()
         if self.cycle is not None:
-            self.cycle.transport = cast(asyncio.Transport, _Unhurried(self))
+            self.cycle.transport = cast(asyncio.Transport, UnhurriedTransport(self.transport, close=self.leave))
             extensions: Any = self.cycle.scope.setdefault("extensions", {})
             extensions[ABORT] = self.transport.abort
 
@@ -390,15 +390,3 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._await_end()
         else:
             self.transport.abort()
-
-
-class _Unhurried:
-    """What a request's cycle sees of its connection: closing it waits for what the client still sends."""
-
-    def __init__(self, protocol: DeadlineProtocol) -> None:
-        self._protocol = protocol
-        self.write = protocol.transport.write
-        self.is_closing = protocol.transport.is_closing
-
-    def close(self) -> None:
-        self._protocol.leave()

@@ -57,3 +57,12 @@ class RemainingBody:
             return
         self._bytes_before = self._bytes
         self._timer = self._loop.call_later(INTERVAL_SECONDS, self._look)
+
+
+class UnhurriedTransport:
+    """What a request sees of its connection. Closing it waits for the rest of the body."""
+
+    def __init__(self, transport: asyncio.Transport, *, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
