@@ -34,7 +34,14 @@ MADE = (
 # An installation from before it was there starts without it, and says at /metrics what to set.
 MADE_AND_NOT_NEEDED = {"METRICS_TOKEN"}
 # The image or the command says where it listens; a container has no folder of images and no S3 server beside it.
-NOT_PASSED_ON = {"HOST", "PORT", "LOCAL_STORAGE_DIR", "STORAGE_SYNC_DIR", "PLATEVAULT_EMBEDDED"}
+NOT_PASSED_ON = {
+    "HOST",
+    "PORT",
+    "LOCAL_STORAGE_DIR",
+    "STORAGE_SYNC_DIR",
+    "PLATEVAULT_EMBEDDED",
+    "PLATEVAULT_EMBEDDED_STATES",
+}
 FOR_THE_TIER = {
     f"TIER_{name}" for name in ("TYPE", "ENDPOINT", "BUCKET", "PREFIX", "REGION", "ACCESS_KEY", "SECRET_KEY")
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import random
@@ -492,7 +493,10 @@ async def test_the_demo_sends_its_backlog_through_an_outage_and_only_to_an_empty
 async def test_the_demo_trickles_until_it_is_cancelled(vault: BreakingVault) -> None:
     api = Known(vault.url, has=True)
     every = timedelta(seconds=0.02)
-    feeding = asyncio.create_task(feed(vault=api, backlog=5, every=every, now=lambda: NOW, choose=random.Random(2)))
+    moments = (NOW + timedelta(seconds=second) for second in itertools.count())
+    feeding = asyncio.create_task(
+        feed(vault=api, backlog=5, every=every, now=lambda: next(moments), choose=random.Random(2))
+    )
     await until(lambda: len(vault.batches) >= 3)
     assert not feeding.done()
     feeding.cancel()
