@@ -134,11 +134,11 @@ def test_a_plate_that_was_left_out_is_named_where_the_detection_has_nothing_else
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-NUMBERS = st.integers(-(10**12), 10**12) | st.floats() | st.text() | st.none()
+NUMBERS = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.none()
 BOXES = st.fixed_dictionaries(dict.fromkeys(("x", "y", "width", "height"), NUMBERS))
 VEHICLES = st.dictionaries(st.sampled_from(("type", "make", "model", "color", "year", "other")), JSON)
 CANDIDATES = st.lists(st.dictionaries(st.sampled_from(("plate", "confidence", "other")), JSON) | JSON, max_size=4)

@@ -17,7 +17,7 @@ def a_body(*, more: bytes = b"", padding: bytes = b"", disposition: bytes = b'fo
 
 
 def parts_of(body: bytes, *, step: int = 1 << 20) -> dict[str, bytes]:
-    parser = BodyParser(BOUNDARY, parts_max=5)
+    parser = BodyParser(BOUNDARY, parts_max=5, labelled=False)
     found: dict[str, bytes] = {}
     name = ""
     for start in range(0, len(body), step):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from platevault.domain.plates import PLATE_MAX
+from platevault.domain.reported_fields import REPORTED_NAMES
 
 CANDIDATES_MAX: Final = 50
 PIXELS_MAX: Final = 1_000_000
@@ -49,6 +50,8 @@ def mended(raw: Mapping[str, Any], *, picture: Size | None = None) -> tuple[dict
             fields[name] = {kind: _declared(kind, said, ignored) for kind, said in value.items()}
         elif name in EVIDENCE:
             fields |= {} if name == "images" and value is None else {name: value}
+        elif name in REPORTED_NAMES and name not in menders:
+            fields[name] = value  # its own check in `Detection` decides
         elif name not in menders:
             ignored.append(Ignored(_shown(name), _UNKNOWN))
         elif (mend := menders[name](name, value, ignored)) is not None:

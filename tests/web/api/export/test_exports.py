@@ -424,6 +424,7 @@ async def test_no_more_than_a_few_images_are_in_memory(vault: Vault) -> None:
 
 async def test_nothing_stays_on_the_disk(vault: Vault, viewer: httpx2.AsyncClient, tmp_path: Path) -> None:
     await stored(vault, a_stored("evt_1"))
+    await viewer.get("/v1/detections")  # the first read compares the erasures, and notes that it did
     before = sorted(tmp_path.rglob("*"))
     await exported(viewer)
     assert sorted(tmp_path.rglob("*")) == before
