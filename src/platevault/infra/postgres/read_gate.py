@@ -12,7 +12,7 @@ from platevault.domain.errors import DatabaseUnavailable, ErasuresPending, Unava
 log = structlog.get_logger(__name__)
 
 CHECK_AGAIN_SECONDS: Final = 1.0
-WAIT_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 10.0
 # Another database has another oid, or was made by another server. Tables that were dropped and restored have another oid.
 IDENTITY: Final = """
     SELECT concat_ws('/', (SELECT oid FROM pg_database WHERE datname = current_database()),

@@ -198,6 +198,7 @@ async def test_so_many_look_at_one_time_and_no_more(vault: Vault, objects: Watch
     objects.seconds = 0.05
     few = dataclasses.replace(vault, object_looks=CapacityLimiter(2))
     answers = await asyncio.gather(*(ask(few, objects) for _ in range(8)))
+    assert [answer.text for answer in answers if answer.status_code == 503] == []
     assert {answer.status_code for answer in answers} == {404}
     assert objects.most == 2
 
