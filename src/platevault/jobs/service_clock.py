@@ -43,6 +43,8 @@ class ServiceClock:
     async def skew(self) -> timedelta | None:
         """Return how far the process's clock is ahead of the database's; None if the database never answered."""
         known = self._skew_now()
+        if known is not None and self._lock.locked():
+            return known  # batches must not queue behind a database that does not answer
         is_off = known is not None and abs(known) > SKEW_MOST
         async with self._lock:
             if self._is_due(COMPARE_AGAIN_SECONDS if is_off else COMPARE_EVERY_SECONDS):
