@@ -140,6 +140,13 @@ class Settings(BaseSettings):
             description="of images that the object store refuses for good and batches that cannot be read, beside SPOOL_MAX_BYTES",
         ),
     ] = 1024 * MEBI
+    disk_reserve_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="stay free on each local disk, for PostgreSQL; empty: 5 % of it, 256 MiB at least, 1 GiB at most; 0: none",
+        ),
+    ] = None
     upload_memory_bytes: Annotated[int, Field(ge=0)] = 32 * MEBI
     delivery_memory_bytes: Annotated[int, Field(ge=MEBI)] = 32 * MEBI
     max_batch_detections: Annotated[int, Field(ge=1, le=2000)] = 200

@@ -444,11 +444,12 @@ async def test_a_disk_without_room_ends_a_backup_and_keeps_what_others_need(
         'case "$1" in --version) echo "pg_dump (PostgreSQL) 99.0";; *) exec sleep 60;; esac',
     )
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(backup_folder, "ROOM_KEPT_BYTES", 2**62)
+    good = await backup(site, out=tmp_path / "backups", wanted=ONLY_BUCKET)
+    full = dataclasses.replace(site, disk_reserve_bytes=2**62)
     for wanted in (Parts(), ONLY_BUCKET):
         with pytest.raises(Stopped, match="no room"):
-            await backup(site, out=tmp_path / "backups", wanted=wanted)
-    assert backup_folder.whole_backups(tmp_path / "backups") == []
+            await backup(full, out=tmp_path / "backups", wanted=wanted)
+    assert backup_folder.whole_backups(tmp_path / "backups") == [good.folder]
 
 
 async def test_one_backup_at_a_time_into_one_folder(node: Node, site: BackupContext, tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ GUARDS: Final = (
     Guard(
         name="free-disk",
         protects="a full disk refuses a batch before its body is read",
-        module="platevault.infra.spool.spool",
-        old="if not self.has_room(reserve):",
+        module="platevault.infra.spool.usage",
+        old="if not self.room.take(size):",
         new="if False:",
         tests=("infra/spool/test_spool.py::test_a_full_disk_is_refused_before_the_body_is_read",),
     ),

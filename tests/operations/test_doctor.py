@@ -99,6 +99,7 @@ async def test_a_site_as_it_should_be_has_nothing_to_mend(with_worker: dict[str,
         ({"SPOOL_DIR": "/dev/shm/platevault-doctor"}, "spool", "problem", "local disk"),
         ({"SPOOL_DIR": "nowhere"}, "spool", "warning", "SPOOL_DIR"),
         ({"MAX_BATCH_BYTES": str(10**16), "SPOOL_MAX_BYTES": str(10**17)}, "spool", "problem", "free some room"),
+        ({"DISK_RESERVE_BYTES": str(10**16)}, "spool", "problem", "DISK_RESERVE_BYTES"),
     ],
 )
 async def test_each_fault_is_found_and_says_how_to_mend_it(

@@ -26,6 +26,7 @@ from platevault.backup.context import BackupContext
 from platevault.collector.api_client import VaultApi
 from platevault.collector.demo_feed import feed
 from platevault.domain.object_prefixes import DERIVED_IMAGES
+from platevault.infra.disk.reserve import space_at
 from platevault.jobs.run import JobContext
 from platevault.logs import log_to_standard_error, set_up_logs
 from platevault.operations.installation import Installation
@@ -72,6 +73,8 @@ def backup_context_of(settings: Settings) -> BackupContext:
         job_context=open_job_context(settings),
         database_url=revealed(settings.database_url),
         spool_dir=settings.spool_dir,
+        disk_reserve_bytes=settings.disk_reserve_bytes,
+        embedded=settings.platevault_embedded,
     )
 
 
@@ -99,6 +102,7 @@ def open_installation(settings: Settings) -> Installation:
         store_url=f"{store_origin(settings)}/" if in_s3 else None,
         spool_dir=settings.spool_dir,
         room_wanted=4 * settings.max_batch_bytes,
+        disk_reserve_bytes=settings.disk_reserve_bytes,
         canary_key=f"{DERIVED_IMAGES.name}doctor/{uuid.uuid4()}",
         now=clock,
         retention_days=settings.image_retention_days,
@@ -146,6 +150,19 @@ def _as_admin(settings: Settings, admin: Mapping[str, str]) -> Settings:
 def start_logs(settings: Settings) -> None:
     """Set up the logs of this process with the level of the settings."""
     set_up_logs(settings.log_level)
+
+
+def warn_of_full_disk(settings: Settings) -> None:
+    """Log a warning if the disk of the spool has come to its reserve: what is stored can be read, and no batch is taken."""
+    space = space_at(settings.spool_dir, reserve_bytes=settings.disk_reserve_bytes)
+    if space.usable < 0:
+        log.warning(
+            "the disk of the spool is full: batches get 503 until it has room, and reads go on",
+            folder=str(settings.spool_dir),
+            free_bytes=space.free,
+            reserve_bytes=space.reserve,
+            fix="free some space, or lower DISK_RESERVE_BYTES",
+        )
 
 
 async def feed_demo(

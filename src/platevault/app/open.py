@@ -15,7 +15,13 @@ from anyio import CapacityLimiter
 
 from platevault.app.clock import jitter, now
 from platevault.app.credentials import revealed
-from platevault.app.storage import open_objects, open_signer, open_upload_signer, open_watched_bucket
+from platevault.app.storage import (
+    open_objects,
+    open_signer,
+    open_store_room,
+    open_upload_signer,
+    open_watched_bucket,
+)
 from platevault.app.vault import AccessRules, LinkRules, Vault
 from platevault.catalog.feed.subscribers import Subscribers
 from platevault.delivery.sql.images import PendingImages
@@ -28,6 +34,7 @@ from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.concurrency.delivery_budget import DeliveryBudget
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.imaging.decoder_pool import DecoderPool
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.postgres.database import Database
@@ -79,7 +86,7 @@ def open_vault(settings: Settings) -> Vault:
         spool=spool,
         uploader=uploader,
         ingest_context=ingest_context,
-        exports=ExportSlots(folder=settings.spool_dir),
+        exports=ExportSlots(room=DiskRoom(settings.spool_dir, reserve_bytes=settings.disk_reserve_bytes)),
         subscribers=Subscribers(notices=notices),
         direct=_direct_upload(settings, ingest_context),
         rendition_context=replace(renditions, spool=spool, node_id=spool.node_id, meters=meters),
@@ -114,6 +121,7 @@ def _open_spool(settings: Settings) -> Spool:
         max_bytes=settings.spool_max_bytes,
         dead_max_bytes=settings.spool_dead_max_bytes,
         new_node_id=uuid.uuid4(),
+        disk_reserve_bytes=settings.disk_reserve_bytes,
     )
 
 
@@ -155,6 +163,7 @@ def _direct_upload(settings: Settings, ingest_context: IngestContext) -> DirectU
         why_off=why_off,
         new_id=uuid.uuid4,
         turns=turns_for(settings.db_pool_size),
+        store_room=open_store_room(settings),
     )
 
 

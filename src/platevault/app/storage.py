@@ -8,6 +8,7 @@ from platevault.app.clock import now
 from platevault.app.credentials import admin_key, identity_keys, presign_key, revealed, service_key, tier_key
 from platevault.catalog.image_storage import ImageStorage
 from platevault.domain.errors import SettingsInvalid
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.disk.syncfs import sync_folder_tree
 from platevault.infra.objectstore import ObjectStore, UrlSigner
 from platevault.infra.objectstore.admin.bucket import BucketAdmin
@@ -29,7 +30,7 @@ _NEEDED_FOR_A_TIER: Final = ("tier_name", "tier_endpoint", "tier_bucket", "tier_
 def open_objects(settings: Settings) -> ObjectStore:
     """Open the object store of the settings, with the service identity."""
     if settings.storage_backend == "local":
-        return LocalStore.open(settings.local_storage_dir)
+        return LocalStore.open(settings.local_storage_dir, disk_reserve_bytes=settings.disk_reserve_bytes)
     return _open_s3(settings, service_key(settings))
 
 
@@ -42,7 +43,7 @@ def open_presigner(settings: Settings) -> ObjectStore | None:
 
 def _open_s3(settings: Settings, key: Key) -> S3Store:
     sync = None if settings.storage_sync_dir is None else functools.partial(sync_folder_tree, settings.storage_sync_dir)
-    return S3Store.open(
+    store = S3Store.open(
         endpoint=settings.minio_endpoint or "",
         secure=settings.minio_secure,
         region=settings.minio_region,
@@ -51,6 +52,14 @@ def _open_s3(settings: Settings, key: Key) -> S3Store:
         secret_key=key.secret_key,
         sync=sync,
     )
+    room = open_store_room(settings)
+    return store if room is None else store.within(room)
+
+
+def open_store_room(settings: Settings) -> DiskRoom | None:
+    """Open the room on the disk of an S3 server of this machine; None if it has its own."""
+    folder = settings.storage_sync_dir
+    return None if folder is None else DiskRoom(folder, reserve_bytes=settings.disk_reserve_bytes)
 
 
 def open_image_storage(settings: Settings) -> ImageStorage:

@@ -9,11 +9,16 @@ from platevault.jobs.run import JobContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupContext:
-    """Database and bucket of a vault, and the spool of this node, to back up or restore."""
+    """Database and bucket of a vault, and the spool of this node, to back up or restore.
+
+    `disk_reserve_bytes` of each local disk stay free. `embedded`: the servers keep their data on the disk of the spool.
+    """
 
     job_context: JobContext
     database_url: str
     spool_dir: Path
+    disk_reserve_bytes: int | None = None
+    embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ async def backup(
     was begun then is no backup, and the next run takes over the objects it had.
     """
     began_at = site.job_context.now()
-    with begin_backup(out, began_at=began_at) as draft:
+    with begin_backup(out, began_at=began_at, disk_reserve_bytes=site.disk_reserve_bytes) as draft:
         notes = Notes()
         parts: dict[str, Mapping[str, Any]] = {}
         files: list[Path] = []

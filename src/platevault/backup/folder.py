@@ -18,13 +18,12 @@ from typing import IO, BinaryIO, Final, cast
 
 from platevault.backup.manifest import DUMP, ERASED, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped
-from platevault.infra.disk.local_disk import free_bytes, make_folder, sync_folder
+from platevault.infra.disk.local_disk import make_folder, sync_folder
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.disk.syncfs import sync_folder_tree
 
 MANIFEST: Final = "manifest.json"
 COPY_BYTES: Final = 1024 * 1024
-# Never taken: the disk may be one that the spool or the database lives on.
-ROOM_KEPT_BYTES: Final = 256 * 1024 * 1024
 UNFINISHED: Final = ".unfinished-"
 _COPYING: Final = ".copying"
 _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
@@ -33,16 +32,17 @@ _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
 class BackupDraft:
     """A backup that is being made, in a folder that nobody takes for a whole one."""
 
-    def __init__(self, out: Path, name: str, *, earlier: list[Path]) -> None:
+    def __init__(self, out: Path, name: str, *, earlier: list[Path], room: DiskRoom) -> None:
+        self._room = room
         self.folder = out / f"{UNFINISHED}{name}"
         self.earlier = earlier
         self._out = out
         self._name = name
 
     def keep_room(self, more: int = 0) -> None:
-        """Raise `Stopped` where the disk would have less than 256 MiB left after so many bytes."""
-        if free_bytes(self._out) < ROOM_KEPT_BYTES + more:
-            raise Stopped(f"{self._out} has no room left: delete old backups there, or choose another disk")
+        """Raise `Stopped` where so many bytes would take the reserve of the disk: spool or database may live on it."""
+        if (space := self._room.look()).usable < more:
+            raise Stopped(f"{self._out} has no room left ({space}): delete old backups there, or choose another disk")
 
     def finish(self, manifest: Manifest) -> Path:
         """The backup is whole and has its name when this returns, and survives a power cut: all files are synced, then the
@@ -64,7 +64,7 @@ class BackupDraft:
 
 
 @contextmanager
-def begin_backup(out: Path, *, began_at: datetime) -> Iterator[BackupDraft]:
+def begin_backup(out: Path, *, began_at: datetime, disk_reserve_bytes: int | None = None) -> Iterator[BackupDraft]:
     """A draft in this folder, which is made where it is missing; only its owner can read it, for plates are in it.
 
     A draft that is not finished stays, and the next run takes over its objects; the rest of it goes when that begins. Raises
@@ -76,7 +76,8 @@ def begin_backup(out: Path, *, began_at: datetime) -> Iterator[BackupDraft]:
             make_folder(out)
             lock = stack.enter_context(open_private(out / ".lock", "ab"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}")
+            room = DiskRoom(out, reserve_bytes=disk_reserve_bytes)
+            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}", room=room)
         except BlockingIOError as error:
             raise Stopped(f"another backup is being made in {out}: let it end first") from error
         except OSError as error:
@@ -87,7 +88,7 @@ def begin_backup(out: Path, *, began_at: datetime) -> Iterator[BackupDraft]:
             raise Stopped(f"the backup did not come to its end: {error.filename or out}: {error.strerror}") from error
 
 
-def _new_draft(out: Path, name: str) -> BackupDraft:
+def _new_draft(out: Path, name: str, *, room: DiskRoom) -> BackupDraft:
     """Old drafts keep their objects alone: a dump of each run that died would fill the disk, and each next run would die of that."""
     if (out / name).exists():
         raise Stopped(f"{out / name} is there already: try again in a second")
@@ -99,7 +100,7 @@ def _new_draft(out: Path, name: str) -> BackupDraft:
             path.unlink(missing_ok=True)
         shutil.rmtree(left / SPOOL, ignore_errors=True)
     having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]
-    draft = BackupDraft(out, name, earlier=[*having[:1], *unfinished(out)])
+    draft = BackupDraft(out, name, earlier=[*having[:1], *unfinished(out)], room=room)
     shutil.rmtree(draft.folder, ignore_errors=True)
     draft.folder.mkdir(mode=0o700)
     return draft

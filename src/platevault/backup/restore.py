@@ -13,10 +13,11 @@ from platevault.backup.context import EVERYTHING, BackupContext, Parts
 from platevault.backup.copy_objects import DAMAGED, restore_objects
 from platevault.backup.erasures import erase_in_restored, put_back_erasures, sources_of
 from platevault.backup.folder import fault_of, read_manifest
-from platevault.backup.manifest import SPOOL, Manifest
+from platevault.backup.manifest import DUMP, SPOOL, Manifest
 from platevault.backup.restore_database import refuse_unfit, restore_dump
 from platevault.backup.spool_files import restore_spool
 from platevault.domain.errors import Corrupted, Stopped
+from platevault.infra.disk.reserve import MEBI, space_at
 from platevault.jobs.report import Notes
 
 
@@ -49,9 +50,10 @@ async def restore(
 
     Raises `SettingsInvalid` for what is no whole backup and without a pg_restore, `Corrupted` before anything is changed where its dump, its list of objects or
     a file of the spool is not what was written, `Stopped` where a part is not in it, the bucket is another vault's, the database is
-    not empty or another node has the spool.
+    not empty, another node has the spool or a disk of this machine has no room for it.
     """
     manifest = await asyncio.to_thread(_as_written, folder, wanted)
+    await asyncio.to_thread(_refuse_full_disk, site, manifest, wanted)
     if wanted.database or wanted.bucket:
         await refuse_unfit(site, marked=manifest.marked, database=wanted.database)
     notes, unknown = Notes(), None
@@ -71,6 +73,26 @@ async def restore(
         await restore_dump(site, folder, marked=manifest.marked)
         await erase_in_restored(site.job_context, notes=notes)
     return Restored(counts=dict(notes.counts), odd=notes.examples, erasures_unknown_since=unknown)
+
+
+def _refuse_full_disk(site: BackupContext, manifest: Manifest, wanted: Parts) -> None:
+    """Embedded servers keep dump and objects on the disk of the spool. Others have disks that cannot be asked from here."""
+    size = sum(entry.size for entry in manifest.files if entry.path.startswith(f"{SPOOL}/")) if wanted.spool else 0
+    if site.embedded and wanted.database:
+        size += sum(entry.size for entry in manifest.files if entry.path == DUMP)
+    if site.embedded and wanted.bucket:
+        size += int(manifest.parts["bucket"].get("bytes", 0))
+    if not size:
+        return
+    try:
+        space = space_at(site.spool_dir, reserve_bytes=site.disk_reserve_bytes)
+    except OSError as error:
+        raise Stopped(f"the disk of {site.spool_dir} cannot be asked for its room: {error.strerror}") from error
+    if space.usable < size:
+        raise Stopped(
+            f"the disk of {site.spool_dir} has no room for {size // MEBI:,} MiB of the backup ({space}):"
+            " free some space, or choose another disk"
+        )
 
 
 def _as_written(folder: Path, wanted: Parts) -> Manifest:

@@ -4,12 +4,15 @@ The bucket's restore marker goes past what the dump has counted before there is 
 nobody is behind. The other order would leave a restored database that erases.
 """
 
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from platevault.backup.context import BackupContext
 from platevault.backup.manifest import DUMP
 from platevault.backup.sql import pg_dump as dumps
+from platevault.domain.errors import Stopped
+from platevault.infra.disk.reserve import space_at
 from platevault.infra.postgres import feed_positions as feed_places
 from platevault.jobs.restore_marker import let_restore_show, refuse_another_vaults
 from platevault.jobs.sql import restore_marker as generation
@@ -35,7 +38,15 @@ async def restore_dump(site: BackupContext, folder: Path, *, marked: Marked) -> 
     database, objects = site.job_context.database, site.job_context.objects
     if marked is not None:
         await let_restore_show(objects, vault=marked[0], number=marked[1])
-    await dumps.restore_database(database, site.database_url, dump=folder / DUMP)
+    await dumps.restore_database(database, site.database_url, dump=folder / DUMP, keep_room=partial(_keep_room, site))
     await feed_places.go_past_all(database)
     vault, number = await generation.known(database)
     await let_restore_show(objects, vault=vault, number=number)
+
+
+def _keep_room(site: BackupContext) -> None:
+    """Raise `Stopped` where an embedded database has come to the reserve of its disk: it would panic without any room."""
+    if site.embedded and (space := space_at(site.spool_dir, reserve_bytes=site.disk_reserve_bytes)).usable < 0:
+        raise Stopped(
+            f"the disk of {site.spool_dir} has no room left ({space}): free some space, or choose another disk"
+        )

@@ -17,7 +17,7 @@ import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from platevault.app.commands import configure_embedded_bucket, start_logs
+from platevault.app.commands import configure_embedded_bucket, start_logs, warn_of_full_disk
 from platevault.app.open import open_database
 from platevault.cli.listening import bound_socket
 from platevault.domain.errors import SettingsInvalid, Unavailable
@@ -118,6 +118,7 @@ def run(
     """Serve until a signal; `beside` runs in the same loop and is cancelled at the end. `listening` is bound already."""
     _raise_descriptor_limit()
     leave_on_signals()
+    warn_of_full_disk(settings)
     listening = listening or bound_socket(settings.host, settings.port)
     how: dict[str, Any] = {
         "factory": True,

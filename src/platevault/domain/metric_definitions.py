@@ -78,6 +78,8 @@ MEASURES: Final = (
     # Spool
     _found("spool_bytes", "Bytes that the spool holds or has promised"),
     _found("spool_max_bytes", "The cap on them, SPOOL_MAX_BYTES"),
+    _found("spool_disk_free_bytes", "Bytes free on the disk of the spool"),
+    _found("spool_disk_reserve_bytes", "Bytes of it that stay free, DISK_RESERVE_BYTES"),
     _found("spool_files", "Batch files that wait in the spool"),
     _found("dead_letter_bytes", "Bytes set aside in the spool's dead/"),
     # Uploads

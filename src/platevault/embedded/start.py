@@ -108,6 +108,7 @@ KEPT = frozenset(
         "CLOCK_SUSPECT_DAYS",
         "IMAGE_TYPES",
         "SPOOL_MAX_BYTES",
+        "DISK_RESERVE_BYTES",
         "UPLOAD_MEMORY_BYTES",
         "MAX_BATCH_DETECTIONS",
         "MAX_BATCH_BYTES",

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -17,6 +16,7 @@ from platevault.export.pages import read_pages
 from platevault.export.prefetch import ImageSource, fetch_images
 from platevault.export.request import Ending, ExportAsked, cursor_behind
 from platevault.export.zip_stream import ZipStream
+from platevault.infra.disk.reserve import DiskRoom
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +25,9 @@ EXPORTS_AT_ONCE: Final = 4
 
 @dataclass(kw_only=True)
 class ExportSlots:
-    """The few exports that a process makes at once, and the folder for what each has to set aside meanwhile."""
+    """The few exports that a process makes at once, and the disk for what each has to set aside meanwhile."""
 
-    folder: Path
+    room: DiskRoom
     most: int = EXPORTS_AT_ONCE
     taken: int = 0
 
@@ -54,7 +54,7 @@ async def export(
     """
     look.actor.must(Scope.DETECTIONS_READ)
     look.actor.must(Scope.IMAGES_READ)
-    with desk.place(), closing(ZipStream(desk.folder, look, now=now, filters=asked.search.asked)) as archive:
+    with desk.place(), closing(ZipStream(desk.room, look, now=now, filters=asked.search.asked)) as archive:
         whole = False
         ends = _Ends()
         try:

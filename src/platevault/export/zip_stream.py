@@ -12,6 +12,7 @@ from platevault.domain.search_results import FoundDetection
 from platevault.export import documents
 from platevault.export.request import Ending, ExportTally, Fetched, Outcome
 from platevault.export.zip_format import ZipFrame
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.disk.scratch import Scratch, refuse_without_room
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -24,9 +25,9 @@ class ZipStream:
     Images come first. What is known of them waits in files without a name until all have gone out.
     """
 
-    def __init__(self, folder: Path, look: Look, *, now: datetime, filters: Mapping[str, Any]) -> None:
+    def __init__(self, room: DiskRoom, look: Look, *, now: datetime, filters: Mapping[str, Any]) -> None:
         self.tally = ExportTally()
-        self._folder = folder
+        self._room = room
         self._look = look
         self._now = now
         self._frame = ZipFrame()
@@ -36,7 +37,7 @@ class ZipStream:
         self._files = ExitStack()
         with ExitStack() as opened:
             self._manifest, self._table, self._directory = (
-                opened.enter_context(_scratch(folder)) for _ in ("manifest", "table", "directory")
+                opened.enter_context(_scratch(room.folder)) for _ in ("manifest", "table", "directory")
             )
             self._files = opened.pop_all()
 
@@ -46,7 +47,7 @@ class ZipStream:
 
     def refuse_without_room(self) -> None:
         """Raise `Unavailable` where the disk has no room for what another page needs."""
-        refuse_without_room(self._folder)
+        refuse_without_room(self._room)
 
     def add(self, found: FoundDetection, fetched: Sequence[Fetched]) -> Iterator[bytes]:
         """The detection's images; what is known of it waits."""

@@ -1,13 +1,13 @@
 """Look at an installation as a whole and say what is wrong with it and how to mend it; changes nothing that lasts."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Final
 
 from platevault.delivery.sql.nodes import seconds_since_a_worker_was_seen
 from platevault.domain.errors import Unavailable
 from platevault.infra.disk.local_disk import IN_MEMORY, NETWORK_FILE_SYSTEMS, file_system_of
+from platevault.infra.disk.reserve import MEBI, space_at
 from platevault.infra.postgres.migrations import schema_state
 from platevault.jobs.service_clock import SKEW_MOST, sentence
 from platevault.jobs.vault_clock import read_clocks
@@ -79,11 +79,11 @@ def _spool(installation: Installation) -> Sequence[Finding]:
         owner = folder.stat().st_uid
         what = f"{folder} belongs to user {owner} and this is user {os.geteuid()}"
         return [problem("spool", what, f"run as user {owner}, or `chown -R {os.geteuid()} {folder}`")]
-    free = shutil.disk_usage(folder).free
-    if free < installation.room_wanted:
-        what = f"{free:,} bytes are free and a few batches want {installation.room_wanted:,}"
-        return [problem("spool", what, "free some room, or move SPOOL_DIR to a larger disk")]
-    return [fine("spool", f"{folder} on {kind or 'a local disk'}, {free:,} bytes free")]
+    space = space_at(folder, reserve_bytes=installation.disk_reserve_bytes)
+    if space.usable < installation.room_wanted:
+        what = f"{space}, and a few batches want {installation.room_wanted // MEBI:,} MiB more"
+        return [problem("spool", what, "free some room, move SPOOL_DIR to a larger disk, or lower DISK_RESERVE_BYTES")]
+    return [fine("spool", f"{folder} on {kind or 'a local disk'}, {space}")]
 
 
 async def _worker(installation: Installation) -> Sequence[Finding]:

@@ -86,6 +86,9 @@ async def _ask_store(uploader: Uploader) -> bool:
 def _ask_spool(uploader: Uploader, found: dict[Series, float]) -> None:
     found["spool_max_bytes", ()] = float(uploader.spool.max_bytes)
     try:
+        disk = uploader.spool.disk()
+        found["spool_disk_free_bytes", ()] = float(disk.free)
+        found["spool_disk_reserve_bytes", ()] = float(disk.reserve)
         found["spool_bytes", ()] = float(uploader.spool.used())
         found["spool_files", ()] = float(len(uploader.spool.ready_files()))
         found["dead_letter_bytes", ()] = float(uploader.spool.dead.used())

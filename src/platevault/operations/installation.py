@@ -24,6 +24,7 @@ class Installation:
     room_wanted: int
     canary_key: str
     now: Callable[[], datetime]
+    disk_reserve_bytes: int | None = None
     retention_days: int = 365
     backup_dir: Path | None = None
     backup_grace_days: int = 35

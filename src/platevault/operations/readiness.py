@@ -94,14 +94,19 @@ async def _database(database: Database) -> dict[str, Any]:
 
 def _spool(uploader: Uploader, reserve_bytes: int) -> dict[str, Any]:
     try:
-        used, has_room = uploader.spool.used(), uploader.spool.has_room(reserve_bytes)
+        used, disk = uploader.spool.used(), uploader.spool.disk()
     except OSError as error:
         return {"status": "unavailable", "reason": f"the spool cannot be used: {error.strerror}"}
-    numbers = {"used_bytes": used, "max_bytes": uploader.spool.max_bytes}
+    numbers = {
+        "used_bytes": used,
+        "max_bytes": uploader.spool.max_bytes,
+        "disk_free_bytes": disk.free,
+        "disk_reserve_bytes": disk.reserve,
+    }
     if used + reserve_bytes > uploader.spool.max_bytes:
         return {"status": "full", "reason": "the spool has no room for one more batch", **numbers}
-    if not has_room:
-        return {"status": "full", "reason": "the disk of the spool is full", **numbers}
+    if disk.usable < reserve_bytes:
+        return {"status": "full", "reason": f"the disk of the spool is full: {disk}", **numbers}
     return {"status": "ok", **numbers}
 
 

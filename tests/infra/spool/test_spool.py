@@ -26,8 +26,10 @@ NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 IMAGE = a_jpeg(size=(320, 200)) + b"\x00" * 5000
 
 
-def open_spool(folder: Path, *, max_bytes: int = 8 * MEBI) -> Spool:
-    return Spool.open(folder / "spool", max_bytes=max_bytes, new_node_id=uuid.uuid4())
+def open_spool(folder: Path, *, max_bytes: int = 8 * MEBI, disk_reserve_bytes: int | None = None) -> Spool:
+    return Spool.open(
+        folder / "spool", max_bytes=max_bytes, new_node_id=uuid.uuid4(), disk_reserve_bytes=disk_reserve_bytes
+    )
 
 
 def begin(spool: Spool, *, reserve: int = MEBI, keep: bool = True) -> Draft:
@@ -347,7 +349,7 @@ async def test_when_the_disk_fills_while_a_batch_arrives_it_is_refused_and_nothi
     if done.returncode:
         pytest.skip(f"this machine does not mount: {done.stderr.decode().strip()}")
     try:
-        spool = open_spool(mounted, max_bytes=64 * MEBI)
+        spool = open_spool(mounted, max_bytes=64 * MEBI, disk_reserve_bytes=0)
         draft = begin(spool, reserve=MEBI)
         (mounted / "other").write_bytes(b"x" * (MEBI + 512 * 1024))
         draft.start_part("batch", most=8 * MEBI)

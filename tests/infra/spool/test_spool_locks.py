@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.infra.spool.test_spool import open_spool, sealed
 
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.spool.usage import SpoolUsage
 
 
@@ -59,7 +60,7 @@ async def test_a_file_may_be_claimed_again_at_once_and_its_descriptors_are_close
 
 def test_room_that_many_reserve_at_once_is_all_counted(tmp_path: Path) -> None:
     def reserve() -> None:
-        usage = SpoolUsage(tmp_path / "usage", max_bytes=1 << 40)
+        usage = SpoolUsage(tmp_path / "usage", max_bytes=1 << 40, room=DiskRoom(tmp_path))
         for _ in range(300):
             assert usage.reserve(1)
 
@@ -68,4 +69,4 @@ def test_room_that_many_reserve_at_once_is_all_counted(tmp_path: Path) -> None:
         one.start()
     for one in many:
         one.join()
-    assert SpoolUsage(tmp_path / "usage", max_bytes=1).used() == 8 * 300
+    assert SpoolUsage(tmp_path / "usage", max_bytes=1, room=DiskRoom(tmp_path)).used() == 8 * 300

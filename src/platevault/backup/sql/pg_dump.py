@@ -61,13 +61,25 @@ async def refuse_filled(database: Database) -> None:
         )
 
 
-async def restore_database(database: Database, url: str, *, dump: Path) -> None:
-    """All of the dump is in the database, or nothing. Raises `Stopped` where tables stand there already or it fails."""
+async def restore_database(
+    database: Database, url: str, *, dump: Path, keep_room: Callable[[], None] = lambda: None
+) -> None:
+    """All of the dump is in the database, or nothing. Raises `Stopped` where tables stand there already or it fails.
+
+    `keep_room` is asked all the while, and what it raises ends the restore.
+    """
     await refuse_filled(database)
     program = await _find("pg_restore", at_least=await _major_of(database))
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
     environment = _environment(url)
-    await _run(program, *options, f"--dbname={environment['PGDATABASE']}", str(dump), environment=environment)
+    await _run(
+        program,
+        *options,
+        f"--dbname={environment['PGDATABASE']}",
+        str(dump),
+        environment=environment,
+        look=keep_room,
+    )
 
 
 async def refuse_unreadable_dump(dump: Path) -> bool:

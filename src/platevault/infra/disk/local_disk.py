@@ -49,10 +49,10 @@ def make_folder(folder: Path) -> None:
         sync_folder(path.parent)
 
 
-def free_bytes(folder: Path) -> int:
-    """What an unprivileged writer can still put there."""
+def disk_bytes(folder: Path) -> tuple[int, int]:
+    """Return (bytes that an unprivileged writer can still put there, bytes of the whole file system)."""
     found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
 def refuse_network_file_system(folder: Path, *, variable: str) -> None:

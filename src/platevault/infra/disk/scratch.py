@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from platevault.domain.errors import Stopped, Unavailable
-from platevault.infra.disk.local_disk import free_bytes
+from platevault.infra.disk.reserve import DiskRoom
 
 CHUNK_BYTES: Final = 256 * 1024
-# Batches go first: they need the same disk, and an export can go on later.
-ROOM_LEFT_BYTES: Final = 256 * 1024 * 1024
+# More than a page of an export sets aside. Batches go first: they need the same disk, and an export can go on later.
+PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class Scratch:
@@ -54,11 +54,11 @@ class Scratch:
         self.crc = zlib.crc32(data, self.crc)
 
 
-def refuse_without_room(folder: Path) -> None:
-    """Raise `Unavailable` where the disk of this folder has little more room left than batches may need."""
+def refuse_without_room(room: DiskRoom) -> None:
+    """Raise `Unavailable` where the disk has no room above its reserve for another page."""
     try:
-        enough = free_bytes(folder) >= ROOM_LEFT_BYTES
+        enough = room.take(PAGE_BYTES_MAX)
     except OSError as error:
-        raise Unavailable(f"{folder} cannot be looked at: {error.strerror}", retry_after=60) from error
+        raise Unavailable(f"{room.folder} cannot be looked at: {error.strerror}", retry_after=60) from error
     if not enough:
         raise Unavailable("the disk of the spool has too little room left for an export", retry_after=60)

@@ -1,5 +1,6 @@
 """Object stores behind one small interface; tests/infra/objectstore/test_objectstore.py is the contract of all of them.
 
+- `full_disk`: Refusal of puts that would take the reserve of a local disk.
 - `group_sync`: One disk sync shared by concurrent callers.
 - `key_rules`: Keys that a store accepts.
 - `local`: Objects as files in a folder, and signed URLs of this service.

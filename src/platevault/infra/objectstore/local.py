@@ -6,10 +6,9 @@ import hashlib
 import hmac
 import os
 import tempfile
-import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,9 @@ from urllib.parse import quote, urlencode
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
 from platevault.infra.disk.local_disk import sync_folder
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject, SignedUrl, StoredObject
+from platevault.infra.objectstore.full_disk import refuse_full_disk
 from platevault.infra.objectstore.key_rules import check_key
 from platevault.infra.objectstore.local_metadata import LocalMetadata, encode_local_metadata, read_local_metadata
 from platevault.infra.objectstore.signing_windows import window_of
@@ -41,7 +42,8 @@ class LocalStore:
     key (flock) keeps a name and its sidecar together.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, disk_reserve_bytes: int | None) -> None:
+        self._room = DiskRoom(folder, reserve_bytes=disk_reserve_bytes)
         self._root = folder
         self._objects = folder / "objects"
         self._sidecars = folder / "sidecars"
@@ -50,15 +52,16 @@ class LocalStore:
         self._synced_folders: set[Path] = set()
 
     @classmethod
-    def open(cls, folder: Path) -> "LocalStore":
-        """A store in `folder`, made when absent, rid of what crashed puts left behind. Blocks; raises `StoreMisconfigured`."""
-        store = cls(folder.absolute())
+    def open(cls, folder: Path, *, disk_reserve_bytes: int | None = None) -> "LocalStore":
+        """A store in `folder`, made when absent, rid of what crashed puts left behind. Blocks; raises `StoreMisconfigured`.
+
+        A put that would take the reserve of its disk is refused; `disk_reserve_bytes` None is the default share.
+        """
+        store = cls(folder.absolute(), disk_reserve_bytes=disk_reserve_bytes)
         try:
             for part in (store._objects, store._sidecars, store._tmp, store._locks):
                 store._make_folder(part)
-            for left in store._tmp.iterdir():
-                if time.time() - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
-                    left.unlink(missing_ok=True)
+            store._sweep()
         except OSError as error:
             raise StoreMisconfigured(f"LOCAL_STORAGE_DIR: cannot use {folder}: {error.strerror}") from error
         return store
@@ -134,6 +137,7 @@ class LocalStore:
 
         def check() -> None:
             self._must_be_there()
+            refuse_full_disk(self._room)
             written = self._temporary(b"?")
             linked = written.with_suffix(".link")
             try:
@@ -151,7 +155,18 @@ class LocalStore:
     async def close(self) -> None:
         """There is nothing to let go of."""
 
+    def _sweep(self) -> None:
+        """Remove what crashed puts left behind. The file system dates a new file: the clock of this process may be wrong."""
+        probe = self._temporary(b"")
+        present = probe.stat().st_mtime
+        probe.unlink()
+        for left in self._tmp.iterdir():
+            with suppress(FileNotFoundError):
+                if present - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                    left.unlink()
+
     def _write(self, key: str, new: NewObject, may_follow: Callable[[StoredObject | None], bool]) -> bool:
+        refuse_full_disk(self._room, key=key, size=len(new.data))
         data = self._temporary(new.data)
         sha256 = hashlib.sha256(new.data).hexdigest()
         try:

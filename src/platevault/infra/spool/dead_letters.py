@@ -15,6 +15,7 @@ from typing import Final
 
 from platevault.domain.errors import SpoolFull
 from platevault.infra.disk.local_disk import sync_folder
+from platevault.infra.disk.reserve import DiskRoom
 
 FOLDER: Final = "dead"
 LETTER: Final = ".image"
@@ -41,8 +42,9 @@ class DeadFile:
 class DeadLetters:
     """The folder `dead/` of one spool. Blocking, but short; what cannot be written is `SpoolFull`."""
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, room: DiskRoom) -> None:
         self._folder = folder
+        self._room = room
         self.max_bytes = max_bytes
 
     def letter_of(self, detection_id: str, kind: str) -> str:
@@ -63,6 +65,8 @@ class DeadLetters:
         draft = self._folder / f"{file}{_DRAFT}"
         with self._refused():
             self._make_room(len(data))
+            if not self._room.take(len(data)):
+                raise SpoolFull("the disk of the spool is full", retry_after=60)
             descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with self._refused():

@@ -127,8 +127,10 @@ class Draft:
     async def add_decoded(self, images: Mapping[str, bytes]) -> None:
         """Write images behind the body, by name; they become `decoded`. Raises `SpoolFull`."""
         size = sum(len(data) for data in images.values())
-        if not self._usage.reserve(size):
-            raise SpoolFull("the spool is full", retry_after=10)
+        try:
+            self._usage.take(size)
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
         self._reserved += size
         for name, data in images.items():
             self.start_part(name, most=len(data))
@@ -145,8 +147,8 @@ class Draft:
         return self._waiting_bytes >= (FLUSH_BYTES if self.kept is None else FLUSH_KEPT_BYTES)
 
     async def flush(self) -> None:
-        """Write what waits; raises `SpoolFull` when the disk does not take it."""
-        await flushers.do(self._flush)
+        """Write what waits; raises `SpoolFull` when the disk does not take it, or has come to its reserve since the body began."""
+        await flushers.do(functools.partial(self._flush, within_reserve=True))
 
     async def seal(self, *, received_at: datetime, envelope: Envelope | None = None) -> Index:
         """When this returns the file stands in `ready/` and survives a power cut: written, synced, renamed, folder synced.
@@ -204,10 +206,15 @@ class Draft:
             self._usage.add(kept - self._reserved)
         self._reserved = kept
 
-    def _flush(self) -> None:
+    def _flush(self, *, within_reserve: bool = False) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         try:
+            if within_reserve:
+                self._usage.refuse_full_disk()
             self._write_all(waiting)
+        except SpoolFull:
+            self._drop()
+            raise
         except OSError as error:
             self._drop()
             raise SpoolFull(f"the spool did not take the batch: {error.strerror}") from error

@@ -20,13 +20,16 @@ from uuid import UUID
 
 from platevault.domain.errors import SettingsInvalid, SpoolFull
 from platevault.infra.concurrency.thread_pool import hands, readers
-from platevault.infra.disk.local_disk import free_bytes, make_folder, refuse_network_file_system, sync_folder
+from platevault.infra.disk.local_disk import make_folder, refuse_network_file_system, sync_folder
+from platevault.infra.disk.reserve import DiskRoom, DiskSpace
 from platevault.infra.spool.dead_letters import FOLDER, DeadLetters
 from platevault.infra.spool.draft import Draft, begin_draft
 from platevault.infra.spool.file_format import Index, read_index, with_views
-from platevault.infra.spool.usage import SpoolUsage
+from platevault.infra.spool.usage import SpoolUsage, unwritten
 
 DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
+# More than the processes of a node promise to their batches in a second.
+EXACT_BELOW_BYTES: Final = 1024 * 1024 * 1024
 
 
 class Spool:
@@ -35,36 +38,55 @@ class Spool:
     A file is named as rows name it: `NAME` lies in `ready/`, `dead/NAME` is a dead letter.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, dead_max_bytes: int, node_id: UUID) -> None:
+    def __init__(
+        self, folder: Path, *, max_bytes: int, dead_max_bytes: int, node_id: UUID, disk_reserve_bytes: int | None
+    ) -> None:
+        room = DiskRoom(
+            folder,
+            reserve_bytes=disk_reserve_bytes,
+            promised=partial(unwritten, folder / "tmp"),
+            exact_below=EXACT_BELOW_BYTES,
+        )
         self.node_id = node_id
         self.max_bytes = max_bytes
-        self.dead = DeadLetters(folder / FOLDER, max_bytes=dead_max_bytes)
+        self.dead = DeadLetters(folder / FOLDER, max_bytes=dead_max_bytes, room=room)
         self._folder = folder
         self._tmp = folder / "tmp"
         self._ready = folder / "ready"
         self._owners = folder / "owners"
-        self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes)
+        self._usage = SpoolUsage(folder / "usage", max_bytes=max_bytes, room=room)
 
     @classmethod
-    def open(cls, folder: Path, *, max_bytes: int, new_node_id: UUID, dead_max_bytes: int = DEAD_MAX_BYTES) -> "Spool":
+    def open(
+        cls,
+        folder: Path,
+        *,
+        max_bytes: int,
+        new_node_id: UUID,
+        dead_max_bytes: int = DEAD_MAX_BYTES,
+        disk_reserve_bytes: int | None = None,
+    ) -> "Spool":
         """The spool in this folder, made where it is missing; `new_node_id` is taken when the folder has none yet.
 
-        Raises `SettingsInvalid` when the folder is on a network file system.
+        `disk_reserve_bytes` of its disk stay free, None: the default share. Raises `SettingsInvalid` when the folder is on a network file system.
         """
         make_folder(folder)
         refuse_network_file_system(folder, variable="SPOOL_DIR")
         for name in ("tmp", "ready", FOLDER, "owners"):
             make_folder(folder / name)
         node_id = _node_id(folder, new_node_id)
-        return cls(folder, max_bytes=max_bytes, dead_max_bytes=dead_max_bytes, node_id=node_id)
+        return cls(
+            folder,
+            max_bytes=max_bytes,
+            dead_max_bytes=dead_max_bytes,
+            node_id=node_id,
+            disk_reserve_bytes=disk_reserve_bytes,
+        )
 
     def begin(self, name: str, *, reserve: int, keep: bool) -> Draft:
         """A locked draft with `reserve` bytes promised to it; raises `SpoolFull` when the cap or the disk has no room."""
         try:
-            if not self.has_room(reserve):
-                raise SpoolFull("the disk of the spool is full", retry_after=30)
-            if not self._usage.reserve(reserve):
-                raise SpoolFull("the spool is full", retry_after=10)
+            self._usage.take(reserve)
         except OSError as error:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
         try:
@@ -153,9 +175,9 @@ class Spool:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}", retry_after=30) from error
         return removed
 
-    def has_room(self, size: int) -> bool:
-        """True when the disk has that many bytes left; raises `OSError`."""
-        return free_bytes(self._tmp) >= size
+    def disk(self) -> DiskSpace:
+        """What its disk has left, and the reserve of it. Raises `OSError`."""
+        return self._usage.room.look()
 
     def announce(self, owner: UUID) -> int:
         """Say that this process uploads from here, for as long as the returned descriptor is open; it dies with the process."""

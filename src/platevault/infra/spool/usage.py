@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from platevault.domain.errors import SpoolFull
+from platevault.infra.disk.reserve import DiskRoom
+
 _NUMBER: Final = struct.Struct(">q")
 
 
@@ -16,7 +19,8 @@ class SpoolUsage:
     because a killed process gives nothing back.
     """
 
-    def __init__(self, file: Path, *, max_bytes: int) -> None:
+    def __init__(self, file: Path, *, max_bytes: int, room: DiskRoom) -> None:
+        self.room = room
         self._file = file
         self._max_bytes = max_bytes
         self._seen = 0
@@ -25,6 +29,18 @@ class SpoolUsage:
     def share(self) -> float:
         """Of the cap, what was held or promised when this process last took or gave back room, as each batch does; costs nothing."""
         return self._seen / self._max_bytes
+
+    def take(self, size: int) -> None:
+        """Reserve these bytes. Raises `SpoolFull` if the disk or the cap has no room for them, or `OSError`."""
+        if not self.room.take(size):
+            raise disk_is_full()
+        if not self.reserve(size):
+            raise SpoolFull("the spool is full", retry_after=10)
+
+    def refuse_full_disk(self) -> None:
+        """Raise `SpoolFull` where the reserve of the disk is in use, or `OSError`. For bytes that were promised before."""
+        if self.room.look().usable < 0:
+            raise disk_is_full()
 
     def reserve(self, size: int) -> bool:
         """True when the bytes are yours; False when the cap leaves no room for them."""
@@ -62,6 +78,24 @@ class SpoolUsage:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def disk_is_full() -> SpoolFull:
+    """Return the refusal of bytes that would take the reserve of the disk."""
+    return SpoolFull("the disk of the spool is full", retry_after=30)
+
+
+def unwritten(folder: Path) -> int:
+    """Count the bytes that are promised to the drafts in this folder and not written yet: a draft is sparse. Raises `OSError`."""
+    return sum(_hole(entry) for entry in os.scandir(folder))
+
+
+def _hole(entry: os.DirEntry[str]) -> int:
+    try:
+        found = entry.stat()
+    except FileNotFoundError:  # sealed in between
+        return 0
+    return max(0, found.st_size - 512 * found.st_blocks)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -13,6 +13,8 @@ from anyio import CapacityLimiter, WouldBlock
 from platevault.domain.batch import MANIFEST_BYTES_MAX, Limits
 from platevault.domain.errors import Busy, DirectUploadOff, Missing, StoreUnavailable, TooLarge
 from platevault.domain.metric_definitions import kind_of
+from platevault.infra.disk.reserve import DiskRoom
+from platevault.infra.objectstore.full_disk import refuse_full_disk
 from platevault.infra.objectstore.s3.presign import S3UploadSigner
 from platevault.ingest.context import IngestContext
 from platevault.ingest.receipt import Receipt
@@ -32,6 +34,7 @@ class DirectUpload:
     """Dependencies and limits of direct uploads. One per process. Without a `signer` they are off; `why_off` names the settings.
 
     `turns`: each commit holds a connection to the database while it puts, so there are fewer of them than connections.
+    `store_room`: of the object store's disk, where that is one of this machine. Clients put there past this process.
     """
 
     ingest_context: IngestContext
@@ -39,6 +42,7 @@ class DirectUpload:
     why_off: str
     new_id: Callable[[], UUID]
     turns: asyncio.Semaphore
+    store_room: DiskRoom | None = None
     slots: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(FILES_AT_ONCE))
     places: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMMITS_IN_HAND))
 
@@ -55,6 +59,11 @@ class DirectUpload:
         if self.signer is None:
             raise DirectUploadOff(self.why_off)
         return self.signer
+
+    def refuse_full_disk(self, size: int) -> None:
+        """Raise `StoreUnavailable` where so many bytes would take the reserve of the object store's disk."""
+        if self.store_room is not None:
+            refuse_full_disk(self.store_room, size=size)
 
 
 def turns_for(pool_size: int) -> asyncio.Semaphore:

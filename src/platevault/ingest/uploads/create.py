@@ -29,7 +29,8 @@ async def create_upload(
 ) -> Offer:
     """The offer, recorded before it is told: whatever is put with it is found and removed when nobody commits it.
 
-    Raises `DirectUploadOff`, `InvalidRequest`, `TooLarge`, `Forbidden`, or `Busy` when too many of the collector are open.
+    Raises `DirectUploadOff`, `InvalidRequest`, `TooLarge`, `Forbidden`, `StoreUnavailable` while its disk is full, or `Busy` when too many
+    of the collector are open.
     """
     signer = direct.must_sign()
     if COLLECTOR_ID.fullmatch(collector_id) is None:
@@ -37,6 +38,7 @@ async def create_upload(
     if only_collector not in (None, collector_id):
         raise Forbidden(f"this credential may not write for collector {collector_id}")
     check_offer(files, limits=direct.limits)
+    direct.refuse_full_disk(2 * sum(file.size for file in files))  # once under temp/, and once under their keys
     await direct.ingest_context.refuse_wrong_clock()
     now = direct.ingest_context.now()
     upload = Upload(

@@ -22,6 +22,8 @@ class CheckResponse(ClosedModel):
     schema_: str | None = Field(None, alias="schema", description="`database`: revision of the database schema.")
     used_bytes: int | None = Field(None, description="`spool`: bytes in the spool.")
     max_bytes: int | None = Field(None, description="`spool`: largest size of the spool in bytes.")
+    disk_free_bytes: int | None = Field(None, description="`spool`: bytes free on its disk.")
+    disk_reserve_bytes: int | None = Field(None, description="`spool`: bytes of its disk that stay free.")
     database: int | None = Field(None, description="`restore_marker`: generation of the database.")
     bucket: int | None = Field(None, description="`restore_marker`: generation of the bucket.")
     seen_seconds_ago: int | None = Field(None, description="`worker`: seconds since a worker was seen.")
@@ -65,7 +67,13 @@ READINESS_EXAMPLE: Final[dict[str, Any]] = {
     "status": "degraded",
     "checks": {
         "database": {"status": "ok", "schema": "0012"},
-        "spool": {"status": "ok", "used_bytes": 0, "max_bytes": 10737418240},
+        "spool": {
+            "status": "ok",
+            "used_bytes": 0,
+            "max_bytes": 10737418240,
+            "disk_free_bytes": 53687091200,
+            "disk_reserve_bytes": 1073741824,
+        },
         "object_store": {"status": "unavailable", "reason": "no answer in time"},
         "restore_marker": {"status": "ok", "database": 1, "bucket": 1},
         "worker": {"status": "ok", "seen_seconds_ago": 4},

@@ -20,6 +20,7 @@ from starlette.types import Message
 from platevault.app.vault import Vault
 from platevault.domain.errors import StoreUnavailable
 from platevault.export.export import ExportSlots
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.web.api.export import exports
@@ -241,7 +242,7 @@ async def test_a_collector_exports_nothing(vault: Vault) -> None:
 
 
 async def test_more_exports_than_a_process_makes_at_once_are_refused(vault: Vault, tmp_path: Path) -> None:
-    busy = dataclasses.replace(vault, exports=ExportSlots(folder=tmp_path, most=1, taken=1))
+    busy = dataclasses.replace(vault, exports=ExportSlots(room=DiskRoom(tmp_path), most=1, taken=1))
     async with a_client(busy) as client:
         refused = await client.get("/v1/export")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")

@@ -14,7 +14,9 @@ from obstore.store import S3Store as Client
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
 from platevault.domain.object_keys import CHECK_KEY
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject, StoredObject
+from platevault.infra.objectstore.full_disk import refuse_full_disk
 from platevault.infra.objectstore.group_sync import SharedSync
 from platevault.infra.objectstore.key_rules import check_key
 from platevault.infra.objectstore.s3.errors import (
@@ -64,6 +66,7 @@ class S3Store:
         secure: bool,
         sync: Callable[[], None] | None,
     ) -> None:
+        self._room: DiskRoom | None = None
         self._client = client
         self._puts = puts
         self._host = host
@@ -122,6 +125,11 @@ class S3Store:
                 )
         return cls(client, puts, host=endpoint, secure=secure, sync=sync)
 
+    def within(self, room: DiskRoom) -> "S3Store":
+        """Return this store, which refuses from now on what would take the reserve of the server's disk, on this machine."""
+        self._room = room
+        return self
+
     async def create(self, key: str, new: NewObject) -> bool:
         """Put, unless something is there: True when written."""
         return await self._put(key, new, condition=IF_ABSENT)
@@ -175,6 +183,7 @@ class S3Store:
         check_key(source), check_key(target)
         doing = f"copy {source} to {target}"
         if metadata is None:
+            self._refuse_full_disk(target)
             work = obstore.copy_async(self._client, source, target)
             return await self._unless_absent(doing, _true_after(work), seconds=ANSWER_SECONDS_MAX) is not None
 
@@ -215,6 +224,7 @@ class S3Store:
         """Return when a put would be taken: the bucket is there, and a put that must fail fails for the right reason."""
         # The read comes first: some servers make a missing bucket for whoever puts into it.
         await self._unless_absent("check the bucket", obstore.get_async(self._client, CHECK_KEY))
+        self._refuse_full_disk()
         empty = NewObject(data=b"", content_type="application/octet-stream", metadata={})
         if await self.replace(CHECK_KEY, empty, etag=_NOBODYS_ETAG):
             await self.delete(CHECK_KEY)
@@ -230,6 +240,7 @@ class S3Store:
 
     async def _put(self, key: str, new: NewObject, *, condition: Condition) -> bool:
         size = new.data.nbytes if isinstance(new.data, memoryview) else len(new.data)
+        self._refuse_full_disk(key, size)
         try:
             answer = await self._puts.put(check_key(key), new, condition=condition, seconds=_seconds_for(size))
         except OSError as error:
@@ -240,6 +251,10 @@ class S3Store:
         if not condition.is_none and _is_about_the_condition(answer.status, code):
             return False
         raise await self._refused(f"put {key}", status=answer.status, code=code)
+
+    def _refuse_full_disk(self, key: str = "", size: int = 0) -> None:
+        if self._room is not None:
+            refuse_full_disk(self._room, key=key, size=size)
 
     async def _unless_absent(
         self,
