@@ -10,14 +10,18 @@ RETRY_AFTER_SECONDS = 30
 def refuse_full_disk(room: DiskRoom, *, key: str = "", size: int = 0) -> None:
     """Raise `StoreUnavailable` where `size` bytes under the key would take the reserve, or the disk cannot be asked.
 
+    Without a size the disk is asked whether the reserve is in use.
+
     Marks and records under `meta/` may take it because an erasure writes its record first, and erasures free the disk.
     """
     if key.startswith(VAULT_MARKS.name):
         return
     try:
-        if room.take(size):
+        if size and room.take(size):
             return
-        space = str(room.look())
+        space = room.look()
+        if not size and space.usable >= 0:
+            return
     except OSError as error:
         raise StoreUnavailable(f"the disk of the object store cannot be used: {error.strerror}") from error
     raise StoreUnavailable(f"the disk of the object store is full: {space}", retry_after=RETRY_AFTER_SECONDS)
