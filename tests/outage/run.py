@@ -12,7 +12,9 @@ from tests.outage.export import export
 from tests.outage.rows.ack_latency import ack_latency
 from tests.outage.rows.broken_bodies import broken_bodies
 from tests.outage.rows.destroyed_node import destroyed_node
+from tests.outage.rows.embedded_children import embedded_children
 from tests.outage.rows.faults import faults
+from tests.outage.rows.full_disk import full_disk
 from tests.outage.rows.hold_storm import hold_storm
 from tests.outage.rows.io_faults import io_faults
 from tests.outage.rows.lost_commit import lost_commit
@@ -33,6 +35,10 @@ SCENARIOS: Final = (
     Scenario("destroyed node", destroyed_node, "what was lost with it is asked for, sent again and healed"),
     Scenario("store gone", store_gone, "all taken up to the cap, drained, oldest-pending right"),
     Scenario("small disk", small_disk, "only 503 with Retry-After, recovers by itself"),
+    Scenario(
+        "full disk", full_disk, "PostgreSQL lives, reads go on, 503 with Retry-After, nothing lost, room is taken again"
+    ),
+    Scenario("embedded children killed", embedded_children, "healed within 15 s, nothing lost, nothing doubled"),
     Scenario("cut and flipped", broken_bodies, "never 2xx unless the manifest matches"),
     Scenario("hold storm", hold_storm, "every confirmed hold readable with its digest, 0 exceptions"),
     Scenario("ack latency", ack_latency, "p99 with S3 black-holed at most 10 % above healthy"),
