@@ -1,6 +1,8 @@
 """A restore, rehearsed: all is destroyed and put back into empty servers, and nothing is destroyed before an operator confirms."""
 
+import dataclasses
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +17,14 @@ from platevault.access.actor import ADMIN_SCOPES, Actor, Look
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
 from platevault.backup.restore import restore
+from platevault.backup.restore_database import restore_dump
 from platevault.backup.verify import verify_backup
 from platevault.catalog.sql.search import find_feed_page
 from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.retention_policy import Retention
 from platevault.domain.search_query import Order, Position, Search
 from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
 from platevault.integrity.rebuild import rebuild
@@ -29,11 +33,11 @@ from platevault.jobs.restore_marker import advance, confirm_restore
 from platevault.jobs.run import JobContext
 from platevault.retention.deletions.request import delete_detection
 from platevault.retention.sweep import sweep
-from tests.support.backups import a_bucket, a_site, opened
+from tests.support.backups import a_bucket, a_program, a_site, opened, ticking
 from tests.support.deliveries import Batch, a_batch
 from tests.support.keeping import AT_ONCE, told_at
 from tests.support.migrated import TEMPLATE
-from tests.support.receptions import Node, a_node
+from tests.support.receptions import DeadStore, Node, a_node
 from tests.support.servers import Databases, S3Server, embedded_servers, s3_of
 
 LATER = timedelta(days=400)
@@ -221,3 +225,52 @@ async def _nothing_is_destroyed(context: JobContext, detection_id: str) -> None:
     with pytest.raises(Stopped, match="restored"):
         await delete_detection(detection_id, look=ADMINISTRATOR, context=context, deletion_id=uuid4())
     assert (await advance(context)).lags, "the clock does not confirm by itself"
+
+
+async def test_a_disk_without_room_refuses_a_restore_before_anything_is_changed(
+    migrated: Database, migrated_url: str, tmp_path: Path, empty_database_url: str
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    await node.send(a_batch())
+    made = await backup(a_site(node, migrated_url), out=tmp_path / "backups")
+    objects = MemoryStore()
+    async with opened(empty_database_url) as database:
+        context = JobContext(database=database, objects=objects, now=ticking())
+        full = BackupContext(
+            job_context=context,
+            database_url=empty_database_url,
+            spool_dir=tmp_path / "a disk" / "spool",
+            disk_reserve_bytes=1 << 60,
+        )
+        with pytest.raises(Stopped, match="has no room for .* MiB of the backup"):
+            await restore(full, made.folder)
+        only_rows = Parts(spool=False, bucket=False)
+        with pytest.raises(Stopped, match="has no room"):  # embedded: the rows come to the same disk
+            await restore(dataclasses.replace(full, embedded=True), made.folder, wanted=only_rows)
+        assert [key async for key, _, _ in objects.list("")] == []
+        assert not (tmp_path / "a disk").exists()
+        await restore(full, made.folder, wanted=only_rows)  # its database is elsewhere
+
+
+async def test_an_embedded_database_that_comes_to_the_reserve_ends_its_restore(
+    migrated: Database, migrated_url: str, tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    made = await backup(a_site(node, migrated_url), out=tmp_path / "backups", wanted=Parts(spool=False, bucket=False))
+    slow = a_program(
+        tmp_path / "bin",
+        "pg_restore",
+        'case "$1" in --version) echo "pg_restore (PostgreSQL) 99.0";; *) exec sleep 60;; esac',
+    )
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    async with opened(empty_database_url) as database:
+        context = JobContext(database=database, objects=MemoryStore(), now=ticking())
+        full = BackupContext(
+            job_context=context,
+            database_url=empty_database_url,
+            spool_dir=tmp_path / "spool",
+            disk_reserve_bytes=1 << 60,
+            embedded=True,
+        )
+        with pytest.raises(Stopped, match="has no room left"):
+            await restore_dump(full, made.folder, marked=None)

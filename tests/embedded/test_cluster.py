@@ -24,7 +24,9 @@ from minio import Minio
 from platevault.domain.errors import SettingsInvalid
 from platevault.embedded.cluster import Embedded, start_embedded
 from platevault.embedded.postgres import find_wheel
+from platevault.infra.disk import reserve
 from platevault.infra.disk.private_files import free_ports
+from platevault.infra.disk.reserve import MEBI, RESERVE_BYTES_MIN, START_BYTES, refuse_start_without_room
 from platevault.infra.disk.syncfs import sync_folder_tree
 from tests.support.commands import command_of, is_gone
 from tests.support.servers import BUCKET, S3Server, s3_of, server_folder
@@ -289,3 +291,22 @@ def test_two_servers_that_start_at_one_moment_are_given_different_ports() -> Non
     with ThreadPoolExecutor(max_workers=8) as threads:
         given = [port for ports in threads.map(free_ports, [25] * 40) for port in ports]
     assert len(given) == len(set(given)) == 1000
+
+
+async def test_the_log_of_postgresql_does_not_outgrow_the_smallest_reserve_between_two_checkpoints(
+    servers: Embedded,
+) -> None:
+    connection = await asyncpg.connect(servers.postgres.superuser_url)
+    try:
+        (mebibytes,) = await connection.fetchrow("SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size'")
+    finally:
+        await connection.close()
+    assert mebibytes * MEBI <= RESERVE_BYTES_MIN
+
+
+def test_a_start_needs_room_and_names_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserve, "disk_bytes", lambda _: (START_BYTES, 1 << 40))
+    refuse_start_without_room(tmp_path)
+    monkeypatch.setattr(reserve, "disk_bytes", lambda _: (START_BYTES - 1, 1 << 40))
+    with pytest.raises(SettingsInvalid, match="is full: 47 MiB are free and a start needs 48 MiB"):
+        start_embedded(tmp_path / "vault", bucket="alpr-images")

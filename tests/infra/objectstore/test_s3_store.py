@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.servers import S3Server
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.s3.store import S3Store
 
@@ -297,3 +300,35 @@ async def test_the_disk_of_a_server_that_does_not_sync_is_synced_on_settle() -> 
     store = a_store("127.0.0.1:9", sync=lambda: synced.append(True))
     await store.settle()
     assert synced == [True]
+
+
+PUTS: dict[str, Callable[[S3Store], Awaitable[object]]] = {
+    "create": lambda store: store.create("full/x.jpg", IMAGE),
+    "replace": lambda store: store.replace("full/x.jpg", IMAGE, etag='"1"'),
+    "copy": lambda store: store.copy("full/x.jpg", "holds/full/x.jpg"),
+}
+
+
+@pytest.mark.parametrize("put", PUTS.values(), ids=PUTS.keys())
+async def test_a_server_whose_disk_of_this_machine_is_full_is_not_asked_to_put(
+    put: Callable[[S3Store], Awaitable[object]], tmp_path: Path
+) -> None:
+    full = a_store("127.0.0.1:9").within(DiskRoom(tmp_path, reserve_bytes=1 << 60))
+    with pytest.raises(StoreUnavailable, match="the disk of the object store is full"):
+        await put(full)
+    for store in (a_store("127.0.0.1:9").within(DiskRoom(tmp_path, reserve_bytes=0)), a_store("127.0.0.1:9")):
+        with pytest.raises(StoreUnavailable) as asked:
+            await put(store)
+        assert "is full" not in str(asked.value)
+
+
+async def test_a_full_disk_leaves_reads_records_and_the_check_of_a_server_what_they_are(
+    seaweed: S3Server, tmp_path: Path
+) -> None:
+    identity = {"access_key": seaweed.access_key, "secret_key": seaweed.secret_key}
+    store = a_store(seaweed.endpoint, **identity).within(DiskRoom(tmp_path, reserve_bytes=1 << 60))
+    with pytest.raises(StoreUnavailable, match="MiB are free and the reserve is"):
+        await store.check()
+    assert await store.get("full/none.jpg") is None
+    assert await store.create("meta/erasures/of-a-full-disk", IMAGE)
+    await store.delete("meta/erasures/of-a-full-disk")
