@@ -214,6 +214,16 @@ GUARDS: Final = (
         tests=("embedded/test_cluster.py::test_a_start_needs_room_and_names_how_much",),
     ),
     Guard(
+        name="pause-after-ready",
+        protects="an embedded server that is killed again and again is healed in time",
+        module="platevault.embedded.supervision",
+        old="longest = PAUSE_AFTER_READY_SECONDS",
+        new="pass",
+        tests=(
+            "embedded/test_supervision.py::test_a_server_that_was_ready_and_ends_again_and_again_is_started_again_after_short_pauses",
+        ),
+    ),
+    Guard(
         name="sweep-by-the-file-system",
         protects="a put under way is not swept by a wrong clock",
         module="platevault.infra.objectstore.local",

@@ -20,8 +20,9 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS: Final = 0.25
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-# A shorter run counts as a failed start: the pause doubles.
+# After a shorter run the pause doubles: to the longest one where the start failed, to less where the server was ready.
 STABLE_AFTER_SECONDS: Final = 30.0
+PAUSE_AFTER_READY_SECONDS: Final = 4.0
 
 
 class Restartable(Protocol):
@@ -85,7 +86,7 @@ def servers_down(path: Path) -> Mapping[str, Any]:
 def supervised(servers: Mapping[str, Restartable], *, states: Path) -> Iterator[None]:
     """Restart each server that ends during the block, and stop all of them at its end.
 
-    Pauses between two tries double from 0.5 s to 30 s. Stop a server only by leaving the block.
+    Pauses between two tries double from 0.5 s to 30 s, and to 4 s for a server that was ready in between. Stop a server only by leaving the block.
     """
     kept = ServerStates(states)
     keepers = [_Keeper(name, server, kept) for name, server in servers.items()]
@@ -122,12 +123,15 @@ class _Keeper(threading.Thread):
                 continue
             log.warning("embedded server ended and is started again", server=self.name)
             self._states.down(self.name, "it ended and is started again")
+            longest = LONGEST_PAUSE_SECONDS
             if self._restarted():
                 log.info("embedded server runs again", server=self.name)
                 self._states.up(self.name)
+                longest = PAUSE_AFTER_READY_SECONDS
             began = time.monotonic()
+            pause = min(pause, longest)
             self._over.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, longest)
 
     def _restarted(self) -> bool:
         try:
