@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.object_keys import generate_object_key
+from platevault.domain.plate_readings import other_readings
 from platevault.domain.plates import searchable
 from platevault.infra.postgres.reported_columns import ERASED
 from platevault.infra.postgres.schema import collectors, detections, images, nodes
@@ -56,6 +57,7 @@ def a_detection(
         "received_at": captured_at + timedelta(seconds=1),
         "plate": plate,
         "plate_searchable": None if plate is None else searchable(plate),
+        "plate_readings": other_readings(plate, [one["plate"] for one in more.get("candidates") or ()]) or None,
         "retain_until": captured_at + timedelta(days=365),
     }
     return DetectionRows(

@@ -45,6 +45,7 @@ ALWAYS = {
     "count-images": "*/10 * * * *",
     "reconcile": "17 */6 * * *",
     "scrub": "41 3 * * *",
+    "compare-plates": "* * * * *",
     "prune-job-runs": "29 4 * * *",
     "delete-requested": "*/10 * * * *",
     "clear-uploads": "*/10 * * * *",

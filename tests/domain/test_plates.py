@@ -38,3 +38,46 @@ def test_cameras_have_keys_of_their_own() -> None:
     keys = {camera_key(f"camera {number}") for number in range(100)}
     assert len(keys) > 90
     assert all(4160 <= key < 8192 for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("shown", "compared"),
+    [
+        ("QQ?77ZZ", "QQ?77ZZ"),
+        ("?Q77ZZ?", "?Q77ZZ?"),
+        ("QQ？77", "QQ?77"),
+        ("QQ*77_Z-#.Z", "QQ77ZZ"),
+        ("أ ب ج ١٢٣٤", "أبج1234"),
+        ("۱۲ ب ۳۴۵", "12ب345"),
+        ("कख १२३४", "कख1234"),
+        ("กข ๑๒๓๔", "กข1234"),
+        ("ＡＢ１２３", "AB123"),
+        ("AB①²", "AB12"),
+        ("AB\u00a01\t2\u200d3\u00ad4\u200f5\u202e6\u2066 7\ufeff", "AB1234567"),
+        ("京A·12345", "京A12345"),
+        ("аb 1", "АB1"),
+    ],
+)
+def test_a_plate_is_compared_by_its_signs_and_digits_by_their_value(shown: str, compared: str) -> None:
+    assert searchable(shown) == compared
+    assert searchable(compared) == compared
+
+
+@pytest.mark.parametrize(
+    ("asked", "like"),
+    [
+        ("QQ？7＊", "QQ_7%"),
+        ("?१*", "_1%"),
+        ("A\t?\u200f**-*B", "A_%B"),
+        ("AB१", None),
+        ("?", "_"),
+    ],
+)
+def test_a_pattern_has_the_signs_of_plates_and_wildcards_of_any_width(asked: str, like: str | None) -> None:
+    assert pattern(asked) == like
+
+
+def test_keys_of_unread_signs_are_among_those_asked_for() -> None:
+    (group,) = part_keys("A7", unread=True)[:1]
+    assert len(group) == 2, "an end of the plate, and the sign or an unread one"
+    assert all(len(one) in {2, 4} for one in part_keys("A7", unread=True))

@@ -37,7 +37,9 @@ def test_a_field_is_treated_in_a_way_that_its_type_allows(field: ReportedField) 
     assert (field.name in JSON_NAMES) == (how.sql_type is SqlType.JSON)
     assert (how.exported is Exported.COLUMN) <= (how.sql_type is not SqlType.JSON)
     assert (how.exported is Exported.PARTS) == bool(how.parts)
-    assert (how.searched is Searched.PLATE) == (how.searchable_column is not None)
+    assert (how.searched is Searched.PLATE) <= (
+        how.searchable_type is SqlType.TEXT and how.searchable_column is not None
+    )
     types = {Searched.EXACT: SqlType.TEXT, Searched.MINIMUM: SqlType.NUMBER, Searched.PLATE: SqlType.TEXT}
     assert how.searched is None or types.get(how.searched, SqlType.JSON) is how.sql_type
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from platevault.catalog.plate_forms import COMPARE_PLATES, rewrite_plate_forms
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import Stopped, Unavailable
 from platevault.holds.copy_images import COPY_HELD, copy_images
@@ -45,6 +46,8 @@ def scheduled_jobs(context: JobContext, *, renditions: RenditionContext | None =
         (RECONCILE, "17 */6 * * *", always, partial(reconcile, context)),
         (SCRUB, "41 3 * * *", always, partial(scrub, context)),
         ("prune-job-runs", "29 4 * * *", always, partial(forget_old_runs, context)),
+        # Search.
+        (COMPARE_PLATES, "* * * * *", always, partial(rewrite_plate_forms, context.database)),
         # Retention and deletion.
         (DELETE_REQUESTED, "*/10 * * * *", always, partial(execute_due_deletions, context)),
         (CLEAR_UPLOADS, "*/10 * * * *", always, partial(expire_uploads, context)),

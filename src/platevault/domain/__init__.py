@@ -15,6 +15,7 @@
 - `object_keys`: Object keys, ids and prefixes, spelled in one place.
 - `object_metadata`: User metadata of image objects, for rebuilding rows.
 - `plates`: Comparison of plates: normal form, misread characters, parts.
+- `plate_readings`: Other readings of a plate, for the misread-tolerant search.
 - `purge_record`: The provable record of an erasure: counts, times, digest of ids.
 - `rendition_recipe`: Recipe of a rendition, and facts of an image.
 - `retention_policy`: Retention period of a detection: classes, precedence, start.

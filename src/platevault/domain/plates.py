@@ -1,6 +1,7 @@
 """How plates are compared: by their letters and digits, by what a camera may have misread, and by any part of them."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
@@ -25,21 +26,29 @@ _CAMERAS: Final = range(4160, 8192)
 # More would narrow a search no further, and each is looked up once a day of the table.
 _GROUPS_MAX: Final = 6
 
+UNREAD: Final = "?"
+"""One sign that a camera saw and did not read. In a question it is any one sign, so a plate is found as it is shown."""
+
 _SKELETON: Final = str.maketrans(MISREAD, READ_AS)
+_STARS: Final = re.compile(r"\*{2,}")
+_LIKE: Final = str.maketrans({"*": "%", UNREAD: "_"})
+_ASCII_SEPARATORS: Final = {code: None for code in range(128) if not chr(code).isalnum() and chr(code) not in "?*"}
 
 
 def searchable(plate: str) -> str:
-    """The plate's letters and digits in upper case (NFKC), of any script: `ab-12 cd` and `AB12CD` are one plate."""
-    return "".join(character for character in unicodedata.normalize("NFKC", plate).upper() if character.isalnum())
+    """The plate's letters, digits and `?` in upper case (NFKC), of any script, digits by their value.
+
+    `ab-12 cd` and `AB12CD` are one plate, and so are `١٢٣` and `123`. All else separates, also `*`, `_` and `-`.
+    """
+    return _signs_and_wildcards(plate).replace("*", "")
 
 
 def pattern(plate: str) -> str | None:
     r"""The LIKE pattern (escape character `\\`) of a plate with `*` and `?`; None when it has neither."""
-    if "*" not in plate and "?" not in plate:
+    signs = _signs_and_wildcards(plate)
+    if "*" not in signs and UNREAD not in signs:
         return None
-    wild = {"*": "%", "?": "_"}
-    normal = unicodedata.normalize("NFKC", plate).upper()
-    return "".join(wild.get(character, character if character.isalnum() else "") for character in normal)
+    return _STARS.sub("*", signs).translate(_LIKE)
 
 
 def skeleton(text: str) -> str:
@@ -47,13 +56,15 @@ def skeleton(text: str) -> str:
     return text.translate(_SKELETON)
 
 
-def part_keys(like: str, *, similar: bool = False) -> tuple[tuple[int, ...], ...]:
+def part_keys(like: str, *, similar: bool = False, unread: bool = False) -> tuple[tuple[int, ...], ...]:
     """Groups of keys: a plate that is LIKE the pattern has one of each group at least, so that an index need not look at others.
 
-    `similar`: the pattern is a skeleton, and a plate is compared by its own. There is always a group.
+    `similar`: the pattern is a skeleton, and a plate is compared by its own. `unread`: both are skeletons, and an unread sign of
+    the plate is like any sign. There is always a group.
     """
     places = ["", *like, ""]
-    signs = [_signs(place, similar=similar) for place in places]
+    alike = MISREADS if similar else {}
+    signs = [_signs(place, also=alike.get(place, "") + (UNREAD if unread else "")) for place in places]
     groups: list[tuple[int, ...]] = []
     alone = {number for number, known in enumerate(signs) if known and places[number]}
     for number, (first, second) in enumerate(pairwise(signs)):
@@ -70,13 +81,28 @@ def camera_key(camera_id: str) -> int:
     return _CAMERAS.start + (first * 256 + second) % len(_CAMERAS)
 
 
-def _signs(place: str, *, similar: bool) -> tuple[int, ...]:
+def _signs_and_wildcards(plate: str) -> str:
+    if plate.isascii():  # most are, and this is faster
+        return plate.upper() if plate.isalnum() else plate.upper().translate(_ASCII_SEPARATORS)
+    return "".join(map(_sign_or_wildcard, unicodedata.normalize("NFKC", plate).upper()))
+
+
+def _sign_or_wildcard(character: str) -> str:
+    if character in "?*":
+        return character
+    if not character.isalnum():
+        return ""
+    value = unicodedata.digit(character, None)
+    return character if value is None else str(value)
+
+
+def _signs(place: str, *, also: str) -> tuple[int, ...]:
     """What may stand at a place of a pattern; nothing where that is anything."""
     if not place:
         return (_END,)
     if place in "%_":
         return ()
-    return tuple(_sign(one) for one in (place, *(MISREADS.get(place, "") if similar else "")))
+    return tuple({_sign(one) for one in (place, *also)})
 
 
 def _sign(character: str) -> int:

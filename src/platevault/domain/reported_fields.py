@@ -17,6 +17,7 @@ class SqlType(StrEnum):
 
     TEXT = "text"
     NUMBER = "double precision"
+    TEXTS = "text[]"
     JSON = "jsonb"
 
 
@@ -42,13 +43,14 @@ class Reported:
     """The treatment of one reported field.
 
     `label` and `unit` make it a line of facts on the page of a detection; without a label the templates have a place for it.
-    `searchable_column` holds the form in which a plate is compared. `parts` are the columns of an exported object.
+    `searchable_column`, of `searchable_type`, holds the form in which plates are compared. `parts` are the columns of an exported object.
     """
 
     sql_type: SqlType
     is_erased: bool = True
     searched: Searched | None = None
     searchable_column: str | None = None
+    searchable_type: SqlType = SqlType.TEXT
     label: str | None = None
     unit: str = ""
     exported: Exported = Exported.COLUMN
@@ -74,7 +76,15 @@ class ReportedFields(Identified, kw_only=True, gc=False):
         Reported(sql_type=SqlType.TEXT, searched=Searched.PLATE, searchable_column="plate_searchable"),
     ]
     confidence: Annotated[float | None, Reported(sql_type=SqlType.NUMBER, searched=Searched.MINIMUM)]
-    candidates: Annotated[msgspec.Raw | None, Reported(sql_type=SqlType.JSON, exported=Exported.MANIFEST)]
+    candidates: Annotated[
+        msgspec.Raw | None,
+        Reported(
+            sql_type=SqlType.JSON,
+            searchable_column="plate_readings",
+            searchable_type=SqlType.TEXTS,
+            exported=Exported.MANIFEST,
+        ),
+    ]
     region: Annotated[str | None, Reported(sql_type=SqlType.TEXT, label="Region")]
     box: Annotated[msgspec.Raw | None, Reported(sql_type=SqlType.JSON, exported=Exported.MANIFEST)]
     vehicle: Annotated[

@@ -16,7 +16,8 @@ from platevault.domain.errors import InvalidRequest
 from platevault.domain.field_conditions import NUMBERS, FieldCondition, exact_text, field_conditions, text_of
 from platevault.domain.moments import NoMoment, parse_moment
 from platevault.domain.object_keys import COLLECTOR_ID, DETECTION_ID
-from platevault.domain.plates import PLATE_MAX, pattern, searchable, skeleton
+from platevault.domain.plate_readings import alike
+from platevault.domain.plates import PLATE_MAX, pattern, searchable
 from platevault.domain.reported_fields import REPORTED_FIELDS
 
 LIMIT_DEFAULT: Final = 50
@@ -32,7 +33,6 @@ PAGE_FIELDS: Final = ("limit", "cursor", "order", "after")
 _POSITION = re.compile(r"(\d{1,19})-(\d{1,18})", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"-?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
-_STARS = re.compile(r"\*{2,}")
 
 
 class Order(StrEnum):
@@ -72,7 +72,7 @@ class DataCondition:
 class PlateFilter:
     """A plate as it is compared: equal to `exact`, or LIKE `pattern`, which begins with the literal `prefix`.
 
-    `similar`: these are skeletons, and so are the plates that they are compared with.
+    `similar`: these are skeletons, and so are the plates and the other readings that they are compared with.
     """
 
     exact: str | None = None
@@ -288,8 +288,8 @@ def _plate(given: Mapping[str, Any]) -> PlateFilter | None:
     text = visible(text_of("plate", given))
     if len(text) > PLATE_MAX or not text.isprintable():
         raise InvalidRequest(f"plate: must be at most {PLATE_MAX} printable characters")
-    compared = skeleton if similar else str
-    like = pattern(_STARS.sub("*", text))
+    compared = alike if similar else str
+    like = pattern(text)
     if like is not None:
         like = compared(like)
         return PlateFilter(pattern=like, prefix=re.split("[%_]", like, maxsplit=1)[0], similar=similar)

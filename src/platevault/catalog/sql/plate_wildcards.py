@@ -7,6 +7,7 @@ an index that knows the parts of the plates of each day. What is rare is found b
 between in the first days.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Numeric,
+    Select,
     and_,
     bindparam,
     cast,
@@ -26,71 +28,122 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    union,
     union_all,
 )
 from sqlalchemy.sql.selectable import ScalarSelect
 
 from platevault.domain.plates import camera_key, part_keys
 from platevault.domain.search_query import PlateFilter, Search
-from platevault.infra.postgres.filters import described, placed
+from platevault.infra.postgres.filters import by_plate, by_reading, described, placed
 from platevault.infra.postgres.schema import detections
 
 ROWS_WALKED: Final = 1_000
 # A longer window collects more of what is then cut off; a shorter one looks up more windows for what is rare.
 DAYS_MAX: Final = 8
 
-_KEYS: Final = func.platevault_plate_keys(
+_PLATE_KEYS: Final = func.platevault_plate_keys(
     detections.c.plate_searchable, detections.c.camera_id, detections.c.captured_at, type_=ARRAY(Integer)
+)
+_READING_KEYS: Final = func.platevault_reading_keys(
+    detections.c.plate_readings, detections.c.camera_id, detections.c.captured_at, type_=ARRAY(Integer)
 )
 
 
-def found_in_windows(search: Search, plate: PlateFilter, *, limit: ColumnElement[int]) -> CompoundSelect[Any]:
-    """Selects the `detection_id`s of the page, each once; `plate` has a pattern."""
-    walked = _walked(search)
-    last = _last(walked)
-    windows = _windows(search, last)
-    one = _window(search, plate, windows, last, limit=limit)
-    from_walk = select(walked.c.detection_id).where(walked.c.is_found)
-    from_windows = select(one.c.detection_id).select_from(windows.join(one, true()))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """The side of a row that is compared: its plate, or its other readings. `name` ends the names in the statement.
+
+    Windows are made of rows that are `in_windows`, so a vault without other readings has none of them.
+    """
+
+    name: str
+    has_one: ColumnElement[bool]
+    in_windows: tuple[ColumnElement[bool], ...]
+    keys: ColumnElement[Any]
+    key_values: dict[str, list[int]]
+    wanted: list[ColumnElement[bool]]
+
+
+def found_in_windows(
+    search: Search, plate: PlateFilter, *, limit: ColumnElement[int]
+) -> CompoundSelect[Any] | Select[Any]:
+    """Selects the `detection_id`s of the page, each once; `plate` has a pattern.
+
+    If it is `similar`, they are the newest of up to `limit` by the plate and as many by another reading.
+    """
+    by_itself = _Compared(
+        name="",
+        has_one=detections.c.plate_searchable.is_not(None),
+        in_windows=(),
+        keys=_PLATE_KEYS,
+        key_values=_plate_values(search, plate),
+        wanted=by_plate(plate),
+    )
+    found = _found(search, by_itself, limit=limit)
+    if not plate.similar:
+        return found
+    has_readings = detections.c.plate_readings.is_not(None)
+    by_others = _Compared(
+        name="_readings",
+        has_one=has_readings,
+        in_windows=(has_readings,),
+        keys=_READING_KEYS,
+        key_values=_reading_values(search, plate),
+        wanted=by_reading(plate),
+    )
+    either = union(found, _found(search, by_others, limit=limit)).subquery("either")
+    return select(either.c.detection_id).order_by(*_newest(either)).limit(limit)
+
+
+def _found(search: Search, compared: _Compared, *, limit: ColumnElement[int]) -> CompoundSelect[Any]:
+    walked = _walked(search, compared)
+    last = _last(walked, compared)
+    windows = _windows(search, compared, last)
+    one = _window(search, compared, windows, last, limit=limit)
+    from_walk = select(walked.c.detection_id, walked.c.captured_at).where(walked.c.is_found)
+    from_windows = select(one.c.detection_id, one.c.captured_at).select_from(windows.join(one, true()))
     # In this order, and no further than the page needs: an Append runs its parts one after the other, and a nested loop
     # takes a window only when those before it did not suffice.
     return union_all(from_walk.order_by(*_newest(walked)), from_windows).limit(limit)
 
 
-def _walked(search: Search) -> CTE:
+def _walked(search: Search, compared: _Compared) -> CTE:
     """The newest rows of the time and place that are asked for, found or not."""
     return (
         select(
             detections.c.detection_id,
             detections.c.captured_at,
-            func.coalesce(and_(*described(search.filters)), literal_column("false")).label("is_found"),
+            func.coalesce(and_(*described(search.filters), *compared.wanted), literal_column("false")).label(
+                "is_found"
+            ),
         )
-        .where(*below_cursor(search, detections), *placed(search.filters))
+        .where(*below_cursor(search, detections), *placed(search.filters), *compared.in_windows)
         .order_by(*_newest(detections))
         .limit(_number(ROWS_WALKED))
-        .cte("walked")
+        .cte(f"walked{compared.name}")
         .prefix_with("MATERIALIZED")
     )
 
 
-def _last(walked: CTE) -> CTE:
+def _last(walked: CTE, compared: _Compared) -> CTE:
     """Where the walk stopped; no row when it came to the end."""
     return (
         select(walked.c.captured_at, walked.c.detection_id)
         .order_by(*_newest(walked))
         .offset(_number(ROWS_WALKED - 1))
         .limit(_number(1))
-        .cte("last")
+        .cte(f"last{compared.name}")
     )
 
 
-def _windows(search: Search, last: CTE) -> CTE:
+def _windows(search: Search, compared: _Compared, last: CTE) -> CTE:
     """Days (`oldest` to `newest`), newest first, without those in which nothing was captured."""
     first = select(_day(last.c.captured_at).label("newest"), _day(last.c.captured_at).label("oldest"))
-    windows = first.cte("windows", recursive=True)
+    windows = first.cte(f"windows{compared.name}", recursive=True)
     before = (
         select(_day(detections.c.captured_at).label("day"))
-        .where(detections.c.captured_at < _start(windows.c.oldest), *placed(search.filters))
+        .where(detections.c.captured_at < _start(windows.c.oldest), *placed(search.filters), *compared.in_windows)
         .order_by(*_newest(detections))
         .limit(_number(1))
         .correlate(windows)
@@ -102,7 +155,7 @@ def _windows(search: Search, last: CTE) -> CTE:
     )
 
 
-def _window(search: Search, plate: PlateFilter, windows: CTE, last: CTE, *, limit: ColumnElement[int]) -> FromClause:
+def _window(search: Search, compared: _Compared, windows: CTE, last: CTE, *, limit: ColumnElement[int]) -> FromClause:
     """The newest that are found in one window, below where the walk stopped."""
     # OFFSET 0 keeps order, limit and times out of here: with them, the planner would rather walk back in time.
     with_parts = (
@@ -113,9 +166,10 @@ def _window(search: Search, plate: PlateFilter, windows: CTE, last: CTE, *, limi
             detections.c.collector_id,
         )
         .where(
-            detections.c.plate_searchable.is_not(None),
-            *(_KEYS.bool_op("&&")(_keys_of(windows, name, keys)) for name, keys in part_values(search, plate).items()),
+            compared.has_one,
+            *(compared.keys.bool_op("&&")(_keys_of(windows, *one)) for one in compared.key_values.items()),
             *described(search.filters),
+            *compared.wanted,
         )
         .offset(_number(0))
         .correlate(windows)
@@ -124,7 +178,7 @@ def _window(search: Search, plate: PlateFilter, windows: CTE, last: CTE, *, limi
     place = tuple_(with_parts.c.captured_at, with_parts.c.detection_id)
     walked_to = tuple_(_only(last.c.captured_at), _only(last.c.detection_id))
     return (
-        select(with_parts.c.detection_id)
+        select(with_parts.c.detection_id, with_parts.c.captured_at)
         .where(
             with_parts.c.captured_at >= _start(windows.c.oldest),
             with_parts.c.captured_at < _start(windows.c.newest + _number(1)),
@@ -149,10 +203,22 @@ def below_cursor(search: Search, of: FromClause) -> list[ColumnElement[bool]]:
 
 def part_values(search: Search, plate: PlateFilter) -> dict[str, list[int]]:
     """The groups of keys of which a row must have one each, by the names under which they are bound."""
-    groups = part_keys(plate.pattern or "", similar=plate.similar)
-    if search.filters.camera_id is not None:
-        groups += ((camera_key(search.filters.camera_id),),)
+    return _plate_values(search, plate) | (_reading_values(search, plate) if plate.similar else {})
+
+
+def _plate_values(search: Search, plate: PlateFilter) -> dict[str, list[int]]:
+    groups = part_keys(plate.pattern or "", similar=plate.similar) + _camera_groups(search)
     return {f"keys_{number}": list(group) for number, group in enumerate(groups)}
+
+
+def _reading_values(search: Search, plate: PlateFilter) -> dict[str, list[int]]:
+    groups = part_keys(plate.pattern or "", unread=True) + _camera_groups(search)
+    return {f"reading_keys_{number}": list(group) for number, group in enumerate(groups)}
+
+
+def _camera_groups(search: Search) -> tuple[tuple[int, ...], ...]:
+    camera = search.filters.camera_id
+    return () if camera is None else ((camera_key(camera),),)
 
 
 def cursor_values(search: Search) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.catalog.sql.plate_either import by_either
 from platevault.catalog.sql.plate_wildcards import below_cursor, cursor_values, found_in_windows, part_values
 from platevault.catalog.sql.told_detections import detection_of, with_images
 from platevault.domain.object_keys import DETECTION_ID
@@ -140,6 +141,11 @@ def _page_of(search: Search) -> CTE:
     if plate is not None and plate.pattern is not None:
         found = found_in_windows(search, plate, limit=limit).cte("found")
         return select(detections).join(found, detections.c.detection_id == found.c.detection_id).cte("page")
+    if plate is not None and plate.similar:
+        either = by_either(search, plate, limit=limit).subquery("either")
+        return (
+            select(either).order_by(either.c.captured_at.desc(), either.c.detection_id.desc()).limit(limit).cte("page")
+        )
     wanted = (*conditions(search.filters), *below_cursor(search, detections))
     return select(detections).where(*wanted).order_by(*newest).limit(limit).cte("page")
 

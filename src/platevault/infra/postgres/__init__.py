@@ -7,6 +7,7 @@
 - `job_queue`: PgQueuer: its tables, and scheduled jobs, once per tick.
 - `migrations`: Schema migrations and the schema version.
 - `notify`: Notifications between processes: new detections, ended sessions.
+- `plate_indexes`: Indexes of detections by plates and other readings.
 - `read_gate`: The gate in front of readers of detections.
 - `schema`: Tables for SQLAlchemy.
 - `reported_columns`: SQL fragments made from the list of reported fields.

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, ColumnElement, FromClause, String, Text, and_, bindparam, cast, func, literal_column
+from sqlalchemy import ARRAY, ColumnElement, FromClause, String, Text, and_, bindparam, cast, func, literal_column, or_
 from sqlalchemy.dialects.postgresql import JSONB
 
 from platevault.domain.field_conditions import FieldCondition
+from platevault.domain.plate_readings import expression_of, forms_of
 from platevault.domain.plates import MISREAD, READ_AS, skeleton
 from platevault.domain.search_query import DataCondition, Filters, Op, PlateFilter
 from platevault.infra.postgres.schema import detections
@@ -20,7 +21,13 @@ _SKELETON: Final[ColumnElement[Any]] = literal_column(
 def conditions(filters: Filters) -> list[ColumnElement[bool]]:
     """What a row of `detections` must be for the filters to find it."""
     plate = filters.plate
-    return placed(filters) + described(filters) + ([] if plate is None or not plate.prefix else _bounds(plate.prefix))
+    found = placed(filters) + described(filters)
+    if plate is None:
+        return found
+    wanted = by_plate(plate) + ([] if not plate.prefix else _bounds(plate.prefix))
+    if not plate.similar:
+        return found + wanted
+    return [*found, or_(and_(*wanted), and_(*by_reading(plate)))]
 
 
 def placed(filters: Filters, of: FromClause = detections) -> list[ColumnElement[bool]]:
@@ -36,10 +43,8 @@ def placed(filters: Filters, of: FromClause = detections) -> list[ColumnElement[
 
 
 def described(filters: Filters) -> list[ColumnElement[bool]]:
-    """All else: what the camera read."""
+    """All else that the camera read, but for the plate."""
     found = [_data_condition(number, condition) for number, condition in enumerate(filters.data)]
-    if filters.plate is not None:
-        found += _plate_conditions(filters.plate)
     return found + [_field_condition(condition) for condition in filters.reported]
 
 
@@ -68,11 +73,15 @@ def _plate_values(plate: PlateFilter | None) -> dict[str, Any]:
     if plate.pattern is not None:
         first = skeleton(plate.prefix)
         bounds = {"plate_from": first, "plate_to": first + _LAST_CHARACTER} if plate.prefix else {}
-        return {"plate_pattern": plate.pattern, **bounds}
-    return {"plate_skeleton": skeleton(plate.exact or ""), "plate_exact": None if plate.similar else plate.exact}
+        of_readings = {"plate_expression": expression_of(plate.pattern)} if plate.similar else {}
+        return {"plate_pattern": plate.pattern, **bounds, **of_readings}
+    exact = plate.exact or ""
+    more = {"plate_forms": list(forms_of(exact))} if plate.similar else {"plate_exact": exact}
+    return {"plate_skeleton": skeleton(exact), **more}
 
 
-def _plate_conditions(plate: PlateFilter) -> list[ColumnElement[bool]]:
+def by_plate(plate: PlateFilter) -> list[ColumnElement[bool]]:
+    """The plate itself is what is asked for."""
     read = detections.c.plate_searchable
     if plate.pattern is not None:
         wanted = bindparam("plate_pattern", plate.pattern, Text)
@@ -86,6 +95,22 @@ def _plate_conditions(plate: PlateFilter) -> list[ColumnElement[bool]]:
     # planner does not see it: it would take the two for independent, expect next to nothing, and sort all there is of a frequent one.
     same: ColumnElement[bool] = read == bindparam("plate_exact", plate.exact, Text)
     return [by_skeleton, func.coalesce(same, literal_column("false"))]
+
+
+def by_reading(plate: PlateFilter) -> list[ColumnElement[bool]]:
+    """Another reading of the plate is what is asked for; `plate` is `similar`."""
+    readings = detections.c.plate_readings
+    if plate.pattern is None:
+        forms = cast(bindparam("plate_forms", list(forms_of(plate.exact or "")), ARRAY(Text)), ARRAY(Text))
+        return [readings.bool_op("&&")(forms)]
+    wanted = bindparam("plate_expression", expression_of(plate.pattern), Text)
+    lines = func.array_to_string(readings, literal_column("E'\\n'"), type_=Text)
+    return [readings.is_not(None), lines.bool_op("~")(wanted)]
+
+
+def not_by_plate(plate: PlateFilter) -> ColumnElement[bool]:
+    """False for what `by_plate` finds of a plate without wildcards; `plate` is `similar`."""
+    return _SKELETON.is_distinct_from(bindparam("plate_skeleton", skeleton(plate.exact or ""), Text))
 
 
 def _bounds(prefix: str) -> list[ColumnElement[bool]]:

@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Float, Text
+from sqlalchemy import ARRAY, Column, Float, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from platevault.domain.reported_fields import REPORTED_FIELDS, SqlType
 
-_TYPES: Final[dict[SqlType, Any]] = {SqlType.TEXT: Text, SqlType.NUMBER: Float, SqlType.JSON: JSONB}
+_TYPES: Final[dict[SqlType, Any]] = {
+    SqlType.TEXT: Text,
+    SqlType.NUMBER: Float,
+    SqlType.TEXTS: ARRAY(Text),
+    SqlType.JSON: JSONB,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,8 @@ def _columns() -> tuple[ReportedColumn, ...]:
         how = field.treatment
         found.append(ReportedColumn(name=field.name, sql_type=how.sql_type, is_erased=how.is_erased))
         if how.searchable_column is not None:
-            found.append(ReportedColumn(name=how.searchable_column, sql_type=SqlType.TEXT, is_erased=how.is_erased))
+            compared = ReportedColumn(name=how.searchable_column, sql_type=how.searchable_type, is_erased=how.is_erased)
+            found.append(compared)
     return tuple(found)
 
 

@@ -21,13 +21,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
-    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
-from platevault.domain.plates import MISREAD, READ_AS
+from platevault.infra.postgres.plate_indexes import plate_indexes
 from platevault.infra.postgres.reported_columns import ARE_ERASED, reported_columns
 
 metadata = MetaData()
@@ -105,20 +104,7 @@ detections = Table(
     Index("detections_newest", "captured_at", "detection_id"),
     Index("detections_by_camera", "collector_id", "camera_id", "captured_at", "detection_id"),
     Index("detections_by_camera_name", "camera_id", "captured_at", "detection_id"),
-    Index(
-        "detections_by_skeleton",
-        literal_column(f"translate(plate_searchable, '{MISREAD}', '{READ_AS}')").label("skeleton"),
-        "captured_at",
-        "detection_id",
-        postgresql_ops={"skeleton": "text_pattern_ops"},
-    ),
-    Index(
-        "detections_by_plate_keys",
-        text("platevault_plate_keys(plate_searchable, camera_id, captured_at)"),
-        postgresql_using="gin",
-        postgresql_with={"fastupdate": "off"},
-        postgresql_where=text("plate_searchable IS NOT NULL"),
-    ),
+    *plate_indexes(),
     Index("detections_due", "retain_until", postgresql_where=text("erased_at IS NULL")),
     Index("detections_erased", "erased_at", postgresql_where=text("erased_at IS NOT NULL")),
     Index(
@@ -128,6 +114,15 @@ detections = Table(
         "captured_at",
         postgresql_where=text("clock_suspect AND erased_at IS NULL"),
     ),
+)
+
+plate_forms_position = Table(
+    "plate_forms_position",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("xid", Xid8, nullable=False, server_default=text("'0'::xid8")),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    CheckConstraint("single", name="plate_forms_position_is_one_row"),
 )
 
 images = Table(

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.images import ImageState
+from platevault.domain.plate_readings import other_readings
 from platevault.domain.plates import searchable
 from platevault.domain.reported_fields import REPORTED_FIELDS
 from platevault.infra.postgres import reported_columns as reported
@@ -210,8 +211,12 @@ def _kept_readings(incoming: Incoming) -> dict[str, Any]:
 
 
 def _readings(incoming: Incoming) -> dict[str, Any]:
-    plate = incoming.detection.plate
-    return {**incoming.metadata, "plate_searchable": searchable(plate) if plate is not None else None}
+    plate, candidates = incoming.detection.plate, incoming.detection.candidates or ()
+    return {
+        **incoming.metadata,
+        "plate_searchable": searchable(plate) if plate is not None else None,
+        "plate_readings": other_readings(plate, [one.plate for one in candidates]) or None,
+    }
 
 
 async def _with_rows(

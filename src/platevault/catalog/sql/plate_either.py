@@ -1,0 +1,35 @@
+"""A page of a misread-tolerant search without wildcards: detections found by their plate, and by another reading of it."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, CompoundSelect, literal_column, select, union_all
+
+from platevault.catalog.sql.plate_wildcards import below_cursor
+from platevault.domain.search_query import PlateFilter, Search
+from platevault.infra.postgres.filters import by_plate, by_reading, described, not_by_plate, placed
+from platevault.infra.postgres.schema import detections
+
+
+def by_either(search: Search, plate: PlateFilter, *, limit: ColumnElement[int]) -> CompoundSelect[Any]:
+    """Selects up to `limit` rows by the plate and as many by another reading, the newest of each, no row twice."""
+    filters = search.filters
+    by_itself = (
+        select(detections)
+        .where(*placed(filters), *described(filters), *by_plate(plate), *below_cursor(search, detections))
+        .order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
+        .limit(limit)
+    )
+    # OFFSET 0 keeps order, limit and times out of here: with them, the planner would rather walk back in time.
+    others = (
+        select(detections)
+        .where(*by_reading(plate), not_by_plate(plate), *described(filters))
+        .offset(literal_column("0"))
+        .subquery("others")
+    )
+    by_others = (
+        select(others)
+        .where(*placed(filters, others), *below_cursor(search, others))
+        .order_by(others.c.captured_at.desc(), others.c.detection_id.desc())
+        .limit(limit)
+    )
+    return union_all(by_itself, by_others)
