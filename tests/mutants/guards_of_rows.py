@@ -319,4 +319,31 @@ GUARDS: Final = (
             "ingest/test_accept.py::test_when_the_database_is_gone_nothing_is_acknowledged_and_the_next_is_refused_unread",
         ),
     ),
+    Guard(
+        name="compared-forms-alone",
+        protects="compared forms are written again only if nothing else of the row changes",
+        module="0011_plate_readings",
+        old="""
+                AND to_jsonb(NEW) - 'plate_searchable' - 'plate_readings' = to_jsonb(OLD) - 'plate_searchable' - 'plate_readings')""",
+        new=")",
+        tests=("catalog/test_plate_forms.py::test_with_the_compared_forms_nothing_else_may_be_written_again",),
+    ),
+    Guard(
+        name="readings-are-erased",
+        protects="other readings are erased with the plate by a version that does not know them",
+        module="0011_plate_readings",
+        old="IF NEW.erased_at IS NOT NULL THEN NEW.plate_readings := NULL;",
+        new="IF false THEN NEW.plate_readings := NULL;",
+        tests=(
+            "infra/postgres/test_reported_columns.py::test_a_version_that_does_not_know_other_readings_erases_them_too",
+        ),
+    ),
+    Guard(
+        name="compared-forms-settled",
+        protects="the job for compared forms passes no row of a transaction that still runs",
+        module="platevault.catalog.sql.plate_forms",
+        old=" AND xid < {SETTLED}",
+        new="",
+        tests=("catalog/test_plate_forms.py::test_a_row_of_a_transaction_that_still_runs_is_not_passed",),
+    ),
 )

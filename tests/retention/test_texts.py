@@ -71,6 +71,26 @@ async def test_after_the_last_detection_of_a_plate_texts_do_not_quote_it_any_mor
     ], "an open hold keeps its reason"
 
 
+@pytest.mark.parametrize(
+    ("plate", "quotes"),
+    [
+        ("?Q77ZZ?", ["?Q77ZZ?", "?q-77 zz ?", "(？Q77ZZ？)"]),
+        ("QQ?77ZZ", ["QQ?77ZZ", "qq ? 77-zz"]),
+        ("أبج١٢٣٤", ["أ ب ج ١٢٣٤", "أبج1234", "أبج ۱۲۳۴"]),
+        ("MH१२XY७", ["mh12xy7", "MH-१२-XY-७"]),
+    ],
+)
+async def test_a_plate_is_erased_as_it_was_shown(node: Node, plate: str, quotes: list[str]) -> None:
+    for quote in (*quotes, "QQ177ZZ"):
+        await node.run(LOG, filters=json.dumps({"plate": quote}), purpose=f"about {quote}, urgent")
+    batch = await stored(node, 1, plate=plate)
+    await delete_detection(batch.ids[0], look=LOOK, context=upkeep_of(node), deletion_id=uuid.uuid4())
+    await execute_due_deletions(upkeep_of(node))
+    rows = await node.rows("SELECT filters->>'plate' AS plate, purpose FROM access_log WHERE route = '/v1/detections'")
+    kept = [row for row in rows if "[erased]" not in row["plate"] or "[erased]" not in row["purpose"]]
+    assert [row["plate"] for row in kept] == ["QQ177ZZ"]
+
+
 @pytest.mark.parametrize("change", ["filters = '{}'", "purpose = 'none'", "actor = 'nobody'"])
 async def test_the_access_log_loses_nothing_else(node: Node, change: str) -> None:
     await written(node)

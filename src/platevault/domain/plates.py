@@ -1,4 +1,4 @@
-"""How plates are compared: by their letters and digits, by what a camera may have misread, and by any part of them."""
+"""How plates are compared: by their letters, digits and unread signs, by usual misreads, and by any part of them."""
 
 import hashlib
 import re

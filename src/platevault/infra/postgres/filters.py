@@ -2,7 +2,20 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, ColumnElement, FromClause, String, Text, and_, bindparam, cast, func, literal_column, or_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    String,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from platevault.domain.field_conditions import FieldCondition
@@ -101,11 +114,13 @@ def by_reading(plate: PlateFilter) -> list[ColumnElement[bool]]:
     """Another reading of the plate is what is asked for; `plate` is `similar`."""
     readings = detections.c.plate_readings
     if plate.pattern is None:
+        # Selected, so that the planner does not see them: it would find the plan for these forms cheaper than the one for any, and
+        # make it each time, which takes longer than the search.
         forms = cast(bindparam("plate_forms", list(forms_of(plate.exact or "")), ARRAY(Text)), ARRAY(Text))
-        return [readings.bool_op("&&")(forms)]
+        return [readings.bool_op("&&")(select(forms).scalar_subquery())]
     wanted = bindparam("plate_expression", expression_of(plate.pattern), Text)
     lines = func.array_to_string(readings, literal_column("E'\\n'"), type_=Text)
-    return [readings.is_not(None), lines.bool_op("~")(wanted)]
+    return [readings.is_not(None), func.coalesce(lines.bool_op("~")(wanted), literal_column("false"))]
 
 
 def not_by_plate(plate: PlateFilter) -> ColumnElement[bool]:

@@ -63,7 +63,9 @@ class SearchRequest(_StrictRequest):
     camera_id: str | None = Field(None, description="The camera, exactly.")
     collector_id: str | None = Field(None, description="The collector, exactly.")
     plate: str | None = Field(None, description="Exact, or with `*` and `?`; case and separators do not count.")
-    similar: bool | None = Field(None, description="Also plates that are easily misread for it (O/0, I/1, B/8 …).")
+    similar: bool | None = Field(
+        None, description="Also plates that are easily misread for it (O/0, I/1, B/8 …), and candidates."
+    )
     min_confidence: float | None = Field(None, description="Smallest confidence, 0 to 1.")
     data: list[DataConditionRequest] | None = Field(
         None, description="Conditions on `data`, at most 10; all of them hold."

@@ -34,13 +34,15 @@ SEARCH_PARAMETERS: Final[list[dict[str, Any]]] = [
     _query("collector_id", "The collector, exactly.", {"type": "string"}),
     _query(
         "plate",
-        "Exact, or with `*` (any characters) and `?` (one); case and separators do not count. The plate is part of the"
+        "Exact, or with `*` (any characters) and `?` (one, also an unread sign); case and separators do not count, digits"
+        " are compared by their value. The plate is part of the"
         " URL: prefer `POST /v1/search`.",
         {"type": "string", "maxLength": 32},
     ),
     _query(
         "similar",
-        "With `plate`: also plates that are easily misread for it (0 O D Q, 1 I L, 2 Z, 5 S, 6 G, 8 B); wildcards work too.",
+        "With `plate`: also plates that are easily misread for it (0 O D Q, 1 I L, 2 Z, 5 S, 6 G, 8 B), candidates,"
+        " unread signs, and Cyrillic and Greek letters that look like Latin ones; wildcards work too.",
         {"type": "boolean", "default": False},
     ),
     _query("min_confidence", "Smallest confidence, 0 to 1.", {"type": "number", "minimum": 0, "maximum": 1}),
