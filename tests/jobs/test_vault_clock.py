@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from platevault.domain.errors import Stopped, StoreUnavailable
+from platevault.access.actor import VIEWER_SCOPES, Actor, Look, Scope
+from platevault.domain.errors import Forbidden, Stopped, StoreUnavailable
 from platevault.domain.retention_policy import Retention
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
@@ -21,6 +22,9 @@ from tests.support.receptions import Node, a_node
 
 YEAR_OFF = timedelta(days=400)
 RETENTION = Retention(keep_for=timedelta(days=30))
+BOSS = Look(
+    actor=Actor(subject="admin", kind="token", scopes=frozenset({Scope.ADMIN})), route="/clock/confirm", request_id="1"
+)
 
 
 class OffStore(MemoryStore):
@@ -158,12 +162,22 @@ async def test_a_person_confirms_a_jump_and_a_store_that_is_wrong(node: Node, st
     await everything_is_old(node)
     store.off = off
     await seen(node, YEAR_OFF)
-    assert (await confirm_clock(node.database, store)).reason is None
+    assert (await confirm_clock(node.database, store, look=BOSS)).reason is None
     await _swept(upkeep_of(node))
     (row,) = await node.rows("SELECT count(*) AS living FROM detections WHERE erased_at IS NULL")
     assert row["living"] == 0
     store.off = timedelta(hours=-9)
     assert not await clock_is_right(node.database, store), "another difference than the confirmed one"
+
+
+async def test_only_an_administrator_confirms_and_the_access_log_has_the_name(node: Node, store: OffStore) -> None:
+    await seen(node, YEAR_OFF)
+    viewer = replace(BOSS, actor=Actor(subject="viewer", kind="token", scopes=VIEWER_SCOPES))
+    with pytest.raises(Forbidden, match="admin"):
+        await confirm_clock(node.database, store, look=viewer)
+    assert not await clock_is_right(node.database, store)
+    await confirm_clock(node.database, store, look=BOSS)
+    assert await node.rows("SELECT actor, route FROM access_log") == [{"actor": "admin", "route": "/clock/confirm"}]
 
 
 async def test_the_clock_of_the_process_erases_nothing(node: Node) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants.guard import Guard
 
 CLOCK: Final = "jobs/test_vault_clock.py::"
+BUTTON: Final = "web/pages/test_confirm_clock.py::"
 CAP: Final = "retention/test_erasure_cap.py::"
 IN_DOUBT: Final = f"{CLOCK}test_while_a_clock_is_in_doubt_nothing_is_erased_expired_or_pruned"
 
@@ -32,6 +33,33 @@ GUARDS: Final = (
         old="> STORE_APART_MOST:\n            return",
         new="> JUMP_MOST * 1000:\n            return",
         tests=(IN_DOUBT,),
+    ),
+    Guard(
+        name="an-administrator-confirms-the-clock",
+        protects="no other role makes a clock in doubt right",
+        module="platevault.jobs.vault_clock",
+        old="    look.actor.must(Scope.ADMIN)\n",
+        new="",
+        tests=(
+            f"{CLOCK}test_only_an_administrator_confirms_and_the_access_log_has_the_name",
+            f"{BUTTON}test_the_api_takes_the_word_of_administrators_only",
+        ),
+    ),
+    Guard(
+        name="the-button-asks-for-the-token",
+        protects="a viewer's session confirms no clock",
+        module="platevault.web.auth.credentials",
+        old='    if is_token((token or "").strip(), rules.admin_token):\n',
+        new="    if token is not None:\n",
+        tests=(f"{BUTTON}test_only_an_administrator_confirms_on_the_page",),
+    ),
+    Guard(
+        name="who-confirmed-the-clock",
+        protects="a confirmation leaves the name of its actor",
+        module="platevault.jobs.sql.vault_clock",
+        old="        await record(look, connection, detection_ids=())\n",
+        new="",
+        tests=(f"{BUTTON}test_who_confirmed_is_in_the_access_log_with_purpose_and_case",),
     ),
     Guard(
         name="a-jump-stays-visible",

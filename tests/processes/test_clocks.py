@@ -187,6 +187,8 @@ async def test_a_store_with_a_wrong_date_stops_erasing_until_a_person_confirms(
         assert await living(migrated_url) == 6
         confirmed = run_platevault("doctor", "--confirm-clock", environment=wrong, folder=tmp_path)
         assert "confirmed" in confirmed.stdout, confirmed.stdout + confirmed.stderr
+        logged = await told(migrated_url, "SELECT actor FROM access_log WHERE route LIKE '%--confirm-clock'")
+        assert logged == "operator"
         code, run = sweep(wrong, tmp_path)
         assert (code, run["outcome"], run["counts"]["erased"]) == (0, "done", 0)
     pictures(environment, batch, port=port, folder=tmp_path)

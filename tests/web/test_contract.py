@@ -202,6 +202,7 @@ async def operate(client: httpx2.AsyncClient, all_on: Vault) -> None:
     for path in ("/healthz", "/readyz"):
         await client.get(path)
     await client.get("/metrics", headers=by(METRICS))
+    await client.post("/v1/clock/confirm", headers=by(ADMIN))
 
 
 async def test_every_operation_answers_as_it_is_described(

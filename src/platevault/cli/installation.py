@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from typing import Annotated, Final
 
 import typer
@@ -11,7 +12,7 @@ from platevault.app.credentials import identity_keys
 from platevault.app.open import open_database
 from platevault.app.storage import open_bucket_admin, open_identity_admin
 from platevault.cli.integrity import with_job_context
-from platevault.jobs.vault_clock import confirm_clock
+from platevault.operations.confirm_clock import confirm_clock
 from platevault.operations.diagnosis import Finding
 from platevault.operations.doctor import diagnose
 from platevault.provisioning.bucket import configure_bucket
@@ -45,7 +46,7 @@ def doctor(
 ) -> None:
     """Look at database, spool, store, clock, URLs, identities and worker. Exit code 1 when anything is a problem."""
     if confirm:
-        told = with_job_context(lambda context: confirm_clock(context.database, context.objects))
+        told = with_job_context(lambda context: confirm_clock(context, request_id=uuid.uuid4().hex))
         said = f"{told.database:%Y-%m-%d %H:%M:%S} UTC"
         typer.echo(json.dumps({"database": said}) if as_json else f"the database's clock says {said}, confirmed")
         return

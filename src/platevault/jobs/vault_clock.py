@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from platevault.access.actor import Look, Scope
 from platevault.domain.errors import Stopped, StoreUnavailable, Unavailable
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.postgres.database import Database
@@ -102,15 +103,18 @@ async def clock_is_right(database: Database, objects: ObjectStore) -> bool:
         return False
 
 
-async def confirm_clock(database: Database, objects: ObjectStore) -> ClockReading:
-    """Take the database's clock for right, because a person says so: its time, and the store's difference from it.
+async def confirm_clock(database: Database, objects: ObjectStore, *, look: Look) -> ClockReading:
+    """Take the database's clock for right, because an administrator says so: its time, and the store's difference from it.
 
-    Raises what `read_clocks` raises, and nothing is confirmed then.
+    Raises `Forbidden` for other actors, and what `read_clocks` raises. Nothing is confirmed then.
     """
+    look.actor.must(Scope.ADMIN)
     found = await read_clocks(database, objects)
     apart = abs(found.difference) > STORE_APART_MOST
-    await confirm_time(database, store_ahead=found.difference if apart else timedelta(0))
-    log.warning("clock confirmed", database=_said(found.database), seen_before=_said(found.seen_at))
+    await confirm_time(database, store_ahead=found.difference if apart else timedelta(0), look=look)
+    log.warning(
+        "clock confirmed", by=look.actor.subject, database=_said(found.database), seen_before=_said(found.seen_at)
+    )
     return await read_clocks(database, objects)
 
 

@@ -4,6 +4,7 @@
 - `check_backups`: The age of the oldest backup against retention.
 - `check_images`: Missing images, dead letters and an outdated database, for `doctor`.
 - `check_object_store`: The store as service, browser and stranger reach it, for `doctor`.
+- `confirm_clock`: Confirmation of the database's clock at the command line.
 - `declare_node_lost`: Declaration of a lost node.
 - `diagnosis`: Findings of `doctor`.
 - `doctor`: Diagnosis of an installation, without lasting changes.

@@ -1,16 +1,17 @@
 """The state of the vault on one page: asked for by many, found out once in 30 seconds, and told whatever of it is down."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import Unavailable
 from platevault.infra.postgres.database import Database
+from platevault.jobs.service_clock import ServiceClock
 from platevault.operations.camera_activity import Numbers, Traffic
 from platevault.operations.readiness import Readiness, readiness
 from platevault.operations.sql.camera_activity import count_holds, traffic
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 KEPT_FOR: Final = timedelta(seconds=30)
 INCOMPLETE_KEPT_FOR: Final = timedelta(seconds=5)
+DOUBTFUL_KEPT_FOR: Final = timedelta(seconds=1)
 WITHIN_SECONDS: Final = 8.0
 
 
@@ -37,6 +39,11 @@ class Overview:
     def is_complete(self) -> bool:
         return self.traffic is not None and self.numbers is not None
 
+    @property
+    def clock_in_doubt(self) -> bool:
+        """True while nothing is erased because of a clock."""
+        return bool(self.readiness.checks.get("clock", {}).get("status") == "in doubt")
+
 
 class OverviewCache:
     """Keeps the last overview of this process; who asks while one is being made waits for it."""
@@ -46,24 +53,49 @@ class OverviewCache:
         self._latest: Overview | None = None
 
     async def overview(
-        self, *, database: Database, uploader: Uploader, reserve_bytes: int, now: Callable[[], datetime]
+        self,
+        *,
+        database: Database,
+        uploader: Uploader,
+        reserve_bytes: int,
+        now: Callable[[], datetime],
+        clock: ServiceClock | None = None,
+        servers_down: Callable[[], Mapping[str, Any]] = dict,
     ) -> Overview:
         """An overview of now, or of up to 30 seconds ago, 5 where something was missing in it; never fails for a neighbour."""
+
+        async def check() -> Readiness:
+            return await readiness(
+                database=database.aside,
+                uploader=uploader,
+                reserve_bytes=reserve_bytes,
+                servers_down=servers_down,
+                clock=clock,
+            )
+
         async with self._lock:
             if self._latest is None or not _is_fresh(self._latest, now()):
-                self._latest = await _look(database, uploader=uploader, reserve_bytes=reserve_bytes, now=now())
+                self._latest = await _look(database, uploader=uploader, check=check, now=now())
             return self._latest
+
+    def forget(self) -> None:
+        """Make the next overview a new one: a person changed what it says."""
+        self._latest = None
 
 
 def _is_fresh(overview: Overview, now: datetime) -> bool:
     # A clock that was put back makes an age below zero, which is not fresh either.
     kept_for = KEPT_FOR if overview.is_complete else INCOMPLETE_KEPT_FOR
+    if overview.clock_in_doubt:  # another process of this node may have confirmed it
+        kept_for = DOUBTFUL_KEPT_FOR
     return timedelta(0) <= now - overview.made_at < kept_for
 
 
-async def _look(database: Database, *, uploader: Uploader, reserve_bytes: int, now: datetime) -> Overview:
+async def _look(
+    database: Database, *, uploader: Uploader, check: Callable[[], Awaitable[Readiness]], now: datetime
+) -> Overview:
     ready, seen, numbers = await asyncio.gather(
-        readiness(database=database.aside, uploader=uploader, reserve_bytes=reserve_bytes),
+        check(),
         _traffic(database, now),
         _numbers(database, uploader),
     )

@@ -79,7 +79,11 @@ async def _clock(database: Database, uploader: Uploader, clock: ServiceClock | N
             found = await read_clocks(database, uploader.objects)
     except (VaultError, TimeoutError) as error:
         return {"status": "unknown", "reason": str(error) or "no answer in time"}
-    return {"status": "ok"} if found.reason is None else {"status": "in doubt", "reason": found.reason}
+    if found.reason is None:
+        return {"status": "ok"}
+    told = {"database_time": found.database, "newest_time_seen": found.seen_at, "store_time": found.store}
+    times = {name: None if moment is None else moment.isoformat() for name, moment in told.items()}
+    return {"status": "in doubt", "reason": found.reason, **times}
 
 
 async def _database(database: Database) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from platevault.web.api.catalog import detections, image_urls, images, objects, 
 from platevault.web.api.export import exports
 from platevault.web.api.holds import holds
 from platevault.web.api.ingest import batch_status, batches, limits, resend, uploads
-from platevault.web.api.operations import health, metrics
+from platevault.web.api.operations import clock, health, metrics
 from platevault.web.api.renditions import derived, image_metadata
 from platevault.web.api.retention import deletions
 from platevault.web.pages import detection as detection_page
@@ -39,7 +39,7 @@ from platevault.web.schemas.ingest import (
     LOST_IMAGES_ANSWERS,
     MANIFEST_BODY,
 )
-from platevault.web.schemas.operations import HEALTH_ANSWERS, METRICS_ANSWERS, READINESS_ANSWERS
+from platevault.web.schemas.operations import CLOCK_ANSWERS, HEALTH_ANSWERS, METRICS_ANSWERS, READINESS_ANSWERS
 from platevault.web.schemas.parameters import SEARCH_PARAMETERS, STREAM_PARAMETERS
 from platevault.web.schemas.renditions import DERIVED_IMAGE_URL_ANSWERS, IMAGE_METADATA_ANSWERS
 from platevault.web.schemas.retention import CONFIRM_ANSWERS, DELETE_ANSWERS, DELETION_ANSWERS, REQUEST_ANSWERS
@@ -265,6 +265,14 @@ API: Final[tuple[Route, ...]] = (
         "Get the metrics of this node, for Prometheus",
         METRICS_ANSWERS,
     ),
+    Route(
+        "POST",
+        "/v1/clock/confirm",
+        clock.confirm_clock,
+        "health",
+        "Confirm the clock of the database",
+        CLOCK_ANSWERS,
+    ),
 )
 
 PAGES: Final[tuple[Route, ...]] = (
@@ -280,6 +288,7 @@ PAGES: Final[tuple[Route, ...]] = (
     Route("POST", "/reason", login.change_reason),
     Route("POST", "/logout", login.log_out),
     Route("GET", "/overview", overview.show_overview),
+    Route("POST", "/clock/confirm", overview.confirm_clock),
     Route("POST", "/preferences", preferences.set_preferences),
 )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 from platevault.app.vault import Vault
 from platevault.domain.retention_policy import Camera
 from platevault.jobs.report import JobRun
+from platevault.jobs.service_clock import ServiceClock
 from platevault.jobs.sql.runs import record_run
 from platevault.operations.overview import KEPT_FOR, OverviewCache
 from platevault.operations.sql.camera_activity import traffic
@@ -176,6 +177,16 @@ async def test_what_is_not_well_is_said_first_and_in_a_sentence(vault: Vault) ->
     page = await told(vault)
     assert "All is well" in page
     assert "to look at" not in page
+
+
+async def test_a_wrong_clock_of_the_service_and_a_server_that_is_down_are_said(vault: Vault) -> None:
+    off = ServiceClock(database=vault.database, now=lambda: datetime.now(UTC) + timedelta(hours=1))
+    ingest_context = dataclasses.replace(vault.ingest_context, clock=off)
+    down = {"postgres": {"since": "2025-01-15T12:00:00+00:00", "why": "it ended"}}
+    page = await told(dataclasses.replace(vault, ingest_context=ingest_context, servers_down=lambda: down))
+    assert '<a href="#health">Clocks: wrong</a>' in page
+    assert "ahead of the database" in page
+    assert "Servers of this machine: restarting" in page
 
 
 async def test_no_plate_is_on_the_page_and_no_look_is_written_down(vault: Vault) -> None:

@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from platevault.access.actor import Look
+from platevault.access.sql.access_log import record
 from platevault.infra.postgres.database import Database
 
 _TIME: Final = text("SELECT clock_timestamp()")
@@ -48,6 +51,14 @@ async def see_time(database: Database, *, jump: timedelta) -> None:
     await database.transaction(lambda connection: connection.execute(_SEE, {"jump": jump}))
 
 
-async def confirm_time(database: Database, *, store_ahead: timedelta) -> None:
-    """Take the database's time as the newest seen time, and the store's difference from it as known."""
-    await database.transaction(lambda connection: connection.execute(_CONFIRM, {"store_ahead": store_ahead}))
+async def confirm_time(database: Database, *, store_ahead: timedelta, look: Look) -> None:
+    """Take the database's time as the newest seen time, and the store's difference from it as known.
+
+    The access row of the person is of the same transaction: no confirmation is without a name.
+    """
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(_CONFIRM, {"store_ahead": store_ahead})
+        await record(look, connection, detection_ids=())
+
+    await database.transaction(work)

@@ -20,6 +20,7 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 _EVERYTHING: Final = frozenset(Scope)
+_ADMIN: Final = Actor(subject="admin", kind="token", scopes=ADMIN_SCOPES)
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -122,6 +123,15 @@ def is_same_origin(request: Request, *, vault: Vault, unknown: bool) -> bool:
         return False
 
 
+def administrator(actor: Actor, token: str | None, *, rules: AccessRules) -> Actor:
+    """Return the actor if it is an administrator, else the administrator whose token a form gave. Raises `Forbidden`."""
+    if Scope.ADMIN in actor.scopes:
+        return actor
+    if is_token((token or "").strip(), rules.admin_token):
+        return _ADMIN
+    raise Forbidden("this is for administrators: give ADMIN_TOKEN")
+
+
 def _actor_of(request: Request, token: str | None, *, vault: Vault) -> Actor:
     if vault.access.open_to_all:
         return _anyone_here(request, vault)
@@ -184,7 +194,7 @@ def _bearer_of(token: str | None, *, rules: AccessRules) -> Actor:
     if token is not None and is_token(token, rules.collector_token):
         return Actor(subject="collector", kind="token", scopes=COLLECTOR_SCOPES)
     if token is not None and is_token(token, rules.admin_token):
-        return Actor(subject="admin", kind="token", scopes=ADMIN_SCOPES)
+        return _ADMIN
     if token is not None and is_token(token, rules.metrics_token):
         return Actor(subject="metrics", kind="token", scopes=METRICS_SCOPES)
     raise NotSignedIn("this is no bearer token that opens the vault")

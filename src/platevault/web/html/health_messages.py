@@ -18,6 +18,7 @@ _NAMES: Final = {
     "restore_marker": ("Restore marker", "Database and store are of one age: no old backup was put in place of one."),
     "worker": ("Worker", "One is at work."),
     "clock": ("Clocks", "This service, the database and the store agree."),
+    "embedded": ("Servers of this machine", "They run."),
     "bucket": ("Bucket", "Its rules are as they should be."),
     "holds": ("Legal holds", "Every image under hold has its good copy."),
     "erasures": ("Erasures", "Each erasure on request is done in this database."),

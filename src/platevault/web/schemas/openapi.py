@@ -16,7 +16,7 @@ TAGS: Final[list[dict[str, str]]] = [
     {"name": "export", "description": "Search results with their images as one zip archive."},
     {"name": "holds", "description": "Legal holds: held images do not expire and cannot be deleted."},
     {"name": "deletions", "description": "Deletion on request, with a confirmation."},
-    {"name": "health", "description": "Liveness, readiness and metrics."},
+    {"name": "health", "description": "Liveness, readiness, metrics and the confirmation of the clock."},
 ]
 COMPONENT: Final = "#/components/schemas/{model}"
 BINARY: Final = {"type": "string", "format": "binary"}

@@ -1,5 +1,6 @@
 """Liveness and readiness, for OpenAPI."""
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -29,6 +30,13 @@ class CheckResponse(ClosedModel):
     seen_seconds_ago: int | None = Field(None, description="`worker`: seconds since a worker was seen.")
     looked_seconds_ago: int | None = Field(
         None, description="`bucket` and `holds`: seconds since the last hourly check."
+    )
+    database_time: datetime | None = Field(None, description="`clock` in doubt: time of the database's clock.")
+    newest_time_seen: datetime | None = Field(
+        None, description="`clock` in doubt: newest time that the vault has seen."
+    )
+    store_time: datetime | None = Field(
+        None, description="`clock` in doubt: time of the object store's `Date`; null if the store does not tell it."
     )
 
 
@@ -62,6 +70,19 @@ class ReadinessResponse(ClosedModel):
     checks: ChecksResponse = Field(description="The checks by name.")
 
 
+class ClockResponse(ClosedModel):
+    """The clocks after the confirmation."""
+
+    status: Literal["ok", "in doubt"] = Field(
+        description="`ok`; `in doubt` if a clock changed again since the confirmation: nothing is erased."
+    )
+    database_time: datetime = Field(description="Time of the database's clock.")
+    newest_time_seen: datetime = Field(description="Newest time that the vault has seen.")
+    store_time: datetime | None = Field(
+        description="Time of the object store's `Date`; null if the store does not tell it."
+    )
+
+
 HEALTH_EXAMPLE: Final = {"status": "ok"}
 READINESS_EXAMPLE: Final[dict[str, Any]] = {
     "status": "degraded",
@@ -79,12 +100,19 @@ READINESS_EXAMPLE: Final[dict[str, Any]] = {
         "worker": {"status": "ok", "seen_seconds_ago": 4},
     },
 }
+CLOCK_EXAMPLE: Final = {
+    "status": "ok",
+    "database_time": "2025-06-01T09:00:00Z",
+    "newest_time_seen": "2025-06-01T09:00:00Z",
+    "store_time": "2025-06-01T09:00:00Z",
+}
 HEALTH_ANSWERS: Final = answers(HealthResponse, HEALTH_EXAMPLE, description="This process is alive.")
 READINESS_ANSWERS: Final = answers(
     ReadinessResponse, READINESS_EXAMPLE, description="This process can acknowledge a batch."
 ) | answers(
     ReadinessResponse, READINESS_EXAMPLE, status=503, description="This process cannot acknowledge a batch now."
 )
+CLOCK_ANSWERS: Final = answers(ClockResponse, CLOCK_EXAMPLE) | problems()
 METRICS_ANSWERS: Final[Responses] = {
     200: {
         "description": "Metrics in the text format of Prometheus.",

@@ -1,5 +1,6 @@
 """Handlers of health and metrics.
 
+- `clock`: `POST /v1/clock/confirm`.
 - `health`: `/healthz` and `/readyz`.
 - `metrics`: `GET /metrics`.
 """
