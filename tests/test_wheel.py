@@ -98,9 +98,7 @@ def test_the_help_of_the_bare_wheel_lists_every_command(bare: Path, tmp_path: Pa
     assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", told.stdout)] == []
 
 
-@pytest.mark.parametrize(
-    "arguments", [("serve",), ("worker",), ("doctor", "--json"), ("retention", "list"), ("serve", "--help")]
-)
+@pytest.mark.parametrize("arguments", [("serve",), ("worker",), ("doctor", "--json"), ("retention", "list")])
 def test_a_command_that_needs_the_server_names_the_extra_in_one_sentence(
     bare: Path, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -108,6 +106,16 @@ def test_a_command_that_needs_the_server_names_the_extra_in_one_sentence(
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.count("\n") == 1
     assert refused.stderr.startswith(f"platevault: `platevault {arguments[0]}` needs the server: {EXTRA}")
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--help"), ("retention", "-h"), ("retention", "list", "--help")])
+def test_the_help_of_a_command_that_needs_the_server_names_the_extra(
+    bare: Path, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    told = platevault(bare, *arguments, folder=tmp_path)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert COMMANDS[arguments[0]].summary in told.stdout
+    assert EXTRA in told.stdout
 
 
 def test_all_commands_but_the_senders_need_the_extra(bare: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from platevault.extras import server_module
+from platevault.extras import NotInstalled, server_module
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +30,23 @@ class LazyCommand:
         return get_group(holder).commands[self.name]
 
 
+_HELP: Final = frozenset({"-h", "--help"})
+
+
 class LazyGroup(TyperGroup):
     """A group that imports a command when the command runs. Its help needs none of them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, COMMANDS[name].load() if name in COMMANDS else command, rest
+        if name not in COMMANDS:
+            return name, command, rest
+        try:
+            return name, COMMANDS[name].load(), rest
+        except NotInstalled as error:
+            if not _HELP & set(rest):
+                raise
+            typer.echo(f"{COMMANDS[name].summary}\n\n{error}")
+            raise typer.Exit from error
 
 
 def _command(name: str, module: str, summary: str, *, attribute: str = "") -> LazyCommand:

@@ -121,11 +121,11 @@ class _Keeper(threading.Thread):
                 if time.monotonic() - began > STABLE_AFTER_SECONDS:
                     pause = FIRST_PAUSE_SECONDS
                 continue
-            log.warning("embedded server ended and is started again", server=self.name)
+            log.warning("process ended and is started again", process=self.name)
             self._states.down(self.name, "it ended and is started again")
             longest = LONGEST_PAUSE_SECONDS
             if self._restarted():
-                log.info("embedded server runs again", server=self.name)
+                log.info("process runs again", process=self.name)
                 self._states.up(self.name)
                 longest = PAUSE_AFTER_READY_SECONDS
             began = time.monotonic()
@@ -142,7 +142,7 @@ class _Keeper(threading.Thread):
             self._server.wait_until_ready()
         except (VaultError, OSError) as error:
             if not self._over.is_set():
-                log.error("embedded server does not start", server=self.name, why=str(error))
+                log.error("process does not start", process=self.name, why=str(error))
                 self._states.down(self.name, "it ended and does not start; the log says why")
             return False
         return True

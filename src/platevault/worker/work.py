@@ -31,19 +31,14 @@ async def work(vault: Vault) -> None:
     log.info("worker stopped")
 
 
-def main() -> int:
-    """Return exit code 0 after a signal, 2 for wrong settings."""
+def main() -> None:
+    """Return after a signal. Exit code 2 for wrong settings."""
     try:
         asyncio.run(_main())
     except VaultError as error:
         log.error("worker cannot start", why=str(error))
-        return 2
-    return 0
+        sys.exit(2)
 
 
 async def _main() -> None:
     await work(vault_from_environment())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,4 @@
+"""The process of `platevault worker`.
+
+- `work`: Uploads, scheduled jobs and heartbeats until a signal.
+"""
