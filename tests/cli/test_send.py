@@ -149,6 +149,7 @@ def test_what_the_vault_rejects_is_listed_and_the_exit_code_says_so(
     assert "2 created" in ended.stdout
     assert "1 rejected" in ended.stdout
     assert "1 unusable" in ended.stdout
+    assert f"journal:    {photos}/.platevault-send.jsonl" in ended.stdout
     assert "problem: b.png: its image full was not kept" in ended.stderr
     assert "problem: c.jpg: the file is empty" in ended.stderr
     assert "\x1b" not in ended.stdout + ended.stderr, "no progress bar where there is no terminal"

@@ -303,7 +303,7 @@ async def test_bad_rows_missing_and_empty_files_are_told_and_the_rest_goes(folde
         "manifest.csv line 11: file: '../outside.jpg' is outside",
         "line 9 (empty.jpg): the file is empty",
         "line 10 (none.jpg): No such file",
-        "line 12 (link.jpg): leads outside",
+        "line 12 (link.jpg): leads outside the folder",
     ):
         assert words in told
 
@@ -319,6 +319,66 @@ async def test_a_plain_folder_sends_its_images_and_the_same_file_once(tmp_path: 
     assert tally.outcomes == {"created": 2, "repeated": 1}
     assert sorted(set(images) for images in vault.taken.values()) == [{"full"}, {"full"}]
     assert (tmp_path / ".platevault-send.jsonl").exists()
+
+
+async def test_the_first_bytes_decide_what_an_image_is_and_not_the_name(tmp_path: Path, vault: BreakingVault) -> None:
+    keep(tmp_path / "IMG_0001", a_photo(1))
+    keep(tmp_path / "LICENSE", b"no image")
+    keep(tmp_path / "text.jpg", b"<html>not found</html>")
+    keep(tmp_path / "half.jpg.part", a_photo(2))
+    tally = await run(tmp_path, vault)
+    assert tally.outcomes == {"created": 1, "unusable": 1}
+    assert tally.problems == ["text.jpg: its first bytes are not those of a JPEG, PNG, WebP, AVIF or TIFF"]
+
+
+async def test_links_out_of_the_folder_are_not_followed_and_those_inside_are(
+    tmp_path: Path, vault: BreakingVault
+) -> None:
+    folder, outside = tmp_path / "photos", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    keep(outside / "secret.jpg", a_photo(1))
+    keep(folder / "own.jpg", a_photo(2))
+    (folder / "inside.jpg").symlink_to("own.jpg")
+    (folder / "secret.jpg").symlink_to(outside / "secret.jpg")
+    (folder / "secret").symlink_to(outside / "secret.jpg")
+    (folder / "folder.jpg").symlink_to(outside)
+    (folder / "here.jpg").symlink_to(folder)
+    (folder / "dangling.jpg").symlink_to(folder / "none")
+    (folder / "loop.jpg").symlink_to("pool.jpg")
+    (folder / "pool.jpg").symlink_to("loop.jpg")
+    tally = await run(folder, vault)
+    assert (tally.outcomes["created"], tally.outcomes["unusable"]) == (1, 4)
+    assert tally.outcomes["repeated"] + tally.outcomes["skipped"] == 1, "the link inside, sent once"
+    told = "\n".join(tally.problems)
+    for name in ("dangling.jpg: No such file", "loop.jpg: ", "pool.jpg: ", "secret.jpg: leads outside the folder"):
+        assert name in told
+    assert all(len(images) == 1 for images in vault.taken.values())
+
+
+async def test_a_manifest_that_is_a_link_out_of_the_folder_is_not_read(folder: Path, vault: BreakingVault) -> None:
+    (folder / "manifest.csv").rename(folder.parent / "manifest.csv")
+    (folder / "manifest.csv").symlink_to(folder.parent / "manifest.csv")
+    with pytest.raises(InvalidRequest, match="leads outside the folder"):
+        await run(folder, vault)
+    assert not vault.taken
+
+
+async def test_the_journal_is_written_through_no_link(folder: Path, tmp_path: Path, vault: BreakingVault) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    (folder / ".platevault-send.jsonl").symlink_to(victim)
+    with pytest.raises(SettingsInvalid, match="name another with --journal"):
+        await run(folder, vault)
+    assert victim.read_text(encoding="utf-8") == "mine"
+    (folder / ".platevault-send.jsonl").unlink()
+    aside = tmp_path / "elsewhere"
+    aside.mkdir()
+    (folder / "set-aside").symlink_to(aside)
+    vault.always = Does(status=422)
+    tally = await run(folder, vault)
+    assert "set-aside beside it is a link" in str(tally.stopped)
+    assert list(aside.iterdir()) == []
 
 
 async def test_two_plates_of_one_photo_are_two_detections(tmp_path: Path, vault: BreakingVault) -> None:

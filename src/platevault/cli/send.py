@@ -111,7 +111,8 @@ def send(  # noqa: PLR0913 - one argument an option
 def _about_zones(tally: SendTotals, zone: AssumedZone) -> list[str]:
     if not tally.zones_assumed:
         return []
-    counted = f"{tally.zones_assumed} photographs have a time without a zone"
+    number = tally.zones_assumed
+    counted = f"{number} photograph{' has' if number == 1 else 's have'} a time without a zone"
     return [f"{counted}: taken as {zone}; --time-zone sets another one"]
 
 
@@ -155,7 +156,7 @@ def _report(tally: SendTotals, *, journal: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_as_dict(tally, journal), indent=2))
     else:
-        for line in _lines(tally):
+        for line in _lines(tally, journal):
             typer.echo(line)
         for title, sentences in (("note", tally.notes), ("problem", tally.problems)):
             for sentence in sentences[:PROBLEMS_SHOWN]:
@@ -166,7 +167,7 @@ def _report(tally: SendTotals, *, journal: Path, as_json: bool) -> None:
         print(f"platevault: {tally.stopped}", file=sys.stderr)
 
 
-def _lines(tally: SendTotals) -> Iterator[str]:
+def _lines(tally: SendTotals, journal: Path) -> Iterator[str]:
     outcomes, images = tally.outcomes, tally.images
     counted = [f"{outcomes[name]} {name}" for name in ("created", "duplicate", "conflict", "refused")]
     yield f"detections: {', '.join(counted)}; {outcomes['skipped']} skipped (acknowledged before; --again sends them)"
@@ -185,6 +186,7 @@ def _lines(tally: SendTotals) -> Iterator[str]:
     ]
     yield f"images:     {', '.join(shown)}"
     yield f"sent:       {tally.image_bytes:,} bytes of images in {tally.seconds:.1f} seconds"
+    yield f"journal:    {journal} (what is acknowledged)"
 
 
 def _as_dict(tally: SendTotals, journal: Path) -> dict[str, Any]:

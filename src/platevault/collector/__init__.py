@@ -8,6 +8,7 @@
 - `journal`: The sender's record of acknowledged detections and refused batches.
 - `manifests`: Image folders, CSV and JSON lines as photographs.
 - `photo`: Photographs: crops, dimensions, capture times, drawn scenes.
+- `photo_files`: Photographs of one folder, by their first bytes.
 - `scene`: Shapes and colours of a drawn street.
 - `scene_vehicles`: Vehicles of a drawn street, with their plates.
 - `send`: Idempotent transfer of a folder or manifest to a vault.

@@ -1,5 +1,6 @@
 """The sender's own memory: which detections a vault has acknowledged, and which batches it will never take."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
@@ -44,7 +45,9 @@ class SendJournal:
         """The journal at this path, made where there is none. Raises `SettingsInvalid` when another sender has it open."""
         try:
             make_folder(path.parent.absolute())
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            # The folder of the images is not ours: a link under the usual name could lead to any file.
+            usual = getattr(os, "O_NOFOLLOW", 0) if path.name == FILE_NAME else 0
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | usual, 0o600)
         except OSError as error:
             raise SettingsInvalid(
                 f"cannot write the journal {path} ({error.strerror}): name another with --journal"
@@ -75,6 +78,8 @@ class SendJournal:
     def set_aside(self, batch_id: str, why: Mapping[str, Any]) -> Path:
         """Write why the vault will not take this batch to a file of its own; its path."""
         folder = self.path.parent.absolute() / SET_ASIDE
+        if folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, f"{SET_ASIDE} beside it is a link", str(folder))
         make_folder(folder)
         file = folder / f"{batch_id}.json"
         told = {**self._whose, "batch_id": batch_id, **why}

@@ -1,11 +1,10 @@
 """Send a folder of photographs, or those that a manifest names, to a vault; once, whatever happens in between."""
 
 import asyncio
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeGuard
 
@@ -22,6 +21,7 @@ from platevault.collector.batch import (
     outgoing_detection,
 )
 from platevault.collector.journal import SendJournal, default_journal
+from platevault.collector.photo_files import open_inside, photo_names, read_photo
 from platevault.collector.time_zone import AssumedZone
 from platevault.domain.errors import (
     BatchRefused,
@@ -35,8 +35,6 @@ from platevault.domain.errors import (
 )
 
 MANIFESTS: Final = ("manifest.csv", "manifest.jsonl", "manifest.ndjson")
-IMAGE_ENDINGS: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".tif", ".tiff"})
-FILE_BYTES_MAX: Final = 128 * 1024 * 1024
 PARCEL_BYTES_MAX: Final = 32 * 1024 * 1024  # half of what a vault takes unless told otherwise
 BACKOFF_SECONDS: Final = 0.5
 BACKOFF_SECONDS_MAX: Final = 30.0
@@ -162,7 +160,7 @@ class _Sending:
     def _read(self, photo: Photo) -> OutgoingDetection | _Left:
         names = {"collector_id": self._to.collector_id, "camera_id": self._to.camera_id}
         try:
-            data, written_at = _contents(self._folder, photo)
+            data, written_at = read_photo(self._folder, photo.file)
             if data and not self._manner.again and self._journal.has(detection_id_of(photo, data, **names)):
                 return _Left("skipped")
             now, zone = self._manner.now(), self._manner.zone
@@ -286,35 +284,19 @@ def _find(source: Path, tally: SendTotals) -> tuple[Path, tuple[Photo, ...]]:
 
 
 def _images_of(folder: Path) -> tuple[Photo, ...]:
-    names = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
+    names = photo_names(folder)
     if not names:
         raise InvalidRequest(f"no image lies in {folder} itself (folders inside it are not searched)")
     return tuple(Photo(file=name) for name in names)
 
 
 def _rows_of(manifest: Path, tally: SendTotals) -> tuple[Photo, ...]:
-    read = manifests.parse(manifest.name, manifest.read_bytes())
+    with open_inside(manifest.parent, manifest.name) as file:
+        read = manifests.parse(manifest.name, file.read())
     tally.found += len(read.flaws)
     tally.outcomes += Counter(unusable=len(read.flaws))
     tally.problems += [f"{manifest.name} line {flaw.line}: {flaw.reason}" for flaw in read.flaws]
     return read.photos
-
-
-def _contents(folder: Path, photo: Photo) -> tuple[bytes, datetime]:
-    """The file's bytes and its own time; links that lead out of a manifest's folder are not followed."""
-    path = folder / photo.file
-    if photo.line is not None and not path.resolve().is_relative_to(folder.resolve()):
-        raise InvalidRequest("leads outside the manifest's folder")
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidRequest("not a file")
-    if found.st_size > FILE_BYTES_MAX:
-        raise InvalidRequest(f"larger than {FILE_BYTES_MAX} bytes")
-    return path.read_bytes(), datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _named(photo: Photo) -> str:
