@@ -66,7 +66,13 @@ async def site(
             service(told[0], port=ports[0], folder=folder / "one") as one,
             service(told[1], port=ports[1], folder=folder / "two", command=short_links.COMMAND) as two,
         ):
-            yield Site(url=one.url, short_lived_url=two.url, store=seaweed.client("admin"), bucket=seaweed.bucket)
+            yield Site(
+                url=one.url,
+                short_lived_url=two.url,
+                store=seaweed.client("admin"),
+                bucket=seaweed.bucket,
+                database_url=database_url,
+            )
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx2
 from minio import Minio
+from sqlalchemy import text
 
 from platevault.collector.photo import Scene, draw_scene
+from platevault.infra.postgres.database import Database
 from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch, a_detection_of, a_name
 from tests.support.processes import LOOKING, SENDING
 
@@ -36,6 +38,14 @@ class Site:
     short_lived_url: str
     store: Minio
     bucket: str
+    database_url: str
+
+    async def jump(self, days: int) -> None:
+        """From now on the newest time that the vault has seen is so many days ago."""
+        database = Database.open(self.database_url, pool_size=1)
+        statement = text("UPDATE vault_clock SET seen_at = clock_timestamp() - CAST(:ago AS interval)")
+        await database.transaction(lambda connection: connection.execute(statement, {"ago": timedelta(days=days)}))
+        await database.close()
 
     def send(self, plate: str = PLATE, *, crop: bool = True, **fields: Any) -> str:
         """The id of a new detection, whose images are stored when this returns."""

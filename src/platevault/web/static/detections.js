@@ -77,7 +77,6 @@ function press(id) {
 
 const KEYS = {
   "/": () => document.getElementById("plate")?.select(),
-  "?": () => document.getElementById("help")?.showModal(),
   n: () => document.querySelector("a[rel=next]:not([hidden])")?.click(),
   p: () => document.querySelector("a[rel=prev]:not([hidden])")?.click(),
   v: () => document.querySelector("button[name=view][aria-pressed=false]")?.click(),
@@ -109,7 +108,6 @@ if (cards) {
     if (event.target.closest("a, button") || getSelection().type === "Range") return;
     event.target.closest(".card")?.querySelector("a.scene").click();
   });
-  document.getElementById("keys")?.addEventListener("click", KEYS["?"]);
 }
 
 // ---- Between a list and its detections ------------------------------------------------------------------------------
@@ -249,12 +247,18 @@ function arrive(card) {
     if (shown.querySelector(".state") && !card.querySelector(".state") && !shown.contains(document.activeElement)) shown.replaceWith(card);
     return;
   }
+  if (!belongs(card)) return;
   waiting.push(card);
   if (waiting.length + inserted > INSERTED_MOST) waiting.shift();
   offer();
 }
 
 const capturedAt = (card) => Date.parse(card.querySelector("time").dateTime);
+
+const hasOlder = () => document.querySelector("a[rel=next]") !== null;
+
+// What is older than all of this page is of a later page: it is neither shown nor counted here.
+const belongs = (card) => !hasOlder() || [...cards.children].some((other) => capturedAt(other) <= capturedAt(card));
 
 // Who reads further down, or moves over the results, is only told.
 function offer() {
@@ -264,22 +268,28 @@ function offer() {
 }
 
 function insert() {
-  const count = waiting.length;
   for (const card of waiting) {
     card.classList.add("fresh");
-    // By capture, newest first: what a camera sends late stands where it belongs, or on an older page.
+    // By capture, newest first: what a camera sends late stands where it belongs.
     const next = [...cards.children].find((other) => capturedAt(other) <= capturedAt(card));
     if (next) next.before(card);
-    else if (!document.querySelector("a[rel=next]")) cards.append(card);
+    else cards.append(card);
   }
-  inserted += count;
+  inserted += waiting.length;
   waiting = [];
   arrived.hidden = true;
   cards.closest(".scroll")?.removeAttribute("hidden");
   document.querySelector(".empty")?.remove();
   rove(links()[0]);
-  document.getElementById("count").textContent = `${cards.children.length} detections, ${count} new`;
+  tell();
   if (inserted >= INSERTED_MOST) location.reload();
+}
+
+// How many are on the page, and how many of them came since it was opened.
+function tell() {
+  const shown = cards.children.length;
+  const more = hasOlder() ? ", more follow" : "";
+  document.getElementById("counted").textContent = `${shown} ${shown === 1 ? "detection" : "detections"}, ${inserted} new${more}`;
 }
 
 async function refresh() {
@@ -307,7 +317,11 @@ function turn(on) {
   stream?.close();
   clearInterval(poll);
   stream = poll = null;
-  if (!on) return;
+  if (!on) {
+    waiting = []; // who turns it off wants the page as it is
+    offer();
+    return;
+  }
   stream = new EventSource(live.dataset.stream);
   stream.addEventListener("detection", (event) => arrive(cardOf(JSON.parse(event.data))));
   // What came between the page and the stream; later the stream itself goes on where it was.
