@@ -1,5 +1,7 @@
 """A held copy that goes, shrinks or rots is seen within its run, said aloud, and made good while that is possible."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,16 @@ async def test_copies_in_order_are_looked_at_and_a_share_is_read(node: Node) -> 
     assert [(await guarded(node)).counts.get("read", 0) for _ in range(3)] == [1, 1, 1]
     assert (await guarded(node, runs_a_round=1)).counts["read"] == 21
     assert (await check(node))["status"] == "ok"
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_a_wrong_clock_of_the_process_changes_nothing_about_what_is_read(node: Node, days: int) -> None:
+    batch = await stored(node, 1)
+    await placed(node, over(*batch.ids))
+    context = replace(upkeep_of(node), now=lambda: datetime.now(UTC) + timedelta(days=days))
+    assert (await verify_copies(context, runs_a_round=1)).counts.get("read", 0) == 0, "verified a moment ago"
+    await node.run("UPDATE hold_images SET verified_at = verified_at - interval '2 days'")
+    assert (await verify_copies(context, runs_a_round=1)).counts["read"] == 2
 
 
 @pytest.mark.parametrize("how", ["gone", "cut", "rotten"])

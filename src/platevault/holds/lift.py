@@ -31,7 +31,7 @@ async def lift_hold(
     look.actor.must(Scope.HOLDS_WRITE)
     words = checked_words("reason", reason, at_most=REASON_MOST)
     ends_at = time.monotonic() + seconds
-    if await holds.lift(context.database, hold_id, reason=words, look=look, now=context.now()):
+    if await holds.lift(context.database, hold_id, reason=words, look=look, now=await context.time()):
         log.info("hold lifted", hold=str(hold_id), by=look.actor.subject)
     while await holds.release(context.database, hold_id) and time.monotonic() < ends_at:
         pass

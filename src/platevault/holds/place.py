@@ -42,7 +42,7 @@ async def place_hold(
     """
     look.actor.must(Scope.HOLDS_WRITE)
     ends_at = time.monotonic() + (WITHIN_SECONDS if seconds is None else seconds)
-    await holds.place(context.database, asked, hold_id=hold_id, look=look, now=context.now())
+    await holds.place(context.database, asked, hold_id=hold_id, look=look, now=await context.time())
     log.info("hold placed", hold=str(hold_id), by=look.actor.subject)
     while time.monotonic() < ends_at and await holds.go_on_taking(context.database, hold_id):
         pass

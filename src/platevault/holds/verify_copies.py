@@ -87,7 +87,7 @@ class _Guard:
 
     async def read(self, share: int, *, bytes_most: int, again_after: timedelta) -> None:
         """Does a share of them have its bytes, those first that were read longest ago?"""
-        before, unread = self._upkeep.now() - again_after, set[HeldCopy]()
+        before, unread = await self._upkeep.time() - again_after, set[HeldCopy]()
         while share > 0 and self._notes.counts["bytes"] < bytes_most:
             page = await hold_copies.copies_to_read(
                 self._upkeep.database, before=before, most=min(share, READS_AT_ONCE) + len(unread)

@@ -4,6 +4,8 @@ import asyncio
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.processes.wrong_clocks import shifted
+from tests.support.processes import inherited_environment
 
 from platevault.domain.errors import InvalidRequest, StoreMisconfigured, StoreUnavailable
 from platevault.infra.objectstore import NewObject
@@ -297,3 +301,17 @@ def test_all_nodes_give_one_path_within_a_window() -> None:
 def test_a_validity_out_of_bounds_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         a_signer().sign(KEY, valid_for=timedelta(days=8), now=NOW)
+
+
+@pytest.mark.parametrize("shift", ["-400d", "+400d"])
+def test_a_wrong_clock_of_the_process_removes_no_file_that_another_one_writes(tmp_path: Path, shift: str) -> None:
+    store = tmp_path / "store"
+    LocalStore.open(store)
+    for name, hours_ago in (("young", 0.5), ("abandoned", 1.5)):
+        (store / "tmp" / name).touch()
+        moment = time.time() - hours_ago * 3600
+        os.utime(store / "tmp" / name, (moment, moment))
+    program = "import sys, pathlib; from platevault.infra.objectstore.local import LocalStore; LocalStore.open(pathlib.Path(sys.argv[1]))"
+    environment = inherited_environment() | shifted(shift, folder=tmp_path)
+    subprocess.run([sys.executable, "-c", program, str(store)], env=environment, check=True, timeout=90)
+    assert [path.name for path in (store / "tmp").iterdir()] == ["young"]

@@ -33,7 +33,7 @@ async def keep_earlier_erasures(context: JobContext) -> int:
         await keep_record(record, objects=context.objects)
         records.append(record)
         after = found[-1].detection_id
-    await earlier.know_all(context.database, records, now=context.now())
+    await earlier.know_all(context.database, records, now=await context.time())
     if records:
         log.info("records of earlier erasures are in the bucket", records=len(records))
     return sum(len(record.ids) for record in records)

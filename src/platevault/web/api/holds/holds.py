@@ -29,7 +29,7 @@ async def place_hold(asked: HoldRequest, vault: Wired, look: Looking) -> Respons
         review_on=asked.review_on,
         detection_ids=asked.detection_ids,
         filter_fields=None if asked.filter is None else asked.filter.model_dump(by_alias=True, exclude_unset=True),
-        today=vault.now().date(),
+        today=(await vault.job_context.time()).date(),
     )
     placed = await place.place_hold(
         wanted, hold_id=asked.hold_id or vault.new_id(), look=look, context=vault.job_context, uploader=vault.uploader

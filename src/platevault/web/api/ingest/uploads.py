@@ -55,7 +55,7 @@ async def commit_upload(upload_id: UploadIdInPath, request: Request, actor: Coll
 async def abort_upload(upload_id: UploadIdInPath, actor: Collecting, vault: Wired) -> Response:
     """End an open upload and remove its files."""
     upload = await abort.abort_upload(
-        upload_id, only_collector=actor.collector_id, now=vault.now(), direct=vault.direct
+        upload_id, only_collector=actor.collector_id, now=await vault.job_context.time(), direct=vault.direct
     )
     return _json(_shown(upload, vault))
 

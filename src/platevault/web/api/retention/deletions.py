@@ -26,22 +26,22 @@ async def request_deletion(asked: DeletionRequest, vault: Wired, look: Looking) 
     """Count the detections that a filter finds, and delete none yet. Confirm before `confirm_before`. Later detections are not included."""
     fields = asked.filter.model_dump(by_alias=True, exclude_unset=True)
     deletion = await request.request_deletion(fields, look=look, context=vault.job_context, deletion_id=vault.new_id())
-    return _answer(deletion, vault)
+    return await _answer(deletion, vault)
 
 
 async def confirm_deletion(deletion_id: DeletionIdInPath, vault: Wired, look: Looking) -> Response:
     """Start the deletion. 200: it is done. 202: it continues. Detections under legal hold are skipped and counted."""
-    return _answer(await request.confirm_deletion(deletion_id, look=look, context=vault.job_context), vault)
+    return await _answer(await request.confirm_deletion(deletion_id, look=look, context=vault.job_context), vault)
 
 
 async def get_deletion(deletion_id: DeletionIdInPath, vault: Wired, look: Looking) -> Response:
     """Return the state of a deletion. Once it has ended, its filter is erased."""
     deletion = await request.show_deletion(deletion_id, look=look, context=vault.job_context)
-    return _answer(deletion, vault, status_code=200)
+    return await _answer(deletion, vault, status_code=200)
 
 
-def _answer(deletion: Deletion, vault: Wired, *, status_code: int | None = None) -> Response:
-    state = deletion.state(vault.now())
+async def _answer(deletion: Deletion, vault: Wired, *, status_code: int | None = None) -> Response:
+    state = deletion.state(await vault.job_context.time())
     body = {
         "deletion_id": deletion.deletion_id,
         "state": state,
