@@ -11,6 +11,7 @@ from typing import Final
 from tests.outage.export import export
 from tests.outage.rows.ack_latency import ack_latency
 from tests.outage.rows.broken_bodies import broken_bodies
+from tests.outage.rows.clocks import clocks
 from tests.outage.rows.destroyed_node import destroyed_node
 from tests.outage.rows.embedded_children import embedded_children
 from tests.outage.rows.faults import faults
@@ -45,6 +46,7 @@ SCENARIOS: Final = (
     Scenario("slow connections", slow_connections, "others' p99 at most 1.5x; closed in time"),
     Scenario("slow readers", slow_readers, "200 readers of 16 MiB images cost at most 64 MiB; others notice nothing"),
     Scenario("overload", overload, "memory flat, refused in 100 ms, goodput 90 % of peak, normal in 30 s"),
+    Scenario("clocks", clocks, "service, database or store -1 h, +1 h, +400 d: nothing erased, nothing gone"),
     Scenario("export", export, "100,000 detections in one zip: memory flat, unzip and Python agree, digests equal"),
 )
 

@@ -1,80 +1,19 @@
 """Real processes under wrong clocks: nothing is gone, ingest goes on where the service's own clock is right, and each says what is wrong."""
 
-import contextlib
-import dataclasses
-import json
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
-from sqlalchemy.engine import make_url
 
-from platevault.embedded.postgres import EmbeddedPostgres, start_postgres
-from platevault.embedded.processes import Child
+from platevault.embedded.postgres import start_postgres
+from tests.processes.clock_cases import SERVE, SHIFTS, living, post, postgres_at, sweep, told, works_a_while
 from tests.processes.wrong_clocks import shifted, with_other_date
-from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
-from tests.support.processes import SENDING, environment_for, run_platevault, service, start_python
+from tests.support.deliveries import Batch, a_batch
+from tests.support.processes import environment_for, run_platevault, service
 from tests.support.servers import S3Server, server_folder
-
-SERVE = ("-m", "platevault", "serve")
-SHIFTS = {"-1h": timedelta(hours=-1), "+1h": timedelta(hours=1), "+400d": timedelta(days=400)}
-WORKS_SECONDS = 6.0
-
-
-def post(url: str, batch: Batch, **query: str) -> httpx2.Response:
-    headers = {**SENDING, "Content-Type": CONTENT_TYPE}
-    return httpx2.post(f"{url}/v1/detections", params=query, content=batch.body(), headers=headers, timeout=60)
-
-
-def sweep(environment: Mapping[str, str], folder: Path) -> tuple[int, dict[str, Any]]:
-    """The exit code and the answer of `platevault sweep --yes --json`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "platevault", "sweep", "--yes", "--json"],
-        env=dict(environment),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout.startswith("{"), done.stdout + done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def works_a_while(environment: Mapping[str, str], folder: Path) -> str:
-    """What a worker printed."""
-    log = folder / "worker.log"
-    worker = start_python("-m", "platevault", "worker", environment=environment, folder=folder, log=log)
-    try:
-        time.sleep(WORKS_SECONDS)
-        assert worker.poll() is None, log.read_text(encoding="utf-8")
-    finally:
-        worker.terminate()
-        worker.wait(60)
-    return log.read_text(encoding="utf-8")
-
-
-async def told(database_url: str, query: str) -> Any:
-    """The one value that the database answers."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()
-
-
-async def living(database_url: str) -> int:
-    found: int = await told(database_url, "SELECT count(*) FROM images WHERE state = 'stored'")
-    return found
 
 
 def pictures(environment: Mapping[str, str], batch: Batch, *, port: int, folder: Path) -> None:
@@ -108,21 +47,6 @@ async def test_a_service_alone_with_a_wrong_clock_takes_nothing_for_good_and_era
     assert '"purged"' not in works_a_while(wrong, tmp_path)
     assert await living(migrated_url) == 6
     pictures(environment, batch, port=port, folder=tmp_path)
-
-
-@contextlib.contextmanager
-def postgres_at(server: EmbeddedPostgres, clock: Mapping[str, str]) -> Iterator[None]:
-    """The same server on the same data with another clock, for the length of the block."""
-    server.stop()
-    command = server.child.command
-    other = Child.start(dataclasses.replace(command, environment={**command.environment, **clock}))
-    dataclasses.replace(server, child=other).wait_until_ready()
-    try:
-        yield
-    finally:
-        other.stop()
-        server.child.begin_again()
-        server.wait_until_ready()
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
