@@ -35,7 +35,7 @@ from platevault.infra.spool.spool import Spool
 from platevault.jobs.report import LAGS
 from platevault.jobs.restore_marker import advance, confirm_restore, marker
 from platevault.jobs.run import JobContext
-from tests.support.backups import NOON, a_program, a_site, files_of, flip, opened, ticking
+from tests.support.backups import NOON, a_program, a_site, files_of, flip, opened, ticking_clocks
 from tests.support.deliveries import a_batch
 from tests.support.keeping import Rotten, Unreliable, an_object, key_of, stored
 from tests.support.receptions import DeadStore, Node, a_node
@@ -124,7 +124,7 @@ async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
     node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
     told = Told(migrated)
     site = BackupContext(
-        job_context=JobContext(database=told, objects=MemoryStore(), now=ticking()),
+        job_context=JobContext(database=told, objects=MemoryStore(), **ticking_clocks()),
         database_url=migrated_url,
         spool_dir=node.folder,
     )
@@ -135,7 +135,7 @@ async def test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool(
     assert (await verify_backup(made.folder)).images == {"bytes": 2, "in other spools": 0, "without bytes": 0}
     async with opened(empty_database_url) as database:
         again = BackupContext(
-            job_context=JobContext(database=database, objects=MemoryStore(), now=ticking()),
+            job_context=JobContext(database=database, objects=MemoryStore(), **ticking_clocks()),
             database_url=empty_database_url,
             spool_dir=tmp_path / "spool again",
         )
@@ -210,7 +210,7 @@ async def test_a_changed_bit_is_found_and_nothing_of_such_a_backup_is_restored(
     assert [fault for fault in (await verify_backup(made.folder)).faults if what in fault]
     async with opened(empty_database_url) as database:
         empty = BackupContext(
-            job_context=JobContext(database=database, objects=MemoryStore(), now=ticking()),
+            job_context=JobContext(database=database, objects=MemoryStore(), **ticking_clocks()),
             database_url=empty_database_url,
             spool_dir=tmp_path / "new spool",
         )
@@ -224,7 +224,7 @@ async def test_a_changed_bit_is_found_and_nothing_of_such_a_backup_is_restored(
 
 def elsewhere(database: Database, url: str, *, folder: Path, objects: MemoryStore | None = None) -> BackupContext:
     """An empty site, or one with this bucket."""
-    context = JobContext(database=database, objects=objects or MemoryStore(), now=ticking())
+    context = JobContext(database=database, objects=objects or MemoryStore(), **ticking_clocks())
     return BackupContext(job_context=context, database_url=url, spool_dir=folder / "new spool")
 
 
@@ -317,7 +317,7 @@ def a_bucket_alone(folder: Path, objects: MemoryStore | None = None) -> BackupCo
     context = JobContext(
         database=Database.open("postgresql+asyncpg://nobody@127.0.0.1:1/none", pool_size=1),
         objects=objects or MemoryStore(),
-        now=ticking(),
+        **ticking_clocks(),
     )
     return BackupContext(job_context=context, database_url="", spool_dir=folder / "spool")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,9 @@ from tests.support.servers import S3Server
 SERVE: Final = ("-m", "platevault", "serve")
 SHIFTS: Final = {"-1h": timedelta(hours=-1), "+1h": timedelta(hours=1), "+400d": timedelta(days=400)}
 WORKS_SECONDS: Final = 6.0
+STARTS_WITHIN_SECONDS: Final = 60.0
+PLANS_SECONDS: Final = 2.0
+SWEEPS_WITHIN_SECONDS: Final = 45.0
 CASES: Final = ("service alone", "service and database", "store's Date")
 _DUE_NOW: Final = "UPDATE pgqueuer_schedules SET next_run = now() - interval '1 second'"
 
@@ -75,13 +78,25 @@ def sweep(environment: Mapping[str, str], folder: Path) -> tuple[int, dict[str, 
     return done.returncode, json.loads(done.stdout)
 
 
-def works_a_while(environment: Mapping[str, str], folder: Path, *, seconds: float = WORKS_SECONDS) -> str:
-    """What a worker printed."""
+def works_a_while(environment: Mapping[str, str], folder: Path) -> str:
+    """What a worker printed within a few seconds."""
+    return works_until(lambda _log: False, environment, folder, seconds=WORKS_SECONDS)
+
+
+def works_until(
+    has_done: Callable[[str], bool], environment: Mapping[str, str], folder: Path, *, seconds: float, ready: str = ""
+) -> str:
+    """What a worker printed until its log shows that it has done so, or so many seconds after it says `ready`."""
     log = folder / "worker.log"
     log.unlink(missing_ok=True)
     worker = start_python("-m", "platevault", "worker", environment=environment, folder=folder, log=log)
     try:
-        time.sleep(seconds)
+        start = time.monotonic()
+        while ready not in log.read_text(encoding="utf-8") and time.monotonic() - start < STARTS_WITHIN_SECONDS:
+            time.sleep(0.1)
+        start = time.monotonic()
+        while time.monotonic() - start < seconds and not has_done(log.read_text(encoding="utf-8")):
+            time.sleep(0.1)
         assert worker.poll() is None, log.read_text(encoding="utf-8")
     finally:
         worker.terminate()
@@ -153,7 +168,7 @@ async def cell(
     batch = a_batch(3)
     with service(right, port=port, folder=folder) as running:
         assert post(running.url, batch, durability="stored").status_code == 201
-    works_a_while(right, folder, seconds=WORKS_SECONDS / 2)  # it plans the jobs
+    works_until(lambda _log: False, right, folder, seconds=PLANS_SECONDS, ready="worker started")  # it plans the jobs
     stored = await living(url)
     with wrong_clock(case, shift, right, server=server, s3=s3) as wrong:
         with service(wrong, port=port, folder=folder, ready=False, command=SERVE) as running:
@@ -163,7 +178,7 @@ async def cell(
             f"/readyz {ready.status_code}, clock {ready.json()['checks']['clock']['status']}, batch {taken.status_code}"
         )
         await told(url, _DUE_NOW)
-        printed = works_a_while(wrong, folder)
+        printed = works_until(lambda log: '"job": "sweep"' in log, wrong, folder, seconds=SWEEPS_WITHIN_SECONDS)
         code, run = sweep(wrong, folder)
     lost = await _lost(right, batch, url=url, port=port, folder=folder)
     return Cell(

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from platevault.backup.context import BackupContext
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
 from platevault.jobs.run import JobContext
+from tests.support.keeping import ToldClock
 from tests.support.receptions import Node
 from tests.support.servers import S3Server
 
@@ -23,8 +25,14 @@ def ticking(start: datetime = NOON) -> Callable[[], datetime]:
     return lambda: start + timedelta(seconds=next(seconds))
 
 
+def ticking_clocks() -> dict[str, Any]:
+    """One such clock for the process and the database: no two backups begin in the same second."""
+    tick = ticking()
+    return {"now": tick, "clock": ToldClock(tick)}
+
+
 def a_site(node: Node, url: str, *, objects: ObjectStore | None = None) -> BackupContext:
-    context = JobContext(database=node.database, objects=objects or node.objects, now=ticking())
+    context = JobContext(database=node.database, objects=objects or node.objects, **ticking_clocks())
     return BackupContext(job_context=context, database_url=url, spool_dir=node.folder)
 
 

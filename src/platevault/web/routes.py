@@ -288,7 +288,7 @@ PAGES: Final[tuple[Route, ...]] = (
     Route("POST", "/reason", login.change_reason),
     Route("POST", "/logout", login.log_out),
     Route("GET", "/overview", overview.show_overview),
-    Route("POST", "/clock/confirm", overview.confirm_clock),
+    Route("POST", "/clock/confirm", overview.confirm_clock_here),
     Route("POST", "/preferences", preferences.set_preferences),
 )
 

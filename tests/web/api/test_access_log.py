@@ -69,6 +69,8 @@ NO_LOOKS: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/v1/deletions"): "counts, and it is written down: test_deletions",
     ("GET", "/v1/deletions/{deletion_id}"): "counts, and it is written down: test_deletions",
     ("POST", "/v1/deletions/{deletion_id}/confirm"): "counts, and it is written down: test_deletions",
+    ("POST", "/v1/clock/confirm"): "the clocks, and it is written down: test_confirm_clock",
+    ("POST", "/clock/confirm"): "the same, by the button of the overview",
     ("GET", "/v1/holds"): "who has something held, and why",
     ("GET", "/v1/holds/{hold_id}"): "what a hold was placed over, and counts, and it is written down: test_holds",
     ("POST", "/v1/holds/{hold_id}/lift"): "the same, and it is written down: test_holds",

@@ -52,7 +52,10 @@ def concerns_of(overview: Overview) -> tuple[Concern, ...]:
     """What is not as it should be, the worst first; empty on a good morning."""
     return (
         *(
-            Concern(text=f"{finding.name}: {finding.state}", place="health")
+            Concern(
+                text=f"{finding.name}: {finding.state}",
+                place="clocks" if overview.clock_in_doubt and finding.name == _NAMES["clock"][0] else "health",
+            )
             for finding in findings_of(overview.readiness.checks)
             if not finding.is_ok
         ),

@@ -48,7 +48,7 @@ async def show_overview(request: Request, vault: Wired, look: Looking) -> Respon
     )
 
 
-async def confirm_clock(request: Request, vault: Wired, look: Looking) -> Response:
+async def confirm_clock_here(request: Request, vault: Wired, look: Looking) -> Response:
     """Confirm the clock as `POST /v1/clock/confirm` does. A visitor who is no administrator gives the admin token in the form."""
     fields = await form_of(request)
     actor = administrator(look.actor, fields.get("token"), rules=vault.access)
