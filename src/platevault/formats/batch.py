@@ -53,15 +53,18 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A detection that is invalid in itself, with the reasons."""
+    """A detection that is invalid in itself, with the reasons. `place` counts all detections of the request from 0."""
 
     detection_id: str | None
     reasons: tuple[str, ...]
+    place: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One request, parsed. Two requests with one `batch_id` and one `digest` are the same batch.
+
+    `reads` and `refused` are in the order of the request. `in_order` has both.
 
     `digest` is a SHA-256 of all that the request says, images included, in the form `DIGEST_FORM`. `earlier_digests` make
     it in the forms of older versions. `told_in` names the part that has the detections.
@@ -75,3 +78,10 @@ class Batch:
     refused: tuple[Refused, ...] = ()
     told_in: str | None = None
     earlier_digests: EarlierDigests = field(default_factory=dict, repr=False, compare=False)
+
+    def in_order(self) -> tuple[Read | Refused, ...]:
+        """Return all detections in the order of the request."""
+        found: list[Read | Refused] = list(self.reads)
+        for one in self.refused:  # places ascend, so each insertion leaves those before it where they are
+            found.insert(one.place, one)
+        return tuple(found)

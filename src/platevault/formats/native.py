@@ -53,13 +53,13 @@ def batch_of(manifest: "Manifest", parts: Sequence[Part]) -> Batch:
     by_name = {part.name: part for part in parts}
     reads: list[Read] = []
     refused: list[Refused] = []
-    for raw in manifest.detections:
+    for place, raw in enumerate(manifest.detections):
         kept, left_out = within_limit(raw)
         found = parse_detection(kept, picture=_scene_size(raw, by_name))
         if isinstance(found, Understood):
             reads.append(_read(found, by_name, left_out=left_out))
         else:
-            refused.append(_refused_detection(raw, found))
+            refused.append(_refused_detection(raw, found, place=place))
     return Batch(
         collector_id=manifest.collector_id,
         batch_id=manifest.batch_id,
@@ -158,6 +158,12 @@ class Manifest:
         return hashlib.sha256(b"\n".join(lines)).digest()
 
 
+def shown_id(raw: Any) -> str | None:
+    """The id of a detection of the manifest, as answers show it; None if it has none."""
+    named = raw.get("detection_id") if isinstance(raw, dict) else None
+    return printable(named[:128]) if isinstance(named, str) else None
+
+
 def _object(text: bytes | memoryview) -> dict[str, msgspec.Raw]:
     """The fields of the manifest, each not decoded yet."""
     try:
@@ -229,9 +235,8 @@ def _scene_size(raw: Any, parts: Mapping[str, Part]) -> Size | None:
     return (scene.width, scene.height) if scene is not None and scene.width and scene.height else None
 
 
-def _refused_detection(raw: Any, reasons: tuple[str, ...]) -> Refused:
-    named = raw.get("detection_id") if isinstance(raw, dict) else None
-    return Refused(detection_id=printable(named[:128]) if isinstance(named, str) else None, reasons=reasons)
+def _refused_detection(raw: Any, reasons: tuple[str, ...], *, place: int) -> Refused:
+    return Refused(detection_id=shown_id(raw), reasons=reasons, place=place)
 
 
 FORMAT: Final = Format(

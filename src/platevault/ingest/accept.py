@@ -25,7 +25,7 @@ async def accept(body: AsyncIterator[bytes], request: IncomingRequest, *, ingest
     with admitted(body, request, ingest_context=ingest_context) as (room, coming):
         receipt, uploading = await _accept(coming, request, room=room, ingest_context=ingest_context)
     # Its place is somebody else's by now, however long the store takes.
-    if request.wait_until_stored and uploading is not None and not receipt.durable_in_store:
+    if request.wait_until_stored and not receipt.durable_in_store:
         return await when_stored(receipt, uploading, ingest_context=ingest_context)
     return receipt
 
@@ -58,7 +58,7 @@ async def _accept(
         uploads=ingest_context.uploads,
         uploader=ingest_context.uploader,
     )
-    return recorded.receipt, uploading
+    return recorded.receipt, uploading if recorded.waiting else None
 
 
 async def _keep(

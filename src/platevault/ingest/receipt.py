@@ -1,17 +1,22 @@
 """The answer to a batch: what was decided once, and the states of now laid over it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from platevault.delivery.pending_image import PendingImage
 from platevault.domain.images import ImageState
 from platevault.formats.batch import Refused
-from platevault.ingest.verdict import Incoming, IncomingImage, Known, KnownImage, Meeting
+from platevault.ingest.verdict import Incoming, IncomingImage, Judged, Known, KnownImage, Meeting
 
 # The order in which people read them; the database keeps none.
 _ENTRY_FIELDS: Final = ("detection_id", "status", "clock_suspect", "differs", "reasons", "ignored")
 _IMAGE_FIELDS: Final = ("key", "sha256", "size", "reason")
+
+
+Name = tuple[str | None, tuple[str, ...]]
+"""The id of a detection in an answer. The reasons tell those apart that have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,34 @@ class Receipt:
     def detection_ids(self) -> list[str]:
         """Of all detections that it tells of."""
         return [entry["detection_id"] for entry in self.body["detections"] if entry["detection_id"] is not None]
+
+    @property
+    def names(self) -> list[Name]:
+        """The name of each detection, in the order of the answer."""
+        return [_name_of(entry) for entry in self.body["detections"]]
+
+    def with_body(self, body: Mapping[str, Any]) -> "Receipt":
+        """Return the receipt with a later body of the same batch, in the order of this one."""
+        return replace(self, body=body).in_order_of(self.names)
+
+    def in_order_of(self, names: Sequence[Name]) -> "Receipt":
+        """Return the receipt with its detections in the order of these names.
+
+        A retry may have another order than the first try, and older versions recorded answers in the order of ids.
+        """
+        if self.names == names:
+            return self
+        places: dict[Name, deque[int]] = {}
+        for place, name in enumerate(names):
+            places.setdefault(name, deque()).append(place)
+        by_id = {name[0]: place for place, name in enumerate(names)}
+
+        def place_of(entry: Mapping[str, Any]) -> int:
+            # Another version may have recorded other reasons.
+            found = places.get(_name_of(entry))
+            return found.popleft() if found else by_id.get(entry["detection_id"], len(names))
+
+        return replace(self, body={**self.body, "detections": sorted(self.body["detections"], key=place_of)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +102,14 @@ def met(incoming: Incoming, known: Known, meeting: Meeting) -> dict[str, Any]:
 def refused(one: Refused) -> dict[str, Any]:
     """The entry of a detection that is invalid in itself."""
     return {"detection_id": one.detection_id, "status": "refused", "reasons": list(one.reasons), "images": {}}
+
+
+def names_of(judged: Judged) -> list[Name]:
+    """Return the names of the detections of a batch, as they were sent."""
+    return [
+        (one.detection_id, one.reasons) if isinstance(one, Refused) else (one.detection.detection_id, ())
+        for one in judged.in_order
+    ]
 
 
 def with_states(answer: Mapping[str, Any], states: Mapping[tuple[str, str], KnownImage]) -> dict[str, Any]:
@@ -130,3 +171,7 @@ def _state(decided: Mapping[str, Any], known: KnownImage | None) -> str:
     if known is None:  # never recorded, or pruned with its tombstone
         return ImageState.REJECTED if "reason" in decided else ImageState.DELETED
     return known.state
+
+
+def _name_of(entry: Mapping[str, Any]) -> Name:
+    return entry["detection_id"], tuple(entry.get("reasons", ()))

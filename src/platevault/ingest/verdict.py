@@ -52,10 +52,13 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A batch, detection by detection: valid ones in id order, so that two batches lock rows in one order."""
+    """A batch, detection by detection.
+
+    `incoming` has the valid ones in id order, so that two batches lock rows in one order. `in_order` has all, as they were sent.
+    """
 
     incoming: tuple[Incoming, ...]
-    refused: tuple[Refused, ...]
+    in_order: tuple[Incoming | Refused, ...]
     depends_on_the_clock: bool = False
     """True if a detection would expire at receipt or is ahead: by a wrong clock that would erase it now or too early."""
 
@@ -109,8 +112,11 @@ def judge(
     if not batch.reads:
         listed = tuple((one.detection_id or "", one.reasons) for one in batch.refused)
         raise BatchRefused("no detection of this batch is valid", part=batch.told_in, refused=listed)
-    incoming: list[Incoming] = []
-    for read in batch.reads:
+    in_order: list[Incoming | Refused] = []
+    for read in batch.in_order():
+        if isinstance(read, Refused):
+            in_order.append(read)
+            continue
         detection = read.detection
         retain_until, suspect = retention.until(
             captured_at=detection.captured_at,
@@ -119,7 +125,7 @@ def judge(
             camera=detection.camera_id,
             clock_is_right=clock_is_right,
         )
-        incoming.append(
+        in_order.append(
             Incoming(
                 detection=detection,
                 images=_images(read, limits),
@@ -129,9 +135,10 @@ def judge(
                 ignored=read.ignored,
             )
         )
+    incoming = [one for one in in_order if isinstance(one, Incoming)]
     incoming.sort(key=lambda one: one.detection.detection_id)
     depends = any(one.expired or (one.clock_suspect and one.detection.captured_at > received_at) for one in incoming)
-    return Judged(incoming=tuple(incoming), refused=batch.refused, depends_on_the_clock=depends)
+    return Judged(incoming=tuple(incoming), in_order=tuple(in_order), depends_on_the_clock=depends)
 
 
 def meet(known: Known, incoming: Incoming, *, collector_id: str) -> Meeting:

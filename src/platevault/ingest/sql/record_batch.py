@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.domain.crash_points import is_wanted, reached
 from platevault.domain.errors import DatabaseUnavailable, IdentifierReused
+from platevault.formats.batch import Refused
 from platevault.infra.postgres.database import Database, Taken
 from platevault.ingest import receipt
 from platevault.ingest.receipt import Receipt, Recorded
@@ -139,7 +140,8 @@ async def record_again(connection: AsyncConnection, batch: CheckedBatch) -> Reco
             this_digest=digest.hex(),
         )
     await _meet(connection, batch.judged.incoming, batch)
-    return Recorded(receipt=await _replay(connection, found), waiting=())
+    replayed = await _replay(connection, found)
+    return Recorded(receipt=replayed.in_order_of(receipt.names_of(batch.judged)), waiting=())
 
 
 async def _replay(connection: AsyncConnection, found: batches.RecordedBatch) -> Receipt:
@@ -196,14 +198,14 @@ def _recorded(
 
 
 def _answer(batch: CheckedBatch, new: set[str], met: Mapping[str, tuple[Known, Meeting]]) -> dict[str, Any]:
-    entries = [
-        receipt.created(one)
-        if one.detection.detection_id in new
-        else receipt.met(one, *met[one.detection.detection_id])
-        for one in batch.judged.incoming
-    ]
+    def entry(one: Incoming | Refused) -> dict[str, Any]:
+        if isinstance(one, Refused):
+            return receipt.refused(one)
+        detection_id = one.detection.detection_id
+        return receipt.created(one) if detection_id in new else receipt.met(one, *met[detection_id])
+
     return {
         "batch_id": batch.origin.batch_id,
         "collector_id": batch.origin.collector_id,
-        "detections": [*entries, *(receipt.refused(one) for one in batch.judged.refused)],
+        "detections": [entry(one) for one in batch.judged.in_order],
     }

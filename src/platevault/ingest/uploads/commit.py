@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from platevault.domain.errors import BatchRefused
-from platevault.formats.native import Manifest, batch_of
+from platevault.formats.native import Manifest, batch_of, shown_id
 from platevault.ingest.receipt import Receipt
 from platevault.ingest.receive import in_a_thread_if_large
 from platevault.ingest.record import checked, with_classes
@@ -74,4 +74,5 @@ async def _first_time(upload: Upload, manifest: Manifest, *, direct: DirectUploa
 
 async def _again(upload: Upload, manifest: Manifest, *, direct: DirectUpload) -> Receipt:
     upload.must_be_of(upload.digest_of(manifest))
-    return await uploads.committed_now(direct.ingest_context.database, upload)
+    receipt = await uploads.committed_now(direct.ingest_context.database, upload)
+    return receipt.in_order_of([(shown_id(raw), ()) for raw in manifest.detections])

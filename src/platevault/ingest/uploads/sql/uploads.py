@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.delivery.pending_image import PendingImage
 from platevault.domain.batch import DIGEST_FORM
 from platevault.infra.postgres.database import Database
-from platevault.ingest.receipt import Receipt, Recorded, with_states
+from platevault.ingest.receipt import Receipt, Recorded, names_of, with_states
 from platevault.ingest.sql import batches, detections
 from platevault.ingest.sql.record_batch import TakenMeanwhile, record_again, record_first
 from platevault.ingest.uploads.offer import COMMITTED, PUT_WITHIN, OfferedFile, Upload
@@ -126,7 +126,7 @@ async def commit(
             upload = _upload(row)
             if upload.state == COMMITTED:
                 upload.must_be_of(batch.digest_in(upload.digest_form))
-                return await _replay(connection, upload)
+                return (await _replay(connection, upload)).in_order_of(names_of(batch.judged))
             upload.must_be_open(batch.origin.received_at)
             recorded = await record(connection, batch)
             return await _keep(connection, batch, recorded.receipt, upload_id=upload_id, put=put)
