@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from platevault.infra.postgres.database import Database
 from platevault.ingest.accept import accept
 from platevault.ingest.context import IncomingRequest
 from tests.support.deliveries import CONTENT_TYPE, Batch, a_detection_of, a_name, in_chunks
-from tests.support.receptions import a_node
+from tests.support.receptions import a_file_without_rows, a_node, statuses
 
 DETECTIONS = 200
 # Of the loop's own work, which other programs on the machine do not lengthen. In one piece the manifest takes a second.
@@ -28,6 +30,36 @@ async def test_no_manifest_of_four_megabytes_stops_the_loop(migrated: Database, 
             receipt = await accept(in_chunks(batch.body()), request, ingest_context=node.ingest_context)
         assert receipt.status_code == 201
         assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
+
+
+async def test_recovery_of_a_large_manifest_does_not_stop_the_loop(migrated: Database, tmp_path: Path) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    batch = a_large_batch(many_values(450))
+    await a_file_without_rows(node, batch)
+    async with longest_pause() as pause:
+        assert await node.recover() == 1
+    assert (await node.send(batch)).replayed
+    assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
+
+
+@pytest.mark.parametrize("again", ["replayed", "duplicate", "rebuilt"])
+async def test_known_detections_with_much_data_do_not_stop_the_loop(
+    migrated: Database, tmp_path: Path, again: str
+) -> None:
+    node = await a_node(migrated, tmp_path / "spool")
+    batch = a_large_batch(many_values(450))
+    await node.send(batch)
+    if again == "rebuilt":
+        await node.run("ALTER TABLE detections DISABLE TRIGGER USER")  # no statement makes a row rebuilt later
+        await node.run("UPDATE detections SET rebuilt = true")
+        await node.run("ALTER TABLE detections ENABLE TRIGGER USER")
+    body = (batch if again == "replayed" else batch.renamed()).body()
+    request = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(body))
+    async with longest_pause() as pause:
+        receipt = await accept(in_chunks(body), request, ingest_context=node.ingest_context)
+    assert receipt.status_code == (201 if again == "replayed" else 200)
+    assert set(statuses(receipt)) == {"created" if again == "replayed" else "duplicate"}
+    assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
 
 
 def many_values(number: int) -> dict[str, Any]:

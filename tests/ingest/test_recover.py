@@ -8,27 +8,24 @@ from typing import Any
 
 import pytest
 
-from platevault.domain.errors import DatabaseUnavailable
 from platevault.domain.images import ImageState
 from platevault.infra.objectstore import NewObject
 from platevault.infra.postgres.database import Database
 from platevault.ingest import recover as recovering
 from tests.support.deliveries import a_batch, a_jpeg
-from tests.support.receptions import DeadStore, ForgetfulStore, MisconfiguredStore, Node, a_node
+from tests.support.receptions import (
+    DeadStore,
+    ForgetfulStore,
+    MisconfiguredStore,
+    Node,
+    a_file_without_rows,
+    a_node,
+)
 
 
 @pytest.fixture
 async def node(migrated: Database, tmp_path: Path) -> Node:
     return await a_node(migrated, tmp_path / "spool")
-
-
-async def a_file_without_rows(node: Node, batch: object) -> None:
-    """What a crash between the rename and the commit leaves."""
-    gone = Database.open("postgresql+asyncpg://nobody:x@127.0.0.1:1/none", pool_size=2)
-    broken = await a_node(gone, node.folder, announced=False)
-    with pytest.raises(DatabaseUnavailable):
-        await broken.send(batch)  # type: ignore[arg-type]
-    await gone.close()
 
 
 async def test_a_ready_file_without_rows_is_ingested_again_and_its_retry_gets_the_first_answer(node: Node) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from anyio import CapacityLimiter
 from sqlalchemy import text
 
@@ -16,7 +17,7 @@ from platevault.delivery.sql.images import PendingImages
 from platevault.delivery.sql.nodes import beat
 from platevault.delivery.uploader import Uploader
 from platevault.domain.batch import Limits
-from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.errors import DatabaseUnavailable, StoreMisconfigured, StoreUnavailable
 from platevault.domain.retention_policy import Retention
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
@@ -176,6 +177,15 @@ async def a_node(
         new_file_name=lambda: f"{uuid.uuid4()}.batch",
     )
     return Node(ingest_context=ingest_context, objects=objects, folder=folder)
+
+
+async def a_file_without_rows(node: Node, batch: Batch) -> None:
+    """What a crash between the rename and the commit leaves."""
+    gone = Database.open("postgresql+asyncpg://nobody:x@127.0.0.1:1/none", pool_size=2)
+    broken = await a_node(gone, node.folder, announced=False)
+    with pytest.raises(DatabaseUnavailable):
+        await broken.send(batch)
+    await gone.close()
 
 
 def statuses(receipt: Receipt) -> list[str]:

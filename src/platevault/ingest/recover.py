@@ -1,6 +1,8 @@
 """Make good what a crash left behind in the spool: drafts nobody holds go, ready files without rows are ingested again."""
 
 import asyncio
+from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -10,7 +12,10 @@ from platevault.delivery.upload import release, upload
 from platevault.delivery.uploader import Uploader
 from platevault.domain.error_chain import frames_of, names_of
 from platevault.domain.errors import Corrupted, Refusal, SpoolFull, Stopped, Unavailable
+from platevault.formats.batch import Batch
+from platevault.infra.concurrency.thread_pool import parsers
 from platevault.infra.postgres.database import Database
+from platevault.infra.spool.spool import Spool
 from platevault.ingest.record import Rules, record_file
 from platevault.ingest.reparse import reparse
 
@@ -69,11 +74,11 @@ async def _ingest_again(file: str, *, uploader: Uploader, rules: Rules, database
         if descriptor is None or await uploader.ledger.is_waiting(file):
             return 0
         try:
-            index = uploader.spool.index_of(descriptor)
+            received_at, batch = await parsers.do(partial(_read, descriptor, uploader.spool, rules))
             recorded = await record_file(
-                reparse(index, limits=rules.limits),
+                batch,
                 file=file,
-                received_at=index.received_at,
+                received_at=received_at,
                 rules=rules,
                 database=database,
             )
@@ -91,6 +96,12 @@ async def _ingest_again(file: str, *, uploader: Uploader, rules: Rules, database
         await uploader.ledger.look_again(recorded.receipt.detection_ids)
         await release(file, uploader=uploader)
     return 1
+
+
+def _read(descriptor: int, spool: Spool, rules: Rules) -> tuple[datetime, Batch]:
+    """Read and parse the file. It runs in a thread, because a large manifest would stop the event loop."""
+    index = spool.index_of(descriptor)
+    return index.received_at, reparse(index, limits=rules.limits)
 
 
 async def _set_aside(file: str, why: str, *, uploader: Uploader) -> None:

@@ -3,7 +3,6 @@
 Every statement takes a whole batch as one JSON parameter; nothing here is per image.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from platevault.domain.images import ImageState
 from platevault.domain.plate_readings import other_readings
 from platevault.domain.plates import searchable
 from platevault.domain.reported_fields import REPORTED_FIELDS
+from platevault.infra.concurrency.breather import Breather
 from platevault.infra.postgres import reported_columns as reported
 from platevault.ingest.sql.batches import INTO_COLLECTORS
 from platevault.ingest.validated_batch import Origin, SpoolPlace
@@ -41,8 +41,6 @@ INTO_IMAGES: Final = """
         size bigint, sha256 text, width integer, height integer, reason text, spool_offset bigint)
 """
 
-# Text of rows that is made before the event loop may go on with other work.
-UNBROKEN_BYTES_MAX: Final = 128 * 1024
 _KEPT: Final = tuple(field.name for field in REPORTED_FIELDS if not field.treatment.is_erased)
 
 _INSERT_DETECTIONS: Final = text(f"""
@@ -123,20 +121,22 @@ async def revive_images(
 async def fill_detections(connection: AsyncConnection, incoming: Sequence[Incoming]) -> None:
     """Rows that were made again from objects get what the camera read; `incoming` come from `meet`, under the lock of `known`."""
     if incoming:
-        rows = [{"detection_id": one.detection.detection_id, **_readings(one)} for one in incoming]
-        await connection.execute(_FILL_DETECTIONS, {"rows": msgspec.json.encode(rows).decode()})
+        rows = await _json_list({"detection_id": one.detection.detection_id, **_readings(one)} for one in incoming)
+        await connection.execute(_FILL_DETECTIONS, {"rows": rows})
 
 
 async def known(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Known]:
     """The detections that are there, locked until the transaction ends, by id."""
     if not ids:
         return {}
+    rows = await connection.execute(_KNOWN, {"ids": list(ids)})
     images: dict[str, dict[str, KnownImage]] = {}
-    detections = (await connection.execute(_KNOWN, {"ids": list(ids)})).mappings().all()
     for row in (await connection.execute(_KNOWN_IMAGES, {"ids": list(ids)})).mappings():
         images.setdefault(row["detection_id"], {})[row["kind"]] = _known_image(row)
-    return {
-        row["detection_id"]: Known(
+    found: dict[str, Known] = {}
+    breather = Breather()
+    for row in rows.mappings():  # one by one, because each decodes its describing data
+        found[row["detection_id"]] = Known(
             detection_id=row["detection_id"],
             collector_id=row["collector_id"],
             metadata={name: row[name] for name in METADATA_FIELDS},
@@ -144,8 +144,8 @@ async def known(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Kn
             rebuilt=row["rebuilt"],
             images=images.get(row["detection_id"], {}),
         )
-        for row in detections
-    }
+        await breather.breathe()
+    return found
 
 
 async def image_states(connection: AsyncConnection, ids: Sequence[str]) -> dict[tuple[str, str], KnownImage]:
@@ -162,24 +162,21 @@ async def values_of(incoming: Sequence[Incoming], *, origin: Origin, place: Spoo
 
 async def _of_detections(incoming: Sequence[Incoming], origin: Origin) -> dict[str, Any]:
     return {
-        "rows": await _rows_of(incoming, origin),
+        "rows": await _json_list(_row(one, origin) for one in incoming),
         "collector_id": origin.collector_id,
         "batch_id": origin.batch_id,
         "received_at": origin.received_at,
     }
 
 
-async def _rows_of(incoming: Sequence[Incoming], origin: Origin) -> str:
-    """The rows as a JSON list. The event loop goes on with other work between them if they are large."""
-    rows: list[bytes] = []
-    unbroken = 0
-    for one in incoming:
-        rows.append(msgspec.json.encode(_row(one, origin)))
-        unbroken += len(rows[-1])
-        if unbroken > UNBROKEN_BYTES_MAX:
-            unbroken = 0
-            await asyncio.sleep(0)
-    return (b"[%b]" % b",".join(rows)).decode()
+async def _json_list(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as a JSON list. The event loop goes on with other work between them if they take long."""
+    encoded: list[bytes] = []
+    breather = Breather()
+    for row in rows:
+        encoded.append(msgspec.json.encode(row))
+        await breather.breathe()
+    return (b"[%b]" % b",".join(encoded)).decode()
 
 
 def _of_images(rows: Sequence[Mapping[str, Any]], place: SpoolPlace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from platevault.domain.crash_points import is_wanted, reached
 from platevault.domain.errors import DatabaseUnavailable, IdentifierReused
 from platevault.formats.batch import Refused
+from platevault.infra.concurrency.breather import Breather
 from platevault.infra.postgres.database import Database, Taken
 from platevault.ingest import receipt
 from platevault.ingest.receipt import Receipt, Recorded
@@ -164,7 +165,9 @@ async def _meet(
     filled: list[Incoming] = []
     revived: Pairs = []
     added: Pairs = []
+    breather = Breather()
     for one in incoming:
+        await breather.breathe()
         first = known.get(one.detection.detection_id)
         if first is None:  # a tombstone that was pruned between two statements
             continue
