@@ -42,9 +42,10 @@ def files_of(batch: Batch) -> list[dict[str, Any]]:
     ]
 
 
-async def opened(batch: Batch, direct: DirectUpload) -> Upload:
+async def opened(batch: Batch, direct: DirectUpload, *, by: str = "collector") -> Upload:
     files = [OfferedFile(**file) for file in files_of(batch)]
-    return (await create_upload(batch.collector_id, files, only_collector=None, direct=direct)).upload
+    offer = await create_upload(batch.collector_id, files, opened_by=by, only_collector=None, direct=direct)
+    return offer.upload
 
 
 async def put(upload: Upload, node: Node, **parts: bytes) -> None:

@@ -496,7 +496,7 @@ async def test_an_upload_is_its_collectors(node: Node) -> None:
         with pytest.raises(Missing):
             await act
     with pytest.raises(Forbidden):
-        await create_upload("gate-1", [], only_collector="gate-2", direct=direct)
+        await create_upload("gate-1", [], opened_by="collector", only_collector="gate-2", direct=direct)
 
 
 async def test_only_so_many_commits_are_in_hand(node: Node) -> None:
@@ -554,10 +554,10 @@ async def test_what_could_not_be_committed_is_not_offered(
     direct = direct_of(await a_node(migrated, tmp_path / "spool", limits=limits))
     file = OfferedFile(**{"name": "evt_1_full", "size": 500, "sha256": "0" * 64, **change})
     if error is None and change != {"name": "evt_1"}:
-        await create_upload("gate-1", [file], only_collector=None, direct=direct)
+        await create_upload("gate-1", [file], opened_by="collector", only_collector=None, direct=direct)
     else:
         with pytest.raises(error or InvalidRequest):
-            await create_upload("gate-1", [file], only_collector=None, direct=direct)
+            await create_upload("gate-1", [file], opened_by="collector", only_collector=None, direct=direct)
 
 
 async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path: Path) -> None:
@@ -568,7 +568,7 @@ async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path:
         return OfferedFile(name=f"evt_1_k{number}", size=size, sha256="0" * 64)
 
     async def offer(*files: OfferedFile) -> None:
-        await create_upload("gate-1", files, only_collector=None, direct=direct)
+        await create_upload("gate-1", files, opened_by="collector", only_collector=None, direct=direct)
 
     await offer(file(1), file(2), file(3))
     with pytest.raises(TooLarge):
@@ -579,7 +579,7 @@ async def test_an_upload_has_the_limits_of_a_batch(migrated: Database, tmp_path:
     with pytest.raises(TooLarge):
         await offer(*(file(number, 1) for number in range(17)))
     with pytest.raises(InvalidRequest, match="collector_id"):
-        await create_upload("no/collector", [file(1)], only_collector=None, direct=direct)
+        await create_upload("no/collector", [file(1)], opened_by="collector", only_collector=None, direct=direct)
 
 
 async def test_an_upload_that_is_off_names_the_setting(node: Node) -> None:
@@ -601,10 +601,39 @@ async def test_a_collector_that_opens_and_opens_is_told_to_stop(node: Node, monk
         await opened(a_batch(), direct)
 
 
+async def test_one_actor_with_many_collector_ids_leaves_places_to_the_others(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.ingest.uploads.create.OPEN_OF_ONE_ACTOR_MAX", 3)
+    monkeypatch.setattr("platevault.ingest.uploads.create.OPEN_MAX", 5)
+    direct = direct_of(node)
+    for number in range(3):
+        last = await opened(a_batch(collector_id=f"gate-{number}"), direct)
+    with pytest.raises(Busy, match="with one credential"):
+        await opened(a_batch(collector_id="gate-9"), direct)
+    for _ in range(2):
+        await opened(a_batch(collector_id="gate-9"), direct, by="another")
+    with pytest.raises(Busy, match="of all collectors"):
+        await opened(a_batch(collector_id="gate-9"), direct, by="another")
+    await node.run("UPDATE uploads SET state = 'expired' WHERE upload_id = :it", it=last.upload_id)
+    await opened(a_batch(collector_id="gate-8"), direct)
+
+
+async def test_uploads_that_are_opened_at_once_keep_the_share_of_their_actor(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platevault.ingest.uploads.create.OPEN_OF_ONE_ACTOR_MAX", 3)
+    direct = direct_of(node)
+    tries = [opened(a_batch(collector_id=f"gate-{number}"), direct) for number in range(8)]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(one, Busy) for one in answers) == 5
+    assert (await node.rows("SELECT count(*) AS n FROM uploads"))[0]["n"] == 3
+
+
 async def test_each_file_has_its_place(node: Node) -> None:
     batch, direct = a_batch(), direct_of(node)
     files = [OfferedFile(**file) for file in files_of(batch)]
-    offer = await create_upload("gate-1", files, only_collector=None, direct=direct)
+    offer = await create_upload("gate-1", files, opened_by="collector", only_collector=None, direct=direct)
     for name, signed in offer.puts.items():
         assert f"/alpr-images/{temp_key(offer.upload.upload_id, name)}?" in signed.url
         assert int(signed.headers["Content-Length"]) == len(batch.parts[name])

@@ -9,6 +9,7 @@
 - `notify`: Notifications between processes: new detections, ended sessions.
 - `plate_indexes`: Indexes of detections by plates and other readings.
 - `read_gate`: The gate in front of readers of detections.
+- `upload_tables`: The table of direct uploads.
 - `schema`: Tables for SQLAlchemy.
 - `reported_columns`: SQL fragments made from the list of reported fields.
 """

@@ -346,29 +346,6 @@ purges = Table(
     Index("purges_newest", "started_at"),
 )
 
-uploads = Table(
-    "uploads",
-    metadata,
-    Column("upload_id", Uuid, primary_key=True),
-    Column("collector_id", Text, nullable=False),
-    Column("opened_at", _MOMENT, nullable=False),
-    Column("expires_at", _MOMENT, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("files", JSONB, nullable=False),
-    Column("ended_at", _MOMENT),
-    Column("content_digest", LargeBinary),
-    Column("status_code", Integer),
-    Column("answer", JSONB),
-    Column("temp_gone_at", _MOMENT),
-    Column("digest_form", SmallInteger, nullable=False, server_default=text("1")),
-    CheckConstraint("state IN ('open', 'committed', 'aborted', 'expired')", name="uploads_state_is_known"),
-    CheckConstraint(
-        "state <> 'committed' OR num_nulls(ended_at, content_digest, status_code, answer) = 0",
-        name="uploads_commit_has_its_answer",
-    ),
-    Index("uploads_to_clear", "expires_at", postgresql_where=text("temp_gone_at IS NULL")),
-)
-
 deletions = Table(
     "deletions",
     metadata,

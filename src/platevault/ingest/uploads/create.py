@@ -4,16 +4,29 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from platevault.domain.errors import Busy, Forbidden, InvalidRequest
 from platevault.domain.object_keys import COLLECTOR_ID
 from platevault.infra.objectstore.s3.presign import SignedUpload
 from platevault.ingest.uploads.context import DirectUpload
-from platevault.ingest.uploads.offer import COMMIT_WITHIN, OPEN, PUT_WITHIN, OfferedFile, Upload, check_offer, temp_key
+from platevault.ingest.uploads.offer import (
+    COMMIT_WITHIN,
+    OPEN,
+    PUT_WITHIN,
+    OfferedFile,
+    Taken,
+    Upload,
+    check_offer,
+    temp_key,
+)
 from platevault.ingest.uploads.sql.uploads import insert_upload
 
 OPEN_AT_ONCE_MAX: Final = 500
+OPEN_MAX: Final = 4000
+# One actor may write for many collectors, and leaves the other places to the others.
+OPEN_OF_ONE_ACTOR_MAX: Final = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +38,12 @@ class Offer:
 
 
 async def create_upload(
-    collector_id: str, files: Sequence[OfferedFile], *, only_collector: str | None, direct: DirectUpload
+    collector_id: str, files: Sequence[OfferedFile], *, opened_by: str, only_collector: str | None, direct: DirectUpload
 ) -> Offer:
     """The offer, recorded before it is told: whatever is put with it is found and removed when nobody commits it.
 
-    Raises `DirectUploadOff`, `InvalidRequest`, `TooLarge`, `Forbidden`, `StoreUnavailable` while its disk is full, or `Busy` when too many
-    of the collector are open.
+    Raises `DirectUploadOff`, `InvalidRequest`, `TooLarge`, `Forbidden`, `StoreUnavailable` while its disk is full, or `Busy` when
+    the collector, the actor `opened_by` or all together have too many open.
     """
     signer = direct.must_sign()
     if COLLECTOR_ID.fullmatch(collector_id) is None:
@@ -49,11 +62,8 @@ async def create_upload(
         state=OPEN,
         files=tuple(files),
     )
-    if not await insert_upload(direct.ingest_context.database, upload, most=OPEN_AT_ONCE_MAX):
-        raise Busy(
-            f"{OPEN_AT_ONCE_MAX} uploads of {collector_id} are open or were aborted within the hour: commit some first",
-            retry_after=60,
-        )
+    may = partial(_refuse_too_many, collector_id)
+    await insert_upload(direct.ingest_context.database, upload, opened_by=opened_by, may=may)
 
     def sign(at: datetime) -> dict[str, SignedUpload]:
         return {
@@ -69,3 +79,14 @@ async def create_upload(
         }
 
     return Offer(upload=upload, puts=await asyncio.to_thread(sign, now))
+
+
+def _refuse_too_many(collector_id: str, taken: Taken) -> None:
+    for whose, number, most in (
+        (f"of {collector_id}", taken.of_collector, OPEN_AT_ONCE_MAX),
+        ("with one credential", taken.of_actor, OPEN_OF_ONE_ACTOR_MAX),
+        ("of all collectors", taken.of_all, OPEN_MAX),
+    ):
+        if number >= most:
+            text = f"{most} uploads {whose} are open or were aborted within the hour: commit some first"
+            raise Busy(text, retry_after=60)

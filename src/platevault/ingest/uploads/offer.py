@@ -95,6 +95,15 @@ class Upload:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Uploads that are open, or were aborted with URLs that are still good: of a collector, of an actor, and all."""
+
+    of_collector: int
+    of_actor: int
+    of_all: int
+
+
 def temp_key(upload_id: UUID, name: str = "") -> str:
     """Where a file of the upload is put; without a name, what the keys of all of them begin with."""
     return f"{TEMP}{upload_id}/{name}"

@@ -16,16 +16,21 @@ from platevault.infra.postgres.database import Database
 from platevault.ingest.receipt import Receipt, Recorded, names_of, with_states
 from platevault.ingest.sql import batches, detections
 from platevault.ingest.sql.record_batch import TakenMeanwhile, record_again, record_first
-from platevault.ingest.uploads.offer import COMMITTED, PUT_WITHIN, OfferedFile, Upload
+from platevault.ingest.uploads.offer import COMMITTED, PUT_WITHIN, OfferedFile, Taken, Upload
 from platevault.ingest.validated_batch import CheckedBatch
 
 _INSERT: Final = text("""
-    INSERT INTO uploads (upload_id, collector_id, opened_at, expires_at, state, files)
-    SELECT :upload_id, :collector_id, :opened_at, :expires_at, 'open', CAST(:files AS jsonb)
-    WHERE (SELECT count(*) FROM uploads WHERE temp_gone_at IS NULL AND expires_at > :opened_at
-           AND (state = 'open' OR state = 'aborted' AND opened_at > :can_be_put_since)
-           AND collector_id = :collector_id) < :most
-    RETURNING upload_id
+    INSERT INTO uploads (upload_id, collector_id, opened_by, opened_at, expires_at, state, files)
+    VALUES (:upload_id, :collector_id, :opened_by, :opened_at, :expires_at, 'open', CAST(:files AS jsonb))
+""")
+# One at a time, because each counts those of the others first.
+_COUNT_ALONE: Final = text("SELECT pg_advisory_xact_lock(:lock)")
+_COUNT_LOCK: Final = 0x506C61746555  # "PlateU"
+_TAKEN: Final = text("""
+    SELECT count(*) FILTER (WHERE collector_id = :collector_id) AS of_collector,
+        count(*) FILTER (WHERE opened_by = :opened_by) AS of_actor, count(*) AS of_all
+    FROM uploads WHERE temp_gone_at IS NULL AND expires_at > :opened_at
+        AND (state = 'open' OR state = 'aborted' AND opened_at > :can_be_put_since)
 """)
 _COLUMNS: Final = (
     "upload_id, collector_id, opened_at, expires_at, state, files, content_digest, digest_form, status_code, answer"
@@ -67,24 +72,31 @@ _KNOWN: Final = text("""
 _PRUNE: Final = text("DELETE FROM uploads WHERE temp_gone_at IS NOT NULL AND expires_at < :before")
 
 
-async def insert_upload(database: Database, upload: Upload, *, most: int) -> bool:
-    """Open it. Returns False if `most` of this collector are open already, or aborted with URLs that are still good."""
+async def insert_upload(database: Database, upload: Upload, *, opened_by: str, may: Callable[[Taken], None]) -> None:
+    """Open it. Raises what `may` raises for the places that are taken already."""
     parameters = {
         "upload_id": upload.upload_id,
         "collector_id": upload.collector_id,
+        "opened_by": opened_by,
         "opened_at": upload.opened_at,
         "expires_at": upload.expires_at,
-        "can_be_put_since": upload.opened_at - PUT_WITHIN,
         "files": msgspec.json.encode([asdict(file) for file in upload.files]).decode(),
-        "most": most,
+    }
+    counted = {
+        "collector_id": upload.collector_id,
+        "opened_by": opened_by,
+        "opened_at": upload.opened_at,
+        "can_be_put_since": upload.opened_at - PUT_WITHIN,
     }
 
-    async def work(connection: AsyncConnection) -> bool:
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(_COUNT_ALONE, {"lock": _COUNT_LOCK})
+        may(Taken(**(await connection.execute(_TAKEN, counted)).mappings().one()))
         # Now, and not by the commit: that one takes its time, and other batches of a new collector would wait for its row.
         await batches.ensure_collector(connection, upload.collector_id)
-        return (await connection.execute(_INSERT, parameters)).first() is not None
+        await connection.execute(_INSERT, parameters)
 
-    return await database.transaction(work)
+    await database.transaction(work)
 
 
 async def find_upload(database: Database, upload_id: UUID) -> Upload | None:

@@ -23,6 +23,7 @@ async def create_upload(asked: UploadRequest, actor: Collecting, vault: Wired) -
             OfferedFile(name=file.name, size=file.size, sha256=file.sha256.lower(), content_type=file.content_type)
             for file in asked.files
         ],
+        opened_by=actor.subject,
         only_collector=actor.collector_id,
         direct=vault.direct,
     )
