@@ -529,8 +529,10 @@ async def test_ids_that_nobody_has_and_filters_that_find_nothing_hold_nothing(no
     for asked in (over(batch.ids[0], "evt_nobody"), over(filter={"camera_id": "nowhere"})):
         with pytest.raises(InvalidRequest):
             await placed(node, asked)
-    for table in ("holds", "hold_detections", "hold_images", "access_log"):
+    for table in ("holds", "hold_detections", "hold_images"):
         assert await node.rows(f"SELECT * FROM {table}") == []
+    (look,) = await node.rows("SELECT filters->'filter' AS filter FROM access_log")
+    assert look["filter"] == {"camera_id": "nowhere"}
 
 
 async def test_a_store_that_is_down_leaves_the_hold_standing_and_its_copies_to_the_worker(node: Node) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from platevault.access.actor import Actor, Look, Scope
+from platevault.access.actor import Look, Scope
 from platevault.access.sql import access_log
 from platevault.domain.errors import AllGone, InvalidRequest, Missing
 from platevault.domain.object_keys import DETECTION_ID, IMAGE_KIND
@@ -34,12 +34,15 @@ class HeldImagesPage:
     next_cursor: str | None
 
 
-async def list_holds(database: Database, *, actor: Actor, cursor: str | None, limit: int) -> HoldsPage:
-    """A page of up to `limit` holds. Raises `InvalidRequest` for a cursor that no answer gave."""
-    actor.must(Scope.DETECTIONS_READ)
+async def list_holds(database: Database, *, look: Look, cursor: str | None, limit: int) -> HoldsPage:
+    """A page of up to `limit` holds; the look is written down, for reasons and cases name people.
+
+    Raises `InvalidRequest` for a cursor that no answer gave.
+    """
+    look.actor.must(Scope.DETECTIONS_READ)
     before = None if cursor is None else HoldPlace.parse(cursor)
     await database.gate.passed()
-    found = await holds.list_holds(database, before=before, most=limit + 1)
+    found = await holds.list_holds(database, look=look, before=before, most=limit + 1)
     page = tuple(found[:limit])
     last = HoldPlace(placed_at=page[-1].placed_at, hold_id=page[-1].hold_id) if len(found) > limit else None
     return HoldsPage(items=page, next_cursor=None if last is None else str(last))

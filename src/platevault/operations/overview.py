@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
+from platevault.access.actor import Look, Scope
+from platevault.access.sql import access_log
 from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import Unavailable
 from platevault.infra.postgres.database import Database
@@ -55,6 +58,7 @@ class OverviewCache:
     async def overview(
         self,
         *,
+        look: Look,
         database: Database,
         uploader: Uploader,
         reserve_bytes: int,
@@ -62,7 +66,10 @@ class OverviewCache:
         clock: ServiceClock | None = None,
         servers_down: Callable[[], Mapping[str, Any]] = dict,
     ) -> Overview:
-        """An overview of now, or of up to 30 seconds ago, 5 where something was missing in it; never fails for a neighbour."""
+        """An overview of now, or of up to 30 seconds ago, 5 where something was missing in it; never fails for a neighbour.
+
+        The look is written down first. If that fails, the overview says nothing of cameras and numbers.
+        """
 
         async def check() -> Readiness:
             return await readiness(
@@ -73,14 +80,26 @@ class OverviewCache:
                 clock=clock,
             )
 
+        look.actor.must(Scope.DETECTIONS_READ)
+        is_written_down = await _write_down(look, database)
         async with self._lock:
             if self._latest is None or not _is_fresh(self._latest, now()):
                 self._latest = await _look(database, uploader=uploader, check=check, now=now())
-            return self._latest
+            return self._latest if is_written_down else replace(self._latest, traffic=None, numbers=None)
 
     def forget(self) -> None:
         """Make the next overview a new one: a person changed what it says."""
         self._latest = None
+
+
+async def _write_down(look: Look, database: Database) -> bool:
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            await database.aside.transaction(partial(access_log.record, look, detection_ids=()))
+    except (Unavailable, TimeoutError) as error:
+        log.warning("overview without a row of the access log", why=str(error) or "no answer in time")
+        return False
+    return True
 
 
 def _is_fresh(overview: Overview, now: datetime) -> bool:

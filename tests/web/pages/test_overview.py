@@ -189,13 +189,22 @@ async def test_a_wrong_clock_of_the_service_and_a_server_that_is_down_are_said(v
     assert "Servers of this machine: restarting" in page
 
 
-async def test_no_plate_is_on_the_page_and_no_look_is_written_down(vault: Vault) -> None:
+async def test_no_plate_is_on_the_page_and_each_look_is_written_down(vault: Vault) -> None:
     await keep(vault, a_detection("evt_1", plate="ZX-987-QP", images=[an_image("full"), an_image("crop")]))
     page = await told(vault)
     assert "north" in page
     assert not re.search("ZX-?987|evt_1|/images/", page)
     assert "style=" not in page
-    assert await looks(vault) == []
+    (look,) = await looks(vault)
+    assert (look["route"], look["actor"], look["detection_ids"]) == ("/overview", "viewer", [])
+
+
+async def test_an_overview_that_cannot_be_written_down_says_nothing_of_cameras(vault: Vault) -> None:
+    await keep(vault, a_detection("evt_1"))
+    async with vault.database.reading() as connection:
+        await connection.execute(text("ALTER TABLE access_log ADD CONSTRAINT broken CHECK (false) NOT VALID"))
+        await connection.commit()
+    assert "north" not in await told(vault)
 
 
 async def test_what_cameras_are_called_is_no_markup(vault: Vault) -> None:

@@ -8,6 +8,7 @@ up; whoever comes first leaves it gone.
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -145,12 +146,12 @@ _UNFINISHED: Final = text("""
 async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Look, now: datetime) -> None:
     """The hold is written down, and who placed it in the access log, and its first detections are held; `take_up` goes on.
 
-    The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `HoldLifted` when it was
+    The row of a filter is committed first, because each answer to it, a refusal too, tells whether it finds something. The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `HoldLifted` when it was
     lifted since, `InvalidRequest` for ids that no detection has and for a filter that finds none; nothing is held then.
     """
-    noted = (
-        {"hold_id": str(hold_id)} if asked.filter is None else {"hold_id": str(hold_id), "filter": dict(asked.filter)}
-    )
+    if asked.filter is not None:
+        noted = {"hold_id": str(hold_id), "filter": dict(asked.filter)}
+        await database.transaction(partial(access_log.record, look, detection_ids=(), filters=noted))
 
     async def work(connection: AsyncConnection) -> None:
         await block_erasures(connection)
@@ -165,7 +166,9 @@ async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Lo
             if first is None or not first.is_what(asked):
                 raise HoldIdReused(f"hold {hold_id} was placed for something else")
             refuse_lifted(first)
-        await access_log.record(look, connection, detection_ids=asked.detection_ids, filters=noted)
+        if asked.filter is None:
+            named = {"hold_id": str(hold_id)}
+            await access_log.record(look, connection, detection_ids=asked.detection_ids, filters=named)
 
     await database.transaction(work)
 
@@ -242,15 +245,21 @@ async def find_hold_now(connection: AsyncConnection, hold_id: UUID) -> HoldNow |
     )
 
 
-async def list_holds(database: Database, *, before: HoldPlace | None, most: int) -> list[Hold]:
-    """Holds placed before that one, the newest first."""
+async def list_holds(database: Database, *, look: Look, before: HoldPlace | None, most: int) -> list[Hold]:
+    """Holds placed before that one, the newest first; the look is written down with the ids of these holds."""
     parameters = {
         "before_at": None if before is None else before.placed_at,
         "before_id": None if before is None else before.hold_id,
         "most": most,
     }
-    async with database.reading() as connection:
-        return [Hold(**row) for row in (await connection.execute(_LIST, parameters)).mappings()]
+
+    async def work(connection: AsyncConnection) -> list[Hold]:
+        found = [Hold(**row) for row in (await connection.execute(_LIST, parameters)).mappings()]
+        named = {"hold_ids": [str(hold.hold_id) for hold in found]}
+        await access_log.record(look, connection, detection_ids=(), filters=named)
+        return found
+
+    return await database.transaction(work)
 
 
 async def images_of_hold(

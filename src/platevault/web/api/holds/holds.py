@@ -7,7 +7,7 @@ from fastapi import Query, Response
 
 from platevault.holds import lift, place, show
 from platevault.holds.hold import Hold, HoldNow, hold_asked
-from platevault.web.auth.credentials import Looking, SignedIn
+from platevault.web.auth.credentials import Looking
 from platevault.web.dependencies import Wired
 from platevault.web.schemas.holds import HoldLiftRequest, HoldRequest
 from platevault.web.schemas.parameters import CursorInQuery, HoldIdInPath
@@ -40,12 +40,12 @@ async def place_hold(asked: HoldRequest, vault: Wired, look: Looking) -> Respons
 
 async def list_holds(
     vault: Wired,
-    actor: SignedIn,
+    look: Looking,
     cursor: CursorInQuery = None,
     limit: Annotated[int, Query(ge=1, le=show.HOLDS_MOST, description="Largest number of holds in the answer.")] = 50,
 ) -> Response:
     """List all holds, lifted ones included, newest first."""
-    page = await show.list_holds(vault.database, actor=actor, cursor=cursor, limit=limit)
+    page = await show.list_holds(vault.database, look=look, cursor=cursor, limit=limit)
     return _json({"items": [_listed(hold) for hold in page.items], "next_cursor": page.next_cursor})
 
 
