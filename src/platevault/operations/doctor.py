@@ -34,7 +34,8 @@ async def _database(installation: Installation) -> Sequence[Finding]:
     try:
         state = await schema_state(installation.database)
     except Unavailable as error:
-        return [problem("database", str(error), "start PostgreSQL, or correct DATABASE_URL")]
+        what, _, repair = str(error).partition(": ")
+        return [problem("database", what, repair or "start PostgreSQL, or correct DATABASE_URL")]
     if state.is_older:
         what = f"schema {state.current or 'none'}, this version needs {state.wanted}"
         return [fine("database", "answers"), problem("schema", what, "run `platevault migrate`")]

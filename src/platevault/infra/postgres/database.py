@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, PoolProxiedConnection, QueuePool
 
 from platevault.domain.error_chain import names_of
 from platevault.domain.errors import DatabaseUnavailable, InvalidRequest
+from platevault.infra.postgres.connecting import NO_ANSWER, database_unavailable
 from platevault.infra.postgres.read_gate import IDENTITY, ReadGate
 
 log = structlog.get_logger(__name__)
@@ -237,7 +238,7 @@ class Database:
             asyncpg.PostgresError,
         ) as error:
             self._failed()
-            raise DatabaseUnavailable("the database did not answer in time", retry_after=5) from error
+            raise database_unavailable(error) or DatabaseUnavailable(NO_ANSWER, retry_after=5) from error
         else:
             self._is_down = False
         finally:
@@ -270,11 +271,17 @@ class Database:
             raise Conflict from error
         if error.connection_invalidated or not state or state.startswith(_UNAVAILABLE_CLASSES) or state in _AWAY:
             self._failed()
-            raise DatabaseUnavailable("the database is not there, or cannot be written", retry_after=5) from error
+            known = database_unavailable(error)
+            raise known or DatabaseUnavailable(
+                "the database is not there, or cannot be written", retry_after=5
+            ) from error
         if state in _WAITED_TOO_LONG:
             raise DatabaseUnavailable("the database took too long", retry_after=5) from error
         if state.startswith(_DATA):
             raise InvalidRequest("a value is of a kind that the database cannot store") from error
+        if (known := database_unavailable(error)) is not None:
+            log.error("database refuses", sqlstate=state, why=str(known))
+            raise known from error
         if state.startswith(_OUT_OF_ORDER):
             log.error("database out of order", sqlstate=state, error=names_of(error))
             raise DatabaseUnavailable("the database is not as this version needs it", retry_after=30) from error
