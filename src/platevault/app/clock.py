@@ -1,12 +1,20 @@
 """The clock of the process and the random numbers of its pauses; every other module gets them as arguments."""
 
 import random
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
     """Return the time, in UTC."""
     return datetime.now(UTC)
+
+
+def uptime() -> Callable[[], float]:
+    """Return a clock that counts the seconds from this call. Nothing sets it back."""
+    began = time.monotonic()
+    return lambda: time.monotonic() - began
 
 
 def jitter() -> float:

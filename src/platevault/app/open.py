@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 from anyio import CapacityLimiter
 
-from platevault.app.clock import jitter, now
+from platevault.app.clock import jitter, now, uptime
 from platevault.app.credentials import revealed
 from platevault.app.storage import (
     open_objects,
@@ -21,12 +21,14 @@ from platevault.app.storage import (
     open_store_room,
     open_upload_signer,
     open_watched_bucket,
+    store_origin,
 )
 from platevault.app.vault import AccessRules, LinkRules, Vault
 from platevault.catalog.feed.subscribers import Subscribers
 from platevault.delivery.sql.images import PendingImages
 from platevault.delivery.uploader import PUTS_AT_ONCE, Uploader
 from platevault.domain.batch import Limits
+from platevault.domain.object_prefixes import DERIVED_IMAGES
 from platevault.domain.retention_policy import Retention
 from platevault.embedded.supervision import servers_down
 from platevault.export.export import ExportSlots
@@ -47,6 +49,7 @@ from platevault.ingest.uploads.context import DirectUpload, turns_for
 from platevault.jobs.run import JobContext
 from platevault.jobs.service_clock import ServiceClock
 from platevault.jobs.vault_clock import clock_is_right
+from platevault.operations.image_url_test import ImageUrlTest
 from platevault.renditions.context import RenditionContext
 from platevault.renditions.variants import Variants
 from platevault.retention.erasures.compare import check_erasures
@@ -99,6 +102,20 @@ def open_vault(settings: Settings) -> Vault:
         watched_bucket=open_watched_bucket(settings),
         cors_origins=settings.cors_origins,
         servers_down=_servers_down(settings),
+        uptime=uptime(),
+        image_urls=_image_url_test(settings, objects),
+    )
+
+
+def _image_url_test(settings: Settings, objects: ObjectStore) -> ImageUrlTest | None:
+    if settings.serves_images:
+        return None
+    return ImageUrlTest(
+        objects=objects,
+        signer=open_signer(settings),
+        store_url=store_origin(settings),
+        new_key=lambda: f"{DERIVED_IMAGES.name}doctor/{uuid.uuid4()}_url.jpg",
+        now=now,
     )
 
 

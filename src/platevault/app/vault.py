@@ -1,6 +1,7 @@
 """The parts of a running vault, their start and their stop."""
 
 import asyncio
+import math
 import os
 import socket
 import uuid
@@ -36,6 +37,7 @@ from platevault.ingest.uploads.context import DirectUpload
 from platevault.jobs.run import JobContext
 from platevault.jobs.vault_clock import VaultClock
 from platevault.operations.gauges import watch
+from platevault.operations.image_url_test import ImageUrlTest
 from platevault.operations.overview import OverviewCache
 from platevault.renditions.context import RenditionContext
 from platevault.retention.erasures.compare import watch_gate
@@ -92,6 +94,8 @@ class Vault:
     watched_bucket: WatchedBucket | None = None
     new_id: Callable[[], uuid.UUID] = uuid.uuid4
     servers_down: Callable[[], Mapping[str, Any]] = dict
+    uptime: Callable[[], float] = lambda: math.inf
+    image_urls: ImageUrlTest | None = None
     object_looks: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(LOOKS_AT_ONCE))
     deliveries: DeliveryBudget = field(default_factory=DeliveryBudget)
     lookout: OverviewCache = field(default_factory=OverviewCache)
@@ -142,6 +146,8 @@ class Vault:
         )
         self._begin(lambda: drain(uploader=self.uploader, jitter=jitter))
         self._begin(lambda: watch_gate(self.database))
+        if self.image_urls is not None and not as_worker:
+            self._begin(self.image_urls.keep_testing)
         if as_worker:
             self._begin(lambda: keep_schedule(self.job_context, renditions=self.rendition_context))
 

@@ -11,6 +11,7 @@
 - `drain_spool`: Complete upload of this node's spool before its retirement.
 - `gauges`: Metrics of process, node and vault.
 - `http_probe`: One GET without credentials.
+- `image_url_test`: Test of image URLs as a browser uses them.
 - `installation`: The installation that `doctor` examines.
 - `overview`: The overview, cached for 30 seconds.
 - `readiness`: Checks of `/readyz`.

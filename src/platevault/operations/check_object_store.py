@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable, Unavailable
 from platevault.infra.objectstore import NewObject
 from platevault.operations.diagnosis import Finding, fine, problem, warning
 from platevault.operations.http_probe import probe
+from platevault.operations.image_url_test import CANARY, fault_of_image_url
 from platevault.operations.installation import Installation
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-CANARY: Final = b"\xff\xd8\xff platevault doctor"
 SKEW_WARNING: Final = timedelta(seconds=30)
 SKEW_REFUSED: Final = timedelta(minutes=15)  # S3 refuses signatures past it
 
@@ -75,33 +73,27 @@ async def _bucket(installation: Installation) -> Sequence[Finding]:
 
 async def _public_endpoint(installation: Installation) -> Sequence[Finding]:
     """A browser must get an object by its URL: one is put, fetched as a stranger would, and removed."""
-    key = f"{installation.canary_key}_url.jpg"
     repair = (
         "correct MINIO_PUBLIC_ENDPOINT, so that it leads from a browser to the store and its Host arrives unchanged"
     )
+    key = f"{installation.canary_key}_url.jpg"
     try:
-        await installation.objects.create(key, NewObject(data=CANARY, content_type="image/jpeg", metadata={}))
+        fault = await fault_of_image_url(
+            key,
+            objects=installation.objects,
+            signer=installation.signer,
+            store_url=installation.store_url or "",
+            now=installation.now(),
+        )
     except StoreUnavailable:
         return []  # said already
-    url = installation.signer.sign(key, valid_for=timedelta(minutes=5), now=installation.now()).url
-    origin = url.partition("?")[0].removesuffix(key)
-    try:
-        got = await probe(url)
-    except StoreUnavailable as error:
-        what = f"{origin} cannot be reached from here: {error}"
-        if urlsplit(url).hostname in _LOOPBACK and urlsplit(installation.store_url or url).hostname not in _LOOPBACK:
-            # Inside a container loopback is another place than for a browser on the machine.
-            return [
-                warning(
-                    "image URLs", what, f"open {origin} in a browser on the machine; any answer of the store will do"
-                )
-            ]
-        return [problem("image URLs", what, repair)]
-    finally:
-        await installation.objects.delete(key)
-    if got.body != CANARY:
-        return [problem("image URLs", f"{origin} answered {got.status} to a signed URL", repair)]
-    return [fine("image URLs", f"{origin} gives an object by its signed URL")]
+    if fault is None:
+        return [fine("image URLs", "an object is given by its signed URL")]
+    if fault.elsewhere:
+        # Inside a container loopback is another place than for a browser on the machine.
+        look = f"open {fault.origin} in a browser on the machine; any answer of the store will do"
+        return [warning("image URLs", fault.reason, look)]
+    return [problem("image URLs", fault.reason, repair)]
 
 
 async def _presign_identity(installation: Installation) -> Sequence[Finding]:

@@ -1,11 +1,11 @@
 """The state of the vault on one page: asked for by many, found out once in 30 seconds, and told whatever of it is down."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -14,9 +14,8 @@ from platevault.access.sql import access_log
 from platevault.delivery.uploader import Uploader
 from platevault.domain.errors import Unavailable
 from platevault.infra.postgres.database import Database
-from platevault.jobs.service_clock import ServiceClock
 from platevault.operations.camera_activity import Numbers, Traffic
-from platevault.operations.readiness import Readiness, readiness
+from platevault.operations.readiness import Readiness
 from platevault.operations.sql.camera_activity import count_holds, traffic
 from platevault.operations.sql.counts import tally
 from platevault.retention.sql.purge_records import recent_purges
@@ -61,24 +60,13 @@ class OverviewCache:
         look: Look,
         database: Database,
         uploader: Uploader,
-        reserve_bytes: int,
+        check: Callable[[], Awaitable[Readiness]],
         now: Callable[[], datetime],
-        clock: ServiceClock | None = None,
-        servers_down: Callable[[], Mapping[str, Any]] = dict,
     ) -> Overview:
         """An overview of now, or of up to 30 seconds ago, 5 where something was missing in it; never fails for a neighbour.
 
         The look is written down first. If that fails, the overview says nothing of cameras and numbers.
         """
-
-        async def check() -> Readiness:
-            return await readiness(
-                database=database.aside,
-                uploader=uploader,
-                reserve_bytes=reserve_bytes,
-                servers_down=servers_down,
-                clock=clock,
-            )
 
         look.actor.must(Scope.DETECTIONS_READ)
         is_written_down = await _write_down(look, database)

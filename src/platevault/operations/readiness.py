@@ -1,6 +1,7 @@
 """Can this process acknowledge a batch now, and what else is not as it should be?"""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +16,11 @@ from platevault.jobs.restore_marker import marker
 from platevault.jobs.service_clock import SKEW_MOST, ServiceClock, sentence
 from platevault.jobs.sql.runs import latest_run_and_its_age
 from platevault.jobs.vault_clock import read_clocks
+from platevault.operations.image_url_test import ImageUrlTest
 
 WORKER_SILENT_SECONDS: Final = 300.0
+# Service and worker start together, and the worker needs this long at most.
+WORKER_EXPECTED_SECONDS: Final = 60.0
 STORE_CHECK_SECONDS: Final = 4.0
 GUARD_SILENT_SECONDS: Final = 3 * 3600.0
 
@@ -42,10 +46,15 @@ async def readiness(
     reserve_bytes: int,
     servers_down: Callable[[], Mapping[str, Any]] = dict,
     clock: ServiceClock | None = None,
+    uptime: Callable[[], float] = lambda: math.inf,
+    image_urls: ImageUrlTest | None = None,
 ) -> Readiness:
     """Check database, spool, store and worker. Store and worker may fail without a batch being refused.
 
     `clock` is that of this process: if it is wrong, no batch can be acknowledged. A clock of database or store in doubt only stops erasing.
+
+    `uptime` is the age of this process in seconds: a worker that starts with it is not missed at once. `image_urls` tested what
+    browsers do with an image URL.
 
     `servers_down` names the embedded servers that are down: name → `since`, `why`.
     """
@@ -57,11 +66,13 @@ async def readiness(
     if down := servers_down():
         reason = "; ".join(f"{name}: {one['why']} (since {one['since']})" for name, one in sorted(down.items()))
         checks["embedded"] = {"status": "restarting", "reason": reason}
+    if image_urls is not None and image_urls.reason is not None:
+        checks["image_urls"] = {"status": "unreachable", "reason": image_urls.reason}
     if (why := database.gate.reason) is not None:
         checks["erasures"] = {"status": "pending", "reason": why}
     if base["status"] == "ok":
         checks["restore_marker"] = marked
-        checks["worker"] = await _worker(database)
+        checks["worker"] = await _worker(database, uptime())
         checks |= await _bucket(database)
         checks |= await _holds(database)
         checks["clock"] = clocks
@@ -137,12 +148,14 @@ async def _restore_marker(database: Database, uploader: Uploader) -> dict[str, A
     )
 
 
-async def _worker(database: Database) -> dict[str, Any]:
+async def _worker(database: Database, uptime: float) -> dict[str, Any]:
     try:
         age = await seconds_since_a_worker_was_seen(database)
     except Unavailable as error:
         return {"status": "unknown", "reason": str(error)}
     if age is None or age > WORKER_SILENT_SECONDS:
+        if uptime < WORKER_EXPECTED_SECONDS:
+            return {"status": "ok"}
         return {"status": "silent", "reason": "no worker was seen for 5 minutes: start `platevault worker`"}
     return {"status": "ok", "seen_seconds_ago": round(age)}
 

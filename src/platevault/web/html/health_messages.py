@@ -20,6 +20,7 @@ _NAMES: Final = {
     "clock": ("Clocks", "This service, the database and the store agree."),
     "embedded": ("Servers of this machine", "They run."),
     "bucket": ("Bucket", "Its rules are as they should be."),
+    "image_urls": ("Image URLs", "Browsers can fetch images from the store."),
     "holds": ("Legal holds", "Every image under hold has its good copy."),
     "erasures": ("Erasures", "Each erasure on request is done in this database."),
 }

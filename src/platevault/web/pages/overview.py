@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from fastapi import Request, Response
@@ -9,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from platevault.jobs import vault_clock
 from platevault.operations.overview import Overview
-from platevault.web.api.operations.health import RESERVE_BYTES
+from platevault.web.api.operations.health import readiness_of
 from platevault.web.auth.credentials import Looking, administrator
 from platevault.web.dependencies import Wired
 from platevault.web.html.charts import chart, spark
@@ -24,13 +25,7 @@ AN_HOUR: Final = timedelta(hours=1)
 async def show_overview(request: Request, vault: Wired, look: Looking) -> Response:
     """Counts, cameras and times, up to 30 seconds old; 200 whatever is down. Each look is written down."""
     found = await vault.lookout.overview(
-        look=look,
-        database=vault.database,
-        uploader=vault.uploader,
-        reserve_bytes=RESERVE_BYTES,
-        now=vault.now,
-        clock=vault.ingest_context.clock,
-        servers_down=vault.servers_down,
+        look=look, database=vault.database, uploader=vault.uploader, check=partial(readiness_of, vault), now=vault.now
     )
     return page(
         "overview.html",

@@ -55,6 +55,9 @@ class ChecksResponse(ClosedModel):
         description="`wrong` if the clock of this process differs from the database's by more than a minute: batches get 503."
         " `in doubt` if database and store differ, or the database's clock jumped: nothing is erased, batches are accepted.",
     )
+    image_urls: CheckResponse | None = Field(
+        None, description="Only while a test image cannot be fetched by its signed URL, as the service sees it."
+    )
     holds: CheckResponse | None = Field(None, description="Whether every image under legal hold has a good copy.")
     erasures: CheckResponse | None = Field(
         None, description="Only while detections are not shown: why erasures are not done again yet after a restore."

@@ -2,7 +2,8 @@
 
 from fastapi.responses import JSONResponse
 
-from platevault.operations.readiness import readiness
+from platevault.app.vault import Vault
+from platevault.operations.readiness import Readiness, readiness
 from platevault.web.dependencies import Wired
 
 RESERVE_BYTES = 1024 * 1024
@@ -15,15 +16,22 @@ async def get_health() -> JSONResponse:
 
 async def get_readiness(vault: Wired) -> JSONResponse:
     """Check the dependencies. 200: this process can acknowledge a batch. 503: it cannot."""
-    found = await readiness(
-        database=vault.database.aside,
-        uploader=vault.uploader,
-        reserve_bytes=RESERVE_BYTES,
-        servers_down=vault.servers_down,
-        clock=vault.ingest_context.clock,
-    )
+    found = await readiness_of(vault)
     body = {"status": found.status, "checks": dict(found.checks)}
     headers = {"Cache-Control": "no-store"}
     if not found.can_acknowledge:
         headers["Retry-After"] = "5"
     return JSONResponse(body, status_code=200 if found.can_acknowledge else 503, headers=headers)
+
+
+async def readiness_of(vault: Vault) -> Readiness:
+    """Check the dependencies of this vault."""
+    return await readiness(
+        database=vault.database.aside,
+        uploader=vault.uploader,
+        reserve_bytes=RESERVE_BYTES,
+        servers_down=vault.servers_down,
+        clock=vault.ingest_context.clock,
+        uptime=vault.uptime,
+        image_urls=vault.image_urls,
+    )
