@@ -12,6 +12,8 @@ Modules of the package itself:
 
 - `extras`: import modules whose libraries come with an extra of the package.
 - `library`: the functions above that read the environment.
+- `secret_files`: Secrets in files that variables name.
+- `setting_rules`: Rules of single settings and sentences about faults.
 - `settings`: the environment variables, read and checked.
 - `logs`: structured logs, written without blocking.
 - `worker`: the background process.

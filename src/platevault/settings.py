@@ -1,16 +1,15 @@
 """Every variable that Platevault reads, checked once at start; an error names the variable and the fix."""
 
-import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from platevault import secret_files, setting_rules
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
 from platevault.renditions.variants import Variants
 
@@ -209,42 +208,30 @@ class Settings(BaseSettings):
     @field_validator("minio_endpoint")
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:
-        if value is not None and ("/" in value or not value.strip()):
-            raise ValueError("host:port without a scheme; MINIO_SECURE says whether it is https")
-        return value
+        return None if value is None else setting_rules.host_and_port(value)
 
     @field_validator("minio_public_endpoint", "public_url", "tier_endpoint")
     @classmethod
     def _origin(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("scheme://host[:port], without a path")
-        if parts.hostname in _EVERYWHERE:
-            raise ValueError(f"{parts.hostname} is no address that a browser can go to: name the one that it reaches")
-        return value.rstrip("/")
+        return None if value is None else setting_rules.origin(value)
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-                raise ValueError("origins of the form scheme://host[:port], without a path and without *")
+        setting_rules.origins(value)
         return value
 
     @field_validator("database_url")
     @classmethod
     def _driver(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("postgresql+asyncpg://", "<")):
-            raise ValueError("begins with postgresql+asyncpg://")
+        if value is not None:
+            setting_rules.database_url(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        for fault in self._faults():
-            raise ValueError(fault)
+        if faults := tuple(self._faults()):
+            raise ValueError("\n".join(faults))
         return self
 
     def _faults(self) -> Iterator[str]:
@@ -297,7 +284,10 @@ class Settings(BaseSettings):
     def image_origin(self) -> str | None:
         """scheme://host[:port] of image URLs; the service's own where it serves them itself."""
         if self.serves_images:
-            return self.public_url or f"http://{'127.0.0.1' if self.host in _EVERYWHERE else self.host}:{self.port}"
+            return (
+                self.public_url
+                or f"http://{'127.0.0.1' if self.host in setting_rules.EVERYWHERE else self.host}:{self.port}"
+            )
         if self.minio_endpoint is None:
             return None
         return self.minio_public_endpoint or f"{'https' if self.minio_secure else 'http'}://{self.minio_endpoint}"
@@ -307,7 +297,6 @@ class Settings(BaseSettings):
         return timedelta(minutes=self.image_url_expiry_minutes)
 
 
-_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
 _RANDOM: Final = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _HOW: Final[Mapping[str, str]] = {
     "DATABASE_URL": "postgresql+asyncpg://user:password@host:5432/name",
@@ -321,39 +310,37 @@ _HOW: Final[Mapping[str, str]] = {
 
 
 def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
-    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix.
+    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix, one a line.
 
     Each secret may stand in a file instead, which `NAME_FILE` names.
     """
+    secrets, faults = secret_files.read(secret_names(), written=secret_files.written(env_file))
+    found = _read(env_file, {**secrets, **given})
+    if isinstance(found, Settings):
+        if not faults:
+            return found
+        found = []
+    faults |= {str(line["loc"][0]): setting_rules.sentence(line, bounds=_bounds(line)) for line in found if line["loc"]}
+    if faults:  # with a wrong value nothing else is compared: here the others are, without what is wrong already
+        others = _read(env_file, {**secrets, **given, **{name: _default(name) for name in faults}})
+        found = [] if isinstance(others, Settings) else others
+    named = re.compile("|".join(rf"\b{name.upper()}\b" for name in faults) or "(?!)")
+    together = (one for line in found for one in setting_rules.sentence(line, bounds=(None, None)).splitlines())
+    told = [*faults.values(), *(one for one in together if not named.search(one))]
+    raise SettingsInvalid("\n".join(told))  # without a cause, which would show the values
+
+
+def _read(env_file: Path | None, given: Mapping[str, Any]) -> Settings | list[Any]:
+    """The settings, or the lines of what is wrong with them."""
     try:
-        return Settings(_env_file=env_file, **{**_secrets_in_files(env_file), **given})
+        return Settings(_env_file=env_file, **given)
     except ValidationError as error:
-        lines = [_sentence(line) for line in error.errors(include_url=False, include_input=False)]
-        raise SettingsInvalid("\n".join(lines)) from None  # the cause would show the values
+        return list(error.errors(include_url=False, include_input=False))
 
 
 def secret_names() -> tuple[str, ...]:
     """The fields that are secrets, in order."""
     return tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
-
-
-def _secrets_in_files(env_file: Path | None) -> dict[str, str]:
-    written = {} if env_file is None else {name.upper(): value for name, value in dotenv_values(env_file).items()}
-    found: dict[str, str] = {}
-    for name in secret_names():
-        variable = f"{name.upper()}_FILE"
-        file = os.environ.get(variable) or written.get(variable)
-        if not file:
-            continue
-        if os.environ.get(name.upper()) or written.get(name.upper()):
-            raise SettingsInvalid(f"{name.upper()} and {variable} are both set: keep one")
-        try:
-            found[name] = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsInvalid(f"{variable}={file} cannot be read ({error}): name a readable text file") from error
-        if not found[name]:
-            raise SettingsInvalid(f"{variable}={file} is empty: put the secret into it")
-    return found
 
 
 def shown(settings: Settings) -> dict[str, str]:
@@ -389,7 +376,12 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _sentence(line: Mapping[str, Any]) -> str:
-    where = ".".join(str(step) for step in line["loc"]).upper()
-    what = str(line["msg"]).removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+def _bounds(line: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Least and largest number of the setting that the line is about."""
+    limits = Settings.model_fields[str(line["loc"][0])].metadata
+    least, most = ([getattr(one, name) for one in limits if hasattr(one, name)] for name in ("ge", "le"))
+    return least[0] if least else None, most[0] if most else None
+
+
+def _default(name: str) -> Any:
+    return Settings.model_fields[name].default

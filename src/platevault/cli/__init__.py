@@ -65,5 +65,6 @@ def main() -> None:
     try:
         app()
     except (VaultError, NotInstalled) as error:
-        print(f"platevault: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"platevault: {line}", file=sys.stderr)
         sys.exit(2)
