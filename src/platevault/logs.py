@@ -12,10 +12,14 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final, TextIO, cast
 
 import stamina
 import structlog
+
+from platevault.domain.error_chain import frames_of, names_of
+from platevault.domain.errors import VaultError
 
 # Whoever reads the log may stop reading, and its disk may be full: lines beyond these wait for nobody.
 LINES_WAITING_MAX: Final = 10_000
@@ -63,6 +67,22 @@ def set_up_logs(level: str) -> None:
         logger.propagate = True
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def start_in_log(event: str) -> Iterator[None]:
+    """Log the error that ends the block as one line with this event, and end the process with exit code 2."""
+    if not structlog.is_configured():  # settings that cannot be read have no level
+        set_up_logs("info")
+    log = structlog.get_logger(__name__)
+    try:
+        yield
+    except VaultError as error:
+        log.error(event, error=type(error).__name__, why="; ".join(str(error).splitlines()))
+        raise SystemExit(2) from None
+    except Exception as error:  # noqa: BLE001  a traceback would be many lines that no reader of the log can take
+        log.error(event, error=names_of(error), frames=frames_of(error))
+        raise SystemExit(2) from None
 
 
 def log_to_standard_error() -> None:

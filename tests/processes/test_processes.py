@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import time
@@ -241,7 +242,10 @@ async def test_serve_refuses_an_older_schema_and_says_what_to_run(
     environment = environment_for(empty_database_url, seaweed, tmp_path)
     refused = run_platevault("serve", "--port", "0", environment=environment, folder=tmp_path)
     assert refused.returncode == 2
-    assert "platevault migrate" in refused.stderr
+    (line,) = (json.loads(line) for line in refused.stdout.splitlines())
+    assert (line["event"], line["level"]) == ("service cannot start", "error")
+    assert "platevault migrate" in line["why"]
+    assert refused.stderr == ""
     assert run_platevault("migrate", environment=environment, folder=tmp_path).returncode == 0
     assert run_platevault("migrate", environment=environment, folder=tmp_path).returncode == 0
 

@@ -22,6 +22,7 @@ from platevault.app.open import open_database
 from platevault.cli.listening import bound_socket
 from platevault.domain.errors import SettingsInvalid, Unavailable
 from platevault.embedded.start import embedded_servers, environment_of, own_worker
+from platevault.logs import start_in_log
 from platevault.provisioning.migrate import migrate, refuse_older_schema
 from platevault.settings import Settings, read_settings, variables
 
@@ -60,12 +61,13 @@ def serve(
         ):
             run(read_settings(env_file=None, platevault_embedded=True), listening=listening)
         return
-    settings = read_settings(**_given(host, port))
-    os.environ.update(_given_as_environment(host, port))
-    start_logs(settings)
-    with contextlib.closing(bound_socket(settings.host, settings.port)) as listening:
-        asyncio.run(_refuse_older_schema(settings))
-        run(settings, listening=listening)
+    with start_in_log("service cannot start"):
+        settings = read_settings(**_given(host, port))
+        os.environ.update(_given_as_environment(host, port))
+        start_logs(settings)
+        with contextlib.closing(bound_socket(settings.host, settings.port)) as listening:
+            asyncio.run(_refuse_older_schema(settings))
+            run(settings, listening=listening)
 
 
 def worker() -> None:

@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from platevault.app.commands import vault_from_environment
 from platevault.app.vault import Vault
+from platevault.logs import start_in_log
 from platevault.web import problems
 from platevault.web.dependencies import DOOR, VAULT
 from platevault.web.document import DESCRIPTION, LICENSE, describe, servers
@@ -26,7 +27,9 @@ STATIC: Final = Path(__file__).parent / "static"
 
 def build() -> FastAPI:
     """The app as the environment's settings want it; the factory that uvicorn calls."""
-    return build_app(vault_from_environment())
+    with start_in_log("service cannot start"):
+        vault = vault_from_environment()
+    return build_app(vault)
 
 
 def build_app(vault: Vault, *, routes: Sequence[Route] = ROUTES) -> FastAPI:

@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-import sys
 
 import structlog
 
 from platevault.app.commands import vault_from_environment
 from platevault.app.vault import Vault
-from platevault.domain.errors import Unavailable, VaultError
+from platevault.domain.errors import Unavailable
+from platevault.logs import start_in_log
 from platevault.provisioning.migrate import refuse_older_schema
 
 log = structlog.get_logger(__name__)
@@ -20,25 +20,25 @@ async def work(vault: Vault) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    try:
-        await refuse_older_schema(vault.database)
-    except Unavailable as error:
-        log.warning("database not there yet", why=str(error))
-    await vault.start(as_worker=True)
+    with start_in_log("worker cannot start"):
+        await _refuse_older_schema(vault)
+        await vault.start(as_worker=True)
     log.info("worker started", node=str(vault.node_id))
     await stop.wait()
     await vault.stop()
     log.info("worker stopped")
 
 
-def main() -> None:
-    """Return after a signal. Exit code 2 for wrong settings."""
+async def _refuse_older_schema(vault: Vault) -> None:
     try:
-        asyncio.run(_main())
-    except VaultError as error:
-        log.error("worker cannot start", why=str(error))
-        sys.exit(2)
+        await refuse_older_schema(vault.database)
+    except Unavailable as error:
+        log.warning("database not there yet", why=str(error))
 
 
-async def _main() -> None:
-    await work(vault_from_environment())
+def main() -> int:
+    """Return exit code 0 after a signal. End with exit code 2, and a line in the log, if the worker cannot start."""
+    with start_in_log("worker cannot start"):
+        vault = vault_from_environment()
+    asyncio.run(work(vault))
+    return 0
