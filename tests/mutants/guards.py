@@ -1,4 +1,4 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values, clocks.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values, clocks, answers.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
@@ -6,6 +6,7 @@ To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS=
 from typing import Final
 
 from tests.mutants import (
+    guards_of_answers,
     guards_of_clocks,
     guards_of_delivery,
     guards_of_disk,
@@ -30,4 +31,5 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_delivery.GUARDS,
     *guards_of_values.GUARDS,
     *guards_of_clocks.GUARDS,
+    *guards_of_answers.GUARDS,
 )

@@ -1,0 +1,157 @@
+"""Guards of what is answered and said: order, waiting, rows of looks, shares, readiness, settings and starts."""
+
+from typing import Final
+
+from tests.mutants.guard import Guard
+
+GUARDS: Final = (
+    Guard(
+        name="order-sent",
+        protects="detections are answered in the order sent",
+        module="platevault.ingest.sql.record_batch",
+        old="for one in batch.judged.in_order]",
+        new="for one in batch.judged.incoming]",
+        tests=("ingest/test_answers.py::test_new_detections_are_answered_in_the_order_sent",),
+    ),
+    Guard(
+        name="order-of-a-replay",
+        protects="a retry in another order, or of an older row, is answered in the order of the retry",
+        module="platevault.ingest.sql.record_batch",
+        old="replayed.in_order_of(receipt.names_of(batch.judged))",
+        new="replayed",
+        tests=(
+            "ingest/test_answers.py::test_a_replay_in_another_order_is_answered_in_that_order",
+            "ingest/test_answers.py::test_a_row_that_an_older_version_recorded_in_the_order_of_ids_is_replayed_as_sent",
+        ),
+    ),
+    Guard(
+        name="stored-of-known",
+        protects="durability=stored waits for images of known detections",
+        module="platevault.ingest.stored_answer",
+        old="return await _until_stored(receipt, ingest_context=ingest_context)",
+        new="return await _now(receipt, ingest_context=ingest_context)",
+        tests=(
+            "ingest/test_answers.py::test_durability_stored_waits_for_an_image_that_is_added_to_a_known_detection",
+            "ingest/test_answers.py::test_durability_stored_waits_for_the_upload_of_an_earlier_try",
+        ),
+    ),
+    Guard(
+        name="stored-of-a-dead-store",
+        protects="durability=stored does not wait for a store that is away",
+        module="platevault.ingest.stored_answer",
+        old=" and not ingest_context.uploader.breaker.is_open",
+        new="",
+        tests=("ingest/test_answers.py::test_durability_stored_ends_early_while_the_store_is_away",),
+    ),
+    Guard(
+        name="recovery-beside-the-loop",
+        protects="a large manifest that is recovered does not stop the event loop",
+        module="platevault.ingest.recover",
+        old="await parsers.do(partial(_read, descriptor, uploader.spool, rules))",
+        new="_read(descriptor, uploader.spool, rules)",
+        tests=("ingest/test_loop_pause.py::test_recovery_of_a_large_manifest_does_not_stop_the_loop",),
+    ),
+    Guard(
+        name="breather",
+        protects="known detections with much data are compared in short pieces",
+        module="platevault.infra.concurrency.breather",
+        old="if time.monotonic() - self._since > UNBROKEN_SECONDS_MAX:",
+        new="if False:",
+        tests=("ingest/test_loop_pause.py::test_known_detections_with_much_data_do_not_stop_the_loop",),
+    ),
+    Guard(
+        name="upload-share-of-an-actor",
+        protects="one actor with many collector ids leaves places to the others",
+        module="platevault.ingest.uploads.create",
+        old='("with one credential", taken.of_actor, OPEN_OF_ONE_ACTOR_MAX),',
+        new="",
+        tests=("ingest/uploads/test_commit.py::test_one_actor_with_many_collector_ids_leaves_places_to_the_others",),
+    ),
+    Guard(
+        name="upload-share-counted-alone",
+        protects="uploads that are opened concurrently keep the share",
+        module="platevault.ingest.uploads.sql.uploads",
+        old='await connection.execute(_COUNT_ALONE, {"lock": _COUNT_LOCK})',
+        new="pass",
+        tests=("ingest/uploads/test_commit.py::test_uploads_that_are_opened_at_once_keep_the_share_of_their_actor",),
+    ),
+    Guard(
+        name="row-of-a-holds-filter",
+        protects="the row of a hold's filter is written before its answer",
+        module="platevault.holds.sql.holds",
+        old="await database.transaction(partial(access_log.record, look, detection_ids=(), filters=noted))",
+        new="pass",
+        tests=(
+            "web/api/test_access_log.py::test_the_row_of_a_holds_filter_is_written_before_its_answer_also_where_it_finds_nothing",
+        ),
+    ),
+    Guard(
+        name="row-of-listed-holds",
+        protects="who lists holds is written down",
+        module="platevault.holds.sql.holds",
+        old="await access_log.record(look, connection, detection_ids=(), filters=named)\n        return found",
+        new="return found",
+        tests=(
+            "web/api/test_access_log.py::test_a_look_at_holds_or_the_overview_is_one_row",
+            "web/api/test_access_log.py::test_no_route_shows_a_plate_an_id_or_a_reason_without_a_row",
+        ),
+    ),
+    Guard(
+        name="row-of-the-overview",
+        protects="an overview that is not written down says nothing of cameras",
+        module="platevault.operations.overview",
+        old="self._latest if is_written_down else replace(self._latest, traffic=None, numbers=None)",
+        new="self._latest",
+        tests=("web/pages/test_overview.py::test_an_overview_that_cannot_be_written_down_says_nothing_of_cameras",),
+    ),
+    Guard(
+        name="worker-in-the-first-minute",
+        protects="a missing worker is said after the first minute, and not before",
+        module="platevault.operations.readiness",
+        old="if uptime < WORKER_EXPECTED_SECONDS:",
+        new="if uptime <= WORKER_EXPECTED_SECONDS:",
+        tests=("operations/test_image_url_test.py::test_a_missing_worker_is_not_said_in_the_first_minute",),
+    ),
+    Guard(
+        name="image-urls-in-readyz",
+        protects="image URLs that cannot be reached make /readyz degraded",
+        module="platevault.operations.readiness",
+        old="if image_urls is not None and image_urls.reason is not None:",
+        new="if False:",
+        tests=(
+            "operations/test_image_url_test.py::test_readyz_is_degraded_after_the_test_has_failed_and_ok_once_it_passes",
+        ),
+    ),
+    Guard(
+        name="database-causes",
+        protects="causes for which the database lets nobody in are told apart",
+        module="platevault.infra.postgres.database",
+        old="raise database_unavailable(error) or DatabaseUnavailable(NO_ANSWER, retry_after=5) from error",
+        new="raise DatabaseUnavailable(NO_ANSWER, retry_after=5) from error",
+        tests=("infra/postgres/test_connecting.py::test_each_cause_has_a_sentence_of_its_own",),
+    ),
+    Guard(
+        name="credentials-in-an-endpoint",
+        protects="a user name or password in an endpoint is refused",
+        module="platevault.setting_rules",
+        old='    if "@" in text:\n        raise ValueError(_CREDENTIALS)\n    parts = None if',
+        new="    parts = None if",
+        tests=("test_setting_faults.py::test_credentials_in_an_endpoint_are_refused_by_its_name_and_not_shown",),
+    ),
+    Guard(
+        name="all-faults-at-once",
+        protects="all faults of the settings are named at once",
+        module="platevault.settings",
+        old='raise ValueError("\\n".join(faults))',
+        new="raise ValueError(faults[0])",
+        tests=("test_setting_faults.py::test_all_that_is_missing_is_named_at_once",),
+    ),
+    Guard(
+        name="start-in-the-log",
+        protects="a worker that cannot start says so in one line of JSON",
+        module="platevault.worker",
+        old='with start_in_log("worker cannot start"):\n        vault = vault_from_environment()',
+        new="vault = vault_from_environment()",
+        tests=("processes/test_start_in_log.py::test_settings_that_are_missing_are_one_line",),
+    ),
+)
