@@ -82,4 +82,28 @@ GUARDS: Final = (
         new="",
         tests=("domain/test_plate_readings.py::test_the_number_of_forms_is_limited",),
     ),
+    Guard(
+        name="number-out-of-range",
+        protects="a number that no program holds leaves out its field, and costs no image and no 500",
+        module="platevault.formats.json_text",
+        old="except msgspec.ValidationError:  # a number: the text is JSON, for it was split before\n        pass",
+        new="except msgspec.ValidationError:\n        raise",
+        tests=("formats/test_json_text.py::test_a_number_that_no_program_holds_leaves_out_its_field_and_nothing_else",),
+    ),
+    Guard(
+        name="nan-is-left-out",
+        protects="NaN and halves of characters, which encoders write, cost their field alone",
+        module="platevault.formats.native",
+        old="if plain == text:",
+        new="if True:",
+        tests=("formats/test_json_text.py::test_half_of_a_character_leaves_out_its_field",),
+    ),
+    Guard(
+        name="frame-behind-bad-length",
+        protects="a segment that tells no length does not hide width and height",
+        module="platevault.domain.images",
+        old="2 + max(2, view[at + 2] << 8 | view[at + 3])",
+        new="2 + (view[at + 2] << 8 | view[at + 3])",
+        tests=("domain/test_images.py::test_decoders_pass_over_what_hides_the_frame_header_and_so_does_this",),
+    ),
 )

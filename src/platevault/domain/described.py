@@ -32,6 +32,13 @@ class Ignored:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The text of a value that is JSON and that no program holds, for example `1e400`. Each check finds it odd."""
+
+    text: str
+
+
 class _Odd(Exception):
     """The value has no plain meaning; the message says what it should be."""
 
@@ -119,6 +126,17 @@ def _number(value: Any, wanted: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _Odd(wanted)
     return int(value) if float(value).is_integer() else value
+
+
+def _free_form(value: Any) -> Any:
+    """The value itself: its own check judges all of it but what could not be read."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Unreadable):
+            raise _Odd("has a number that is out of range, for example 1e400 or NaN")
+        waiting += item.values() if isinstance(item, Mapping) else item if isinstance(item, list) else ()
+    return value
 
 
 def _share(value: Any) -> int | float:
@@ -237,5 +255,5 @@ _MENDERS: Final[Mapping[str, Mend]] = {
     "vehicle": _vehicle,
     "direction": _one(_text(64, "in")),
     "heading_degrees": _one(_heading),
-    "data": _one(lambda value: value),  # its own check judges it as a whole
+    "data": _one(_free_form),
 }

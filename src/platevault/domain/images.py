@@ -1,5 +1,6 @@
 """What an image is by its bytes, and the states that it goes through."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +36,10 @@ _NAMES = {
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SEGMENTS_MAX = 512
+# Bytes between two segments that decoders skip, and this looks through.
+_STRAY_BYTES_MAX = 4096
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_SCAN, _END = 0xDA, 0xD9
 
 
 def content_type_of(head: bytes | bytearray | memoryview) -> str | None:
@@ -68,14 +73,24 @@ def jpeg_dimensions(data: bytes | bytearray | memoryview) -> Dimensions | None:
     view = memoryview(data)
     at = 2
     for _ in range(_SEGMENTS_MAX):
-        while at + 1 < len(view) and view[at] == 0xFF and view[at + 1] == 0xFF:  # fill bytes
-            at += 1
-        if at + 9 > len(view) or view[at] != 0xFF:
+        at = _next_marker(view, at)
+        if at + 9 > len(view):
             return None
         marker = view[at + 1]
+        if marker in (_SCAN, _END):
+            return None
         if marker in _START_OF_FRAME:
             height = view[at + 5] << 8 | view[at + 6]
             width = view[at + 7] << 8 | view[at + 8]
             return Dimensions(width=width, height=height) if width and height else None
-        at += 2 if marker in _STANDALONE else 2 + (view[at + 2] << 8 | view[at + 3])
+        # Decoders pass over a length of 0 or 1, which is none.
+        at += 2 if marker in _STANDALONE else 2 + max(2, view[at + 2] << 8 | view[at + 3])
     return None
+
+
+def _next_marker(view: memoryview, at: int) -> int:
+    """Where the next marker begins: decoders skip fill bytes, and a few others that belong to no segment."""
+    if view[at : at + 1] == b"\xff" and view[at + 1 : at + 2] not in (b"\xff", b"\x00"):
+        return at
+    found = _MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))
+    return len(view) if found is None else at + found.start()

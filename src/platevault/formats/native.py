@@ -23,10 +23,10 @@ from platevault.formats.batch import Batch, Read, Refused, Slice
 from platevault.formats.delivery import Delivery, Part
 from platevault.formats.describing_data import within_limit
 from platevault.formats.format import Format
+from platevault.formats.json_text import BOM, decoded, without_oddities
 
 _Form = TypeVar("_Form")
 
-BOM: Final = b"\xef\xbb\xbf"
 _NAME_FORMS: Final = {
     "batch_id": "text of 1 to 128 letters, digits and . _ : -, for example gate-1-000042",
     "collector_id": "text of 1 to 63 letters, digits and . _ -, for example gate-1",
@@ -88,7 +88,7 @@ class Manifest:
         raw = _object(text)
         unknown = sorted(str(name)[:64] for name in raw.keys() - _FIELDS)
         if unknown:
-            raise _refused("unknown field " + ", ".join(unknown[:5]))
+            raise _refused("unknown field " + ", ".join(printable(name) for name in unknown[:5]))
         detections = _list(raw.get("detections"))
         if not detections:
             raise _refused("detections: a list of at least one detection")
@@ -166,10 +166,21 @@ def shown_id(raw: Any) -> str | None:
 
 def _object(text: bytes | memoryview) -> dict[str, msgspec.Raw]:
     """The fields of the manifest, each not decoded yet."""
+    text = text[3:] if text[:3] == BOM else text
     try:
-        return _as(dict[str, msgspec.Raw], text[3:] if text[:3] == BOM else text)
+        return _fields(text)
     except msgspec.ValidationError as error:
-        raise _refused("a JSON object") from error
+        raise _refused('not a JSON object, for example {"batch_id": "b-1", …}') from error
+
+
+def _fields(text: bytes | memoryview) -> dict[str, msgspec.Raw]:
+    try:
+        return _as(dict[str, msgspec.Raw], text)
+    except BatchRefused:
+        plain = without_oddities(bytes(text))
+        if plain == text:
+            raise
+        return _as(dict[str, msgspec.Raw], plain)
 
 
 def _list(text: msgspec.Raw | None) -> list[msgspec.Raw]:
@@ -180,7 +191,10 @@ def _list(text: msgspec.Raw | None) -> list[msgspec.Raw]:
 
 
 def _decoded(text: msgspec.Raw | None) -> Any:
-    return None if text is None else _as(Any, text)
+    try:
+        return None if text is None else decoded(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _no_json(error) from error
 
 
 def _as(form: type[_Form], text: bytes | memoryview | msgspec.Raw) -> _Form:
@@ -190,13 +204,21 @@ def _as(form: type[_Form], text: bytes | memoryview | msgspec.Raw) -> _Form:
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refused('not JSON, for example {"batch_id": "b-1", …}: ' + _place(error)) from error
+        raise _no_json(error) from error
+
+
+def _no_json(error: Exception) -> BatchRefused:
+    return _refused('not JSON, for example {"batch_id": "b-1", …}: ' + _place(error))
 
 
 def _place(error: Exception) -> str:
     """Where the text ends to be JSON, without a library's words."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
     found = re.search(r"\(byte (\d+)\)", str(error))
-    return f"the fault is at byte {found[1]}" if found else "it is cut off, nested too deep, or not UTF-8"
+    return f"the fault is at byte {found[1]}" if found else "it is cut off"
 
 
 def _identifier(raw: Mapping[str, msgspec.Raw], name: str, form: Any) -> str:
