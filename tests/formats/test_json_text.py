@@ -47,7 +47,9 @@ def test_a_number_that_no_program_holds_leaves_out_its_field_and_nothing_else(
 
 
 def test_the_other_readings_stay_when_the_confidence_of_one_is_no_number() -> None:
-    (read,) = batch_with(', "candidates": [{"plate": "A1", "confidence": NaN}, {"plate": "B2", "confidence": 0.5}]').reads
+    (read,) = batch_with(
+        ', "candidates": [{"plate": "A1", "confidence": NaN}, {"plate": "B2", "confidence": 0.5}]'
+    ).reads
     assert [(one.plate, one.confidence) for one in read.detection.candidates or ()] == [("A1", None), ("B2", 0.5)]
     assert [one.field for one in read.ignored] == ["candidates.0.confidence"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from platevault.domain.errors import BatchRefused, EncodingUnknown
+from platevault.domain.errors import BatchRefused, EncodingUnknown, TooLarge
 from platevault.ingest.multipart import BodyParser, PartEnded, PartStarted
 
 BOUNDARY = "XbX"
@@ -72,3 +72,26 @@ def test_a_body_without_its_end_is_refused_with_and_without_padding() -> None:
         body = a_body(padding=padding)
         with pytest.raises(BatchRefused):
             parts_of(body[: body.rindex(b"--XbX")])
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (a_body().replace(b"\r\n", b"\n"), "CR LF"),
+        (a_body().replace(b"name=", b"x=", 1), "no usable name"),
+        (a_body(disposition=b"attachment"), "Content-Disposition"),
+        (a_body(disposition=b"form-data; x=" + b"y" * 5000), "longer than 4096 bytes"),
+        (a_body().replace(b"--XbX\r\n", b"--XbX!\r\n", 1), "boundary"),
+        (a_body(padding=b" " * 65), "boundary"),
+        (a_body(more=b"Content-Type: a\r\n" * 9), "more than 8 headers"),
+        (a_body() * 3, ""),
+    ],
+)
+def test_a_fault_of_framing_is_one_sentence_that_says_what_to_send(body: bytes, sentence: str) -> None:
+    if not sentence:
+        assert parts_of(body) == {"batch": b"{}", "a_full": IMAGE}  # what follows the final boundary is ignored
+        return
+    with pytest.raises((BatchRefused, TooLarge), match=sentence) as refused:
+        parts_of(body)
+    for word in ("multipart:", "segment", "Unexpected", "Maximum", "parser"):
+        assert word not in str(refused.value)

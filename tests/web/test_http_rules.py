@@ -36,6 +36,8 @@ async def test_head_has_status_and_headers_of_get_and_no_body(viewer: httpx2.Asy
         ("/v1/detections/evt_1", "DELETE, GET, HEAD"),
         ("/v1/export", "GET, POST"),
         ("/healthz", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+        ("/static/style.css", "GET, HEAD"),
     ],
 )
 async def test_allow_names_all_methods_of_the_path(viewer: httpx2.AsyncClient, path: str, allowed: str) -> None:
@@ -64,4 +66,20 @@ async def test_a_body_in_another_encoding_is_refused_by_the_name_of_its_header(
 
 async def test_identity_is_no_encoding(viewer: httpx2.AsyncClient) -> None:
     found = await viewer.post("/v1/search", json={}, headers={"Content-Encoding": "Identity"})
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "deflate,chunked", "gzip"])
+async def test_a_transfer_coding_that_is_not_spoken_is_refused_by_the_name_of_its_header(
+    viewer: httpx2.AsyncClient, coding: str
+) -> None:
+    refused = await viewer.post("/v1/search", content=b"{}", headers={"Transfer-Encoding": coding})
+    assert refused.status_code == 415
+    assert "Transfer-Encoding" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", "identity"])
+async def test_chunked_is_spoken(viewer: httpx2.AsyncClient, coding: str) -> None:
+    headers = {"Transfer-Encoding": coding, "Content-Type": "application/json"}
+    found = await viewer.post("/v1/search", content=b"{}", headers=headers)
     assert found.status_code == 200

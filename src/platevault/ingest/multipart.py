@@ -17,6 +17,16 @@ AS_IT_IS: Final = ("identity", "7bit", "8bit", "binary")
 _HEADERS: Final = frozenset({b"content-disposition", b"content-type", b"content-transfer-encoding"})
 BOUNDARY_MAX: Final = 200  # RFC 2046 allows 70
 BODY: Final = "body"
+# By a word of the library's message; the first one counts.
+_SENTENCES: Final = {
+    "line break": "lines of a multipart body end with CR LF, not with LF alone",
+    "segment count": "more parts than a batch may have",
+    "header count": f"more than {HEADERS_MAX} headers of one part",
+    "header length": f"a header of a part is longer than {HEADER_BYTES_MAX} bytes",
+    "disposition": 'a part needs the header Content-Disposition: form-data; name="…"',
+    "header": 'a header of a part has another form than, for example, Content-Disposition: form-data; name="batch"',
+    "boundary": "a boundary stands on a line of its own: CR LF, two hyphens, the boundary, CR LF",
+}
 NAME_MAX: Final = (
     2048  # more than any id of its form needs; an id that is not is refused by name, with its detection alone
 )
@@ -126,9 +136,9 @@ class BodyParser:
                 else:
                     yield event
         except multipart.ParserLimitReached as error:
-            raise TooLarge(f"multipart: {error}", part=self._current) from error
+            raise TooLarge(_sentence(error), part=self._current) from error
         except multipart.MultipartError as error:
-            raise BatchRefused(f"multipart: {error}", part=self._current) from error
+            raise BatchRefused(_sentence(error), part=self._current) from error
 
     def finish(self) -> None:
         """Return when the whole body was one complete multipart stream."""
@@ -167,3 +177,9 @@ class WholeBody:
 
     def finish(self) -> None:
         """Return: such a body is whole when the server says so."""
+
+
+def _sentence(error: multipart.MultipartError) -> str:
+    """What is wrong and what to send, without the words of the library."""
+    text = str(error).lower()
+    return next((sentence for word, sentence in _SENTENCES.items() if word in text), _SENTENCES["boundary"])

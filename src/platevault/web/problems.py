@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from platevault.domain import errors
 from platevault.domain.byte_ranges import RangeNotThere
@@ -21,8 +21,11 @@ from platevault.web.plain_sentences import plain_sentence
 
 CONTENT_TYPE: Final = "application/problem+json"
 CORRUPTED_RETRY_AFTER_SECONDS: Final = 300
+MALFORMED: Final = 400
 METHOD_NOT_ALLOWED: Final = 405
 VALIDATION_ERRORS_MAX: Final = 20
+_OF_FILES: Final = frozenset({"GET", "HEAD"})
+_UNREADABLE: Final = 'The body cannot be read: send JSON that is not nested deep, for example {"limit": 50}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +191,21 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code
     kind = HTTP_KINDS.get(status) or Kind(status, f"http-{status}", "The request is refused")
     headers = dict(error.headers or {}) | ({"Allow": _methods_of(request)} if status == METHOD_NOT_ALLOWED else {})
-    return _answer(request, Problem(kind=kind, detail=f"{kind.title}.", headers=headers))
+    detail = _UNREADABLE if status == MALFORMED else f"{kind.title}."
+    return _answer(request, Problem(kind=kind, detail=detail, headers=headers))
 
 
 def _methods_of(request: Request) -> str:
     """All methods of the path: each route knows only its own."""
     found: set[str] = set()
+    # Files are below a mount, which has written its own path into the scope.
+    scope = {**request.scope, "root_path": request.scope.get("app_root_path", request.scope.get("root_path", ""))}
     for route in request.app.router.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
+        if route.matches(scope)[0] is Match.NONE:
+            continue
+        if isinstance(route, Mount):
+            found |= _OF_FILES
+        else:
             found |= getattr(route, "methods", None) or set()
     return ", ".join(sorted(found))
 

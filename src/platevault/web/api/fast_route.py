@@ -40,6 +40,9 @@ class CheckedRoute(APIRoute):
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
             raise EncodingUnknown("Content-Encoding: only identity; send the body as it is, without this header")
+        transfer = request.headers.get("transfer-encoding", "").lower().split(",")
+        if any(coding.strip() not in {"", "chunked", "identity"} for coding in transfer):
+            raise EncodingUnknown("Transfer-Encoding: only chunked; send the body as it is")
         if (
             self.include_in_schema
             and request.url.query

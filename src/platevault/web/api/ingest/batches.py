@@ -1,7 +1,7 @@
 """`POST /v1/detections`: batches of detections with their images."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import Query, Request, Response
@@ -14,8 +14,9 @@ from platevault.ingest.context import IncomingRequest
 from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
 from platevault.web.dependencies import Wired, vault_of
 
-SPOOLED: Final = "spooled"
-STORED: Final = "stored"
+Durability = Literal["spooled", "stored"]
+SPOOLED: Final[Durability] = "spooled"
+STORED: Final[Durability] = "stored"
 
 
 async def create_batch(
@@ -23,9 +24,8 @@ async def create_batch(
     actor: SignedIn,
     vault: Wired,
     durability: Annotated[
-        str,
+        Durability,
         Query(
-            pattern=f"^({SPOOLED}|{STORED})$",
             description="`spooled` answers once the batch is on disk; `stored` once the bucket has every image.",
         ),
     ] = SPOOLED,
@@ -52,9 +52,10 @@ async def create_batch(
 
 async def create_batch_by_hand(request: Request) -> Response | None:
     """Answer `create_batch` without FastAPI's reading of parameters; None for an unusual request."""
-    durability = request.query_params.get("durability", SPOOLED)
-    if durability not in {SPOOLED, STORED}:
+    asked = request.query_params.get("durability", SPOOLED)
+    if asked not in {SPOOLED, STORED}:
         return None
+    durability = STORED if asked == STORED else SPOOLED
     return await create_batch(request, await signed_in_by_hand(request), await vault_of(request), durability)
 
 
