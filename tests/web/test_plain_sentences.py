@@ -13,7 +13,7 @@ from platevault.web.app import build_app
 from platevault.web.plain_sentences import plain_sentence
 
 OF_PYTHON = re.compile(
-    r"Error|instance of|regular expression|pattern|unexpected|traceback|pydantic|None|`|\\\\|\^", re.I
+    r"Error|instance of|regular expression|pattern|unexpected|traceback|pydantic|None|`|\\\\|\^", re.IGNORECASE
 )
 ODD = ("x", -1, 1.5, 10**20, True, [], {}, [1], {"a": 1}, "", "x" * 5000, "2026-11-30", "a\x00b")
 

@@ -1,5 +1,6 @@
 """The vault that this app was built with, and the request's own id, as dependencies."""
 
+import ipaddress
 import itertools
 import re
 import secrets
@@ -70,6 +71,18 @@ def route_of(request: Request) -> str:
 
 
 Wired = Annotated[Vault, Depends(vault_of)]
+
+
+def sharer_of(request: Request) -> str:
+    """Name the client of a signed URL, which has no other credential: by its address, IPv6 by its network of 64 bits."""
+    host = request.client.host if request.client is not None else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "address:"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return f"address:{ipaddress.ip_network((address, 64), strict=False)}"
+    return f"address:{address}"
 
 
 def links_of(vault: Vault, *, expires_in: int | None = None) -> Links:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,12 +14,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
+from PIL import Image
 
 from tests.outage.direct_site import DirectSite, direct_site
 from tests.outage.load import quantiles
 from tests.outage.scenario import Asked, Shown, slack
 from tests.outage.watching import watching
 from tests.support.deliveries import CONTENT_TYPE, Batch, a_detection_of, a_jpeg
+from tests.support.hostile_pictures import encoded
 from tests.support.processes import LOOKING, SENDING
 
 READERS: Final = 200
@@ -32,6 +35,14 @@ SETTLE_SECONDS: Final = 3.0
 BYTES_A_SECOND: Final = 16 * 1024
 WINDOW_BYTES: Final = 16 * 1024
 OTHERS: Final = 3
+# The slow readers are one actor, by their token and by their address; the others are another actor.
+SLOW_ADDRESS: Final = "127.0.0.2"
+ADMIN_TOKEN: Final = "admin-token-of-the-slow-readers"
+OTHER_ACTOR: Final = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+# Of one actor, this process makes or looks up a limited number of derived images concurrently.
+APART_SECONDS: Final = 0.02
+ANSWERED_WITHIN_SECONDS: Final = 60.0
+NOISE_SIZE: Final = (1600, 1200)
 OTHERS_PAUSE_SECONDS: Final = 0.05
 
 MEMORY_AT_MOST: Final = 64 * 1024 * 1024
@@ -54,19 +65,83 @@ class Seen:
         return sum(number for status, number in self.statuses.items() if status != httpx2.codes.OK)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way in which bytes of images go through the service."""
+
+    name: str
+    settings: Mapping[str, str]
+    large: str
+    small: str
+    durability: str = "stored"
+    signed: bool = False
+    store_fails: bool = False
+
+
+_IMAGES: Final = "/v1/detections/evt-slow/images"
+WAYS: Final = (
+    Way(
+        name="proxy",
+        settings={"IMAGE_DELIVERY": "proxy"},
+        large=f"{_IMAGES}/full/url?expires_in=3000",
+        small=f"{_IMAGES}/crop/url?expires_in=3000",
+        signed=True,
+    ),
+    Way(
+        name="local",
+        settings={"STORAGE_BACKEND": "local"},
+        large=f"{_IMAGES}/full/url?expires_in=3000",
+        small=f"{_IMAGES}/crop/url?expires_in=3000",
+        signed=True,
+    ),
+    Way(
+        name="pending",
+        settings={},
+        large=f"{_IMAGES}/full",
+        small=f"{_IMAGES}/crop",
+        durability="spooled",
+        store_fails=True,
+    ),
+    Way(
+        name="derived",
+        settings={"IMAGE_DELIVERY": "proxy"},
+        large=f"{_IMAGES}/noise/derived?width={NOISE_SIZE[0]}&format=png",
+        small=f"{_IMAGES}/crop/derived?width=40",
+    ),
+)
+
+
 async def slow_readers(asked: Asked) -> Shown:
-    """Others for a while, the same others beside the slow readers, and memory before, within and after."""
+    """Each way: others for a while, the same others beside the slow readers, and memory before, within and after."""
+    shown = [await _one_way(way, asked) for way in WAYS]
+    return Shown(" | ".join(one.figures for one in shown), holds=all(one.holds for one in shown))
+
+
+async def _one_way(way: Way, asked: Asked) -> Shown:
     seconds = SHORT_SECONDS if asked.short else LONG_SECONDS
-    async with direct_site(IMAGE_DELIVERY="proxy") as site, httpx2.AsyncClient(timeout=30) as client:
-        large, small = await _two_images(site, client)
+    settings = {"ADMIN_TOKEN": ADMIN_TOKEN, **way.settings}
+    async with (
+        direct_site(faulty_store=way.store_fails, **settings) as site,
+        httpx2.AsyncClient(timeout=60, headers=OTHER_ACTOR) as client,
+    ):
+        if site.store is not None:
+            site.store.set("busy")
+        await _send_images(way, site, client)
+        large, small = [await _url_of(target, way, site, client) for target in (way.large, way.small)]
+        size = len((await client.get(large)).content)
+        digest = hashlib.sha256((await client.get(small)).content).hexdigest()
         await _others((large, ""), client, site=site, seconds=SETTLE_SECONDS)  # what large images cost anyhow
-        without = await _others(small, client, site=site, seconds=seconds)
+        without = await _others((small, digest), client, site=site, seconds=seconds)
         async with _slow(large, READERS) as slow:
-            await asyncio.sleep(SETTLE_SECONDS)
-            beside = await _others(small, client, site=site, seconds=seconds)
+            await _until_answered(slow)
+            beside = await _others((small, digest), client, site=site, seconds=seconds)
             reading = sum(one.status == httpx2.codes.OK and not one.ended for one in slow)
-            past = await _past_the_budget(large)
-        again = await _whole(large, client)
+            async with _slow(large, MORE_READERS) as more:
+                await _until_answered(more)
+                past = _past_the_budget(more)
+                crowded = await _others((small, digest), client, site=site, seconds=SETTLE_SECONDS)
+        again = await client.get(large)
+        whole = again.status_code == httpx2.codes.OK and len(again.content) == size
     costs = max(beside.resident) - max(without.resident)
     ours, theirs = quantiles(without.seconds)["p99"], quantiles(beside.seconds)["p99"]
     wrong = []
@@ -76,39 +151,49 @@ async def slow_readers(asked: Asked) -> Shown:
         wrong.append("they cost too much memory")
     if theirs > slack(asked) * (P99_AT_MOST * ours + NOISE_SECONDS):
         wrong.append("others notice them")
-    if beside.refused or beside.wrong_bytes or not again:
-        wrong.append(f"{beside.refused} of others refused, {beside.wrong_bytes} with other bytes, whole again: {again}")
+    refused = beside.refused + crowded.refused
+    if refused or beside.wrong_bytes or crowded.wrong_bytes or not whole:
+        wrong.append(f"{refused} of others refused, {beside.wrong_bytes} with other bytes, whole again: {whole}")
     if past.refused == 0 or past.without_retry_after or past.other:
         wrong.append("past the budget there is another answer than 429 with Retry-After")
     figures = (
-        f"{READERS} readers of {IMAGE_BYTES >> 20} MiB images at {BYTES_A_SECOND >> 10} KiB/s for {seconds:.0f} s: memory "
-        f"+{costs / 2**20:.0f} MiB (at most {max(beside.resident) >> 20} MiB), others' p99 {1000 * ours:.0f} ms without, "
-        f"{1000 * theirs:.0f} ms with them, {beside.refused} of {len(beside.seconds)} refused; {past.served} more readers were "
-        f"served, then {past.refused} times 429"
+        f"{way.name}: {READERS} readers of {size / 2**20:.1f} MiB at {BYTES_A_SECOND >> 10} KiB/s for {seconds:.0f} s: memory "
+        f"{costs / 2**20:+.0f} MiB (at most {max(beside.resident) >> 20} MiB), p99 of another actor {1000 * ours:.0f} ms "
+        f"without, {1000 * theirs:.0f} ms with them, {refused} of {len(beside.seconds) + len(crowded.seconds)} refused; "
+        f"{past.served} more readers were served, then {past.refused} times 429"
     )
     return Shown(f"{', '.join(wrong)}; {figures}" if wrong else figures, holds=not wrong)
 
 
-async def _two_images(site: DirectSite, client: httpx2.AsyncClient) -> tuple[str, tuple[str, str]]:
-    """The URL of a large image and (URL, SHA-256) of a small one, both stored."""
-    full, crop = a_jpeg().ljust(IMAGE_BYTES, b"\x11"), a_jpeg("white").ljust(CROP_BYTES, b"\x12")
-    images = {"full": full, "crop": crop}
+async def _send_images(way: Way, site: DirectSite, client: httpx2.AsyncClient) -> None:
+    images = {
+        "full": a_jpeg().ljust(IMAGE_BYTES, b"\x11"),
+        "crop": a_jpeg("white").ljust(CROP_BYTES, b"\x12"),
+        "noise": _noise(),
+    }
     batch = Batch(manifest={"batch_id": "slow", "collector_id": "gate-1", "detections": []})
     batch.manifest["detections"].append(a_detection_of("evt-slow", images))
     batch.parts |= {f"evt-slow_{kind}": data for kind, data in images.items()}
     answer = await client.post(
-        f"{site.url}/v1/detections?durability=stored",
+        f"{site.url}/v1/detections?durability={way.durability}",
         content=batch.body(),
         headers=SENDING | {"Content-Type": CONTENT_TYPE},
     )
     assert answer.status_code == httpx2.codes.CREATED, answer.text
-    urls = []
-    for kind in ("full", "crop"):
-        answer = await client.get(
-            f"{site.url}/v1/detections/evt-slow/images/{kind}/url?expires_in=3000", headers=LOOKING
-        )
-        urls.append(_at(site, json.loads(answer.content)["url"]))
-    return urls[0], (urls[1], hashlib.sha256(crop).hexdigest())
+
+
+def _noise() -> bytes:
+    """A JPEG whose pixels no encoder makes small."""
+    width, height = NOISE_SIZE
+    return encoded(Image.frombytes("RGB", NOISE_SIZE, os.urandom(3 * width * height)), quality=60)
+
+
+async def _url_of(target: str, way: Way, site: DirectSite, client: httpx2.AsyncClient) -> str:
+    if not way.signed:
+        return site.url + target
+    answer = await client.get(site.url + target)
+    assert answer.status_code == httpx2.codes.OK, answer.text
+    return _at(site, json.loads(answer.content)["url"])
 
 
 def _at(site: DirectSite, url: str) -> str:
@@ -144,12 +229,6 @@ async def _one_other(
             await asyncio.sleep(OTHERS_PAUSE_SECONDS)
 
 
-async def _whole(url: str, client: httpx2.AsyncClient) -> bool:
-    """True if a client in a hurry gets all of the large image."""
-    answer = await client.get(url)
-    return answer.status_code == httpx2.codes.OK and len(answer.content) == IMAGE_BYTES
-
-
 @dataclass(kw_only=True)
 class Slow:
     """One slow reader."""
@@ -163,7 +242,7 @@ class Slow:
 async def _slow(url: str, number: int) -> AsyncIterator[list[Slow]]:
     """This many slow readers for the length of the block."""
     readers = [Slow() for _ in range(number)]
-    tasks = [asyncio.create_task(_read_slowly(url, one)) for one in readers]
+    tasks = [asyncio.create_task(_read_slowly(url, one, at=at)) for at, one in enumerate(readers)]
     try:
         yield readers
     finally:
@@ -172,15 +251,20 @@ async def _slow(url: str, number: int) -> AsyncIterator[list[Slow]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read_slowly(url: str, slow: Slow) -> None:
+async def _read_slowly(url: str, slow: Slow, *, at: int) -> None:
     target = urlsplit(url)
     assert target.hostname is not None
     loop = asyncio.get_running_loop()
+    await asyncio.sleep(at * APART_SECONDS)
     with socket.socket() as connection:
+        connection.bind((SLOW_ADDRESS, 0))
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
         await loop.sock_connect(connection, (target.hostname, target.port))
-        request = f"GET {target.path}?{target.query} HTTP/1.1\r\nHost: {target.netloc}\r\nConnection: close\r\n\r\n"
+        request = (
+            f"GET {target.path}?{target.query} HTTP/1.1\r\nHost: {target.netloc}\r\nConnection: close\r\n"
+            f"Authorization: {LOOKING['Authorization']}\r\n\r\n"
+        )
         await loop.sock_sendall(connection, request.encode())
         head = await loop.sock_recv(connection, BYTES_A_SECOND)
         slow.status, slow.retry_after = int(head[9:12]), b"retry-after:" in head.lower()
@@ -200,14 +284,19 @@ class Past:
     other: int = 0
 
 
-async def _past_the_budget(url: str) -> Past:
+def _past_the_budget(slow: Sequence[Slow]) -> Past:
     """More readers than there is memory for."""
     past = Past()
-    async with _slow(url, MORE_READERS) as slow:
-        await asyncio.sleep(2 * SETTLE_SECONDS)
-        for one in slow:
-            past.served += one.status == httpx2.codes.OK
-            past.refused += one.status == httpx2.codes.TOO_MANY_REQUESTS
-            past.without_retry_after += one.status == httpx2.codes.TOO_MANY_REQUESTS and not one.retry_after
-        past.other = MORE_READERS - past.served - past.refused
+    for one in slow:
+        past.served += one.status == httpx2.codes.OK
+        past.refused += one.status == httpx2.codes.TOO_MANY_REQUESTS
+        past.without_retry_after += one.status == httpx2.codes.TOO_MANY_REQUESTS and not one.retry_after
+    past.other = len(slow) - past.served - past.refused
     return past
+
+
+async def _until_answered(slow: Sequence[Slow]) -> None:
+    end = perf_counter() + ANSWERED_WITHIN_SECONDS
+    while perf_counter() < end and not all(one.status for one in slow):  # noqa: ASYNC110  as many tasks answer
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(SETTLE_SECONDS)

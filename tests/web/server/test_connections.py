@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -198,6 +199,43 @@ def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_siz
                 connection.sendall(b"x")
                 time.sleep(0.05)
         assert time.monotonic() - began < 15
+
+
+def test_requests_sent_behind_a_body_that_was_answered_early_are_all_answered(port: int) -> None:
+    """What they are long does not count as the body's."""
+    behind = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: %b\r\n\r\n" % (b"x" * 8000)
+    for _ in range(5):
+        with connect(port) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % DISCARD_BYTES_MAX)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200"), "before its body is here"
+            sending = threading.Thread(target=connection.sendall, args=(b"x" * DISCARD_BYTES_MAX + behind * 32,))
+            sending.start()
+            answers = b""
+            while answers.count(b"HTTP/1.1 200") < 32:
+                more = connection.recv(65536)
+                assert more, f"{answers.count(b'HTTP/1.1 200')} of 32 were answered"
+                answers += more
+            sending.join()
+
+
+def test_a_closed_connection_leaves_nothing_for_the_collector_of_cycles(port: int) -> None:
+    def alive() -> int:
+        return sum(isinstance(one, DeadlineProtocol) for one in gc.get_objects())
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        for _ in range(50):
+            with connect(port) as connection:
+                connection.sendall(b"POST /close HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+                all_of(connection)
+        end = time.monotonic() + 5
+        while alive() > before + 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert alive() <= before + 2
+    finally:
+        gc.enable()
 
 
 def closing_after(port: int, sent: bytes) -> socket.socket:

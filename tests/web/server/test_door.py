@@ -229,6 +229,20 @@ async def test_the_next_request_begins_where_a_large_refused_body_ends(crowded: 
     assert refused_total(crowded) == 3 * 7
 
 
+async def test_requests_sent_behind_a_refused_body_are_all_answered_however_long_they_are(
+    crowded: Vault, port: int
+) -> None:
+    head = HEAD.replace(f"Content-Length: {LENGTH}".encode(), f"Content-Length: {DISCARD_BYTES_MAX}".encode())
+    behind = NEXT.replace(b"Host", b"X-Long: %b\r\nHost" % (b"x" * 8000))
+    with connect(port) as connection:
+        for _ in range(3):
+            connection.sendall(head)
+            assert one_answer(connection).startswith(b"HTTP/1.1 429"), "before its body is here"
+            connection.sendall(b"x" * DISCARD_BYTES_MAX + behind * 16)
+            for _ in range(16):
+                assert one_answer(connection).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_client_that_goes_away_in_the_middle_of_a_refused_body_is_forgotten(crowded: Vault, port: int) -> None:
     head = HEAD.replace(f"Content-Length: {LENGTH}".encode(), b"Content-Length: 200000")
     for ending in (socket.SHUT_WR, socket.SHUT_RDWR):

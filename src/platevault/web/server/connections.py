@@ -43,6 +43,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _rest: RemainingBody | None = None
     _lingers: bool = False
     _body_ended: bool = True
+    _bodies: int = 0
     _bytes_without_body: int = 0
     _ignored: bool = False
     _leaves: bool = False
@@ -67,21 +68,27 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
-        if self._rest is not None and self._rest.is_awaited:
-            self._rest.add(len(data))
         self._bytes_without_body += len(data)
-        if self.transport.is_closing() or (self._leaves and not self._lingers):
+        if self._leaves and not self._lingers:
+            self._count_rest(data)
             return
+        bodies, is_rest = self._bodies, self._rest is not None and self._rest.is_awaited
         self._parse(data)
+        if (
+            is_rest and bodies == self._bodies
+        ):  # otherwise the body has ended, and what follows it is of the next requests
+            self._count_rest(data)
         if self._unread and not self.transport.is_closing():
             took = None if self._rest is None else self._rest.add
             self.transport.set_protocol(Discard(self, self._unread, took=took, then=self._on_all_discarded))
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
-        elif (
-            not self._body_ended and self._bytes_without_body > HEAD_BYTES_MAX
-        ):  # an endless trailer or chunk extension
+        elif not self._body_ended and self._bytes_without_body > HEAD_BYTES_MAX:  # a trailer or chunk extension
             self._close()
+
+    def _count_rest(self, data: bytes) -> None:
+        if self._rest is not None and self._rest.is_awaited:
+            self._rest.add(len(data))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -165,9 +172,9 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _on_body_ended(self) -> None:
         self._body_ended = True
-        if (
-            self._rest is not None and self._rest.is_awaited and not self._leaves
-        ):  # answered before it ended: idle from now on
+        self._bodies += 1
+        # If it was answered before it ended, the connection is idle from now on.
+        if self._rest is not None and self._rest.is_awaited and not self._leaves:
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -200,6 +207,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._end.cancel()
         super().connection_lost(exc)
         self._count()
+        # Because they refer to this protocol, it would live until the next full look for cycles.
+        self.parser = self.cycle = self._rest = None
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None, asyncio and uvloop take both
         """True while the client is owed an answer: who sends a whole request and then no more may still be listening.

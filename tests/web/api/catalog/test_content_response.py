@@ -13,6 +13,7 @@ from platevault.web.api.catalog.content_response import ContentResponse
 from platevault.web.dependencies import ABORT
 
 SIZE = 1024 * 1024
+ACTOR = "viewer"
 SOON = 0.05
 
 
@@ -64,14 +65,14 @@ def an_answer(chunks: AsyncGenerator[bytes], **more: Any) -> ContentResponse:
 
 async def test_a_client_that_takes_all_of_it_gets_all_of_it() -> None:
     deliveries, client = DeliveryBudget(), AClient(takes=100)
-    await an_answer(deliveries.chunks(await an_image()))(client.scope, client.receive, client.send)
+    await an_answer(deliveries.chunks(await an_image(), actor=ACTOR))(client.scope, client.receive, client.send)
     assert (client.status, len(client.body), client.ended, client.was_cut) == (200, SIZE, True, False)
     assert deliveries.taken == 0
 
 
 async def test_a_client_that_takes_nothing_is_cut_and_its_memory_given_back() -> None:
     deliveries, client = DeliveryBudget(), AClient(takes=1)
-    answer = an_answer(deliveries.chunks(await an_image()), taken_within=SOON)
+    answer = an_answer(deliveries.chunks(await an_image(), actor=ACTOR), taken_within=SOON)
     async with asyncio.timeout(5):
         await answer(client.scope, client.receive, client.send)
     assert (client.ended, client.was_cut, deliveries.taken) == (False, True, 0)
@@ -81,7 +82,7 @@ async def test_a_client_that_takes_nothing_is_cut_and_its_memory_given_back() ->
 async def test_a_client_that_leaves_gives_its_memory_back_at_once() -> None:
     deliveries, client = DeliveryBudget(), AClient(takes=1)
     answering = asyncio.create_task(
-        an_answer(deliveries.chunks(await an_image()))(client.scope, client.receive, client.send)
+        an_answer(deliveries.chunks(await an_image(), actor=ACTOR))(client.scope, client.receive, client.send)
     )
     await asyncio.sleep(SOON)
     assert deliveries.taken > 0
@@ -95,7 +96,7 @@ async def test_memory_is_held_until_the_client_has_taken_the_last_chunk() -> Non
     deliveries, client = DeliveryBudget(), AClient(takes=1)
     small = Content.whole(bytes(CHUNK_BYTES))
     answering = asyncio.create_task(
-        ContentResponse(deliveries.chunks(small), size=small.size, headers={})(
+        ContentResponse(deliveries.chunks(small, actor=ACTOR), size=small.size, headers={})(
             client.scope, client.receive, client.send
         )
     )
@@ -108,7 +109,7 @@ async def test_memory_is_held_until_the_client_has_taken_the_last_chunk() -> Non
 async def test_past_the_budget_nothing_is_answered_but_busy() -> None:
     deliveries, client = DeliveryBudget(1), AClient(takes=100)
     with pytest.raises(Busy):
-        await an_answer(deliveries.chunks(await an_image()))(client.scope, client.receive, client.send)
+        await an_answer(deliveries.chunks(await an_image(), actor=ACTOR))(client.scope, client.receive, client.send)
     assert client.status == 0
 
 
@@ -119,5 +120,5 @@ async def test_bytes_that_are_gone_in_the_middle_cut_the_connection() -> None:
     content = await content_of(erased, first=0, size=SIZE)
     assert content is not None
     deliveries, client = DeliveryBudget(), AClient(takes=100)
-    await an_answer(deliveries.chunks(content))(client.scope, client.receive, client.send)
+    await an_answer(deliveries.chunks(content, actor=ACTOR))(client.scope, client.receive, client.send)
     assert (client.ended, client.was_cut, len(client.body), deliveries.taken) == (False, True, CHUNK_BYTES, 0)

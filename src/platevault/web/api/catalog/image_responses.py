@@ -18,7 +18,7 @@ UNKNOWN: Final = "unknown"
 _STATE: Final = "X-Image-State"
 
 
-def shown(image: ShownImage, request: Request, *, vault: Vault) -> Response:
+def shown(image: ShownImage, request: Request, *, vault: Vault, actor: str) -> Response:
     """Where it is, its bytes, or what became of it."""
     if image.url is not None:
         return RedirectResponse(image.url, 307, headers={_STATE: image.row.state, "Cache-Control": "no-store"})
@@ -27,7 +27,7 @@ def shown(image: ShownImage, request: Request, *, vault: Vault) -> Response:
     headers = _representation(image.row)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    chunks = vault.deliveries.chunks(image.content)
+    chunks = vault.deliveries.chunks(image.content, actor=actor)
     return ContentResponse(chunks, size=image.content.size, headers=headers, part=image.part)
 
 

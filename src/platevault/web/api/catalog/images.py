@@ -52,7 +52,7 @@ async def get_image(
         shown = await checked(
             shown, objects=vault.objects, looks=vault.object_looks, database=vault.database, links=links
         )
-    return image_answers.shown(shown, request, vault=vault)
+    return image_answers.shown(shown, request, vault=vault, actor=look.actor.subject)
 
 
 async def head_image(detection_id: DetectionIdInPath, kind: ImageKindInPath, vault: Wired, look: Looking) -> Response:

@@ -33,9 +33,9 @@ async def get_derived_image(
         return there
     if (same := derived_answers.not_modified(shown, request)) is not None:
         return same
-    vault.deliveries.refuse_if_full()
+    vault.deliveries.refuse_if_full(actor=look.actor.subject)
     with_content = await with_content_of(shown, context=vault.rendition_context)
-    return derived_answers.with_bytes(with_content, request, kind=kind, vault=vault)
+    return derived_answers.with_bytes(with_content, request, vault=vault, actor=look.actor.subject, kind=kind)
 
 
 async def head_derived_image(

@@ -49,13 +49,13 @@ def described(shown: ShownPicture) -> Response:
     )
 
 
-def with_bytes(shown: ShownPicture, request: Request, *, kind: str, vault: Vault) -> Response:
+def with_bytes(shown: ShownPicture, request: Request, *, kind: str, vault: Vault, actor: str) -> Response:
     """Its bytes, or what became of the image."""
     content = shown.content
     if shown.picture is None or content is None:
         return image_answers.gone(request, shown.state, kind=kind, row=shown.one.image)
     headers = _headers(shown, shown.picture)
-    return ContentResponse(vault.deliveries.chunks(content), size=content.size, headers=headers)
+    return ContentResponse(vault.deliveries.chunks(content, actor=actor), size=content.size, headers=headers)
 
 
 def signed(shown: ShownPicture, asked: DerivedImageUrlRequest, *, links: Links, path: str) -> Response:
