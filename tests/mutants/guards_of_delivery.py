@@ -80,4 +80,14 @@ GUARDS: Final = (
         new="if False:",
         tests=("catalog/test_follow.py::test_one_actor_does_not_take_all_places",),
     ),
+    Guard(
+        name="delivery-share",
+        protects="one actor's slow readers leave memory for those of each other actor",
+        module="platevault.infra.concurrency.delivery_budget",
+        old="if held and held + size > SHARE_OF_FREE * (self._most - self._bytes.taken - size):",
+        new="if False:",
+        tests=(
+            "infra/concurrency/test_delivery_budget.py::test_the_readers_of_one_actor_leave_memory_for_those_of_each_other_actor",
+        ),
+    ),
 )

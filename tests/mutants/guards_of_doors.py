@@ -492,4 +492,32 @@ GUARDS: Final = (
         new="False",
         tests=("web/server/test_connections.py::test_trailers_without_end_are_cut",),
     ),
+    Guard(
+        name="next-requests-are-no-rest",
+        protects="requests behind a body that was answered early do not count as its bytes",
+        module="platevault.web.server.connections",
+        old="if is_rest and bodies == self._bodies:",
+        new="if is_rest:",
+        tests=(
+            "web/server/test_connections.py::test_requests_sent_behind_a_body_that_was_answered_early_are_all_answered",
+        ),
+    ),
+    Guard(
+        name="closed-connections-go",
+        protects="a closed connection costs no memory until the next look for cycles",
+        module="platevault.web.server.connections",
+        old="self.parser = self.cycle = self._rest = None",
+        new="pass",
+        tests=("web/server/test_connections.py::test_a_closed_connection_leaves_nothing_for_the_collector_of_cycles",),
+    ),
+    Guard(
+        name="transfer-coding-named",
+        protects="a transfer coding that is not spoken is named, and never taken for the body",
+        module="platevault.web.api.fast_route",
+        old='if any(coding.strip() not in {"", "chunked", "identity"} for coding in transfer):',
+        new="if False:",
+        tests=(
+            "web/test_http_rules.py::test_a_transfer_coding_that_is_not_spoken_is_refused_by_the_name_of_its_header",
+        ),
+    ),
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,10 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "go": ("go", "run", str(CLIENTS / "client.go")),
     "java": ("java", str(CLIENTS / "Client.java")),
     "curl": ("curl",),
+    "wget": ("wget",),
+    "perl": ("perl", str(CLIENTS / "client.pl")),
+    "php": ("php", str(CLIENTS / "client.php")),
+    "ruby": ("ruby", str(CLIENTS / "client.rb")),
 }
 BATCH = {"Content-Type": CONTENT_TYPE}
 WRONG = {"Authorization": "Bearer of-nobody-at-all"}
@@ -59,8 +64,9 @@ def seen_by(client: str, url: str, body: Path, headers: Mapping[str, str]) -> li
         if client == "node" and os.environ.get("CI"):
             pytest.fail("no `node` here")
         pytest.skip(f"no `{PROGRAMS[client][0]}` here")
-    if client == "curl":
-        return [_seen_by_curl(url, body, headers) for _ in range(3)]
+    if client in {"curl", "wget"}:
+        seen = _seen_by_curl if client == "curl" else _seen_by_wget
+        return [seen(url, body, headers) for _ in range(3)]
     how = "blob" if client == "node, streamed" else "whole"
     done = subprocess.run(
         [*PROGRAMS[client], url, str(body), json.dumps(headers), how],
@@ -83,6 +89,19 @@ def _seen_by_curl(url: str, body: Path, headers: Mapping[str, str]) -> str:
         check=False,
     )
     return done.stdout if done.returncode == 0 else f"lost: {done.stderr}"
+
+
+def _seen_by_wget(url: str, body: Path, headers: Mapping[str, str]) -> str:
+    lines = [f"--header={name}: {value}" for name, value in headers.items()]
+    done = subprocess.run(
+        ["wget", "-S", "-O", os.devnull, "--tries=1", "--timeout=90", *lines, f"--post-file={body}", url],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    found = re.findall(r"^ *HTTP/1\.1 (\d+)", done.stderr, re.MULTILINE)
+    return found[-1] if found else f"lost: {done.stderr[-200:]}"
 
 
 def a_body(folder: Path, mebibytes: int, *, manifest: bytes = b"{}") -> Path:

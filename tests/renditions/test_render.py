@@ -1,6 +1,7 @@
 """A derived picture is made once, whoever asks, and nothing of it is left of an image that was forgotten."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from platevault.infra.postgres.database import Database
 from platevault.jobs.run import JobContext
 from platevault.renditions import render as develop
 from platevault.renditions.render import picture_of
-from platevault.renditions.variants import REFUSED_FOR, STANDS_FOR, UNNAMED_MOST, Variants, Wanted
+from platevault.renditions.variants import REFUSED_FOR, REFUSED_MOST, STANDS_FOR, UNNAMED_MOST, Variants, Wanted
 from platevault.retention.erase import remove_bytes
 from platevault.retention.sql.tombstones import erase
 from tests.makers import NOON
@@ -386,4 +387,20 @@ async def test_questions_that_cannot_be_answered_do_not_fill_the_row(migrated: D
     for width in range(40):
         with pytest.raises(ImageRefused):
             await picture_of(await found(migrated), Wanted(recipe=Recipe(width=100 + width)), context=context)
-    assert len((await found(migrated)).pictures) <= 32
+    assert len((await found(migrated)).pictures) == REFUSED_MOST
+
+
+async def test_pictures_and_refusals_of_an_image_are_at_most_fifty_unnamed_ones(
+    migrated: Database, objects: MemoryStore, maker: CountingMaker
+) -> None:
+    clock = Clock()
+    await an_original(migrated, objects)
+    context = a_rendition_context(migrated, objects, maker, now=clock)
+    for width in range(1, 61):
+        clock.now += timedelta(seconds=1)
+        maker.refuses = "no picture" if width % 2 else None
+        with contextlib.suppress(ImageRefused):
+            await picture_of(await found(migrated), Wanted(recipe=Recipe(width=width)), context=context)
+    pictures = (await found(migrated)).pictures
+    assert len(pictures) <= 50
+    assert sum(one.refused is None for one in pictures.values()) == len(await keys(objects)) == 30

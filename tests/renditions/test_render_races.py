@@ -16,7 +16,7 @@ from platevault.jobs.run import JobContext
 from platevault.renditions import render as develop
 from platevault.renditions.capacity import IN_HAND_MOST, RenderCapacity
 from platevault.renditions.render import picture_of
-from platevault.renditions.variants import STANDS_FOR, UNNAMED_MOST, Wanted
+from platevault.renditions.variants import REFUSED_MOST, STANDS_FOR, UNNAMED_MOST, Wanted
 from platevault.retention.erase import delete_bytes, remove_bytes
 from platevault.retention.sql.tombstones import erase
 from tests.makers import NOON
@@ -289,7 +289,7 @@ async def test_many_refusals_at_once_do_not_fill_the_row(migrated: Database, slo
     )
     assert {type(outcome) for outcome in outcomes} == {ImageRefused}
     pictures = (await found(migrated)).pictures
-    assert len(pictures) == UNNAMED_MOST + 1
+    assert len(pictures) == REFUSED_MOST + 1
     assert pictures[unnamed(1).name(of_plate=False)].key is not None, "a refusal drives out nothing that was made"
 
 

@@ -83,3 +83,20 @@ async def test_chunked_is_spoken(viewer: httpx2.AsyncClient, coding: str) -> Non
     headers = {"Transfer-Encoding": coding, "Content-Type": "application/json"}
     found = await viewer.post("/v1/search", content=b"{}", headers=headers)
     assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/detections/", 307),
+        ("POST", "/v1/detectoins", 404),
+        ("PUT", "/v1/search", 405),
+        ("PUT", "/v1/detections", 405),
+        ("POST", "/v1/search", 413),
+    ],
+)
+async def test_a_wrong_address_or_method_is_said_before_a_limit(
+    viewer: httpx2.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await viewer.request(method, path, content=b"x" * 600 * 1024, follow_redirects=False)
+    assert answer.status_code == status

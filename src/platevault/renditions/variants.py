@@ -23,6 +23,8 @@ REFUSED_FOR: Final = timedelta(days=1)
 # Longer than any URL that was signed for it is good in practice.
 SUPERSEDED_STANDS_FOR: Final = timedelta(hours=2)
 UNNAMED_MOST: Final = 32
+# Of those that cannot be made, the row keeps as many reasons: 50 entries together.
+REFUSED_MOST: Final = 18
 VARIANTS_MOST: Final = 16
 PLATE: Final = "crop."
 """Begins the names of pictures of the plate that are cut out of `full`, where a collector sent no crop."""
@@ -155,7 +157,8 @@ def outworn(pictures: Mapping[str, Picture], *, name: str, made: Picture, now: d
     others = {other: one for other, one in pictures.items() if other != name and one.made_at is not None}
     unnamed = [other for other, one in others.items() if not _named(other) and _is_alike(one, made)]
     oldest_first = sorted(unnamed, key=lambda other: str(others[other].made_at))
-    surplus = oldest_first[: max(0, len(unnamed) + (not _named(name)) - UNNAMED_MOST)]
+    most = UNNAMED_MOST if made.refused is None else REFUSED_MOST
+    surplus = oldest_first[: max(0, len(unnamed) + (not _named(name)) - most)]
     return {other: one for other, one in others.items() if other in surplus or _is_over(other, one, made=name, now=now)}
 
 

@@ -74,9 +74,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         bodies, is_rest = self._bodies, self._rest is not None and self._rest.is_awaited
         self._parse(data)
-        if (
-            is_rest and bodies == self._bodies
-        ):  # otherwise the body has ended, and what follows it is of the next requests
+        if is_rest and bodies == self._bodies:  # if it has ended, what follows is of the next requests
             self._count_rest(data)
         if self._unread and not self.transport.is_closing():
             took = None if self._rest is None else self._rest.add
