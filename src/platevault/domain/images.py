@@ -90,7 +90,7 @@ def jpeg_dimensions(data: bytes | bytearray | memoryview) -> Dimensions | None:
 
 def _next_marker(view: memoryview, at: int) -> int:
     """Where the next marker begins: decoders skip fill bytes, and a few others that belong to no segment."""
-    if view[at : at + 1] == b"\xff" and view[at + 1 : at + 2] not in (b"\xff", b"\x00"):
+    if _MARKER.match(bytes(view[at : at + 2])):
         return at
     found = _MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))
     return len(view) if found is None else at + found.start()

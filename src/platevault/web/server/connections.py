@@ -206,7 +206,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._count()
         # Because they refer to this protocol, it would live until the next full look for cycles.
-        self.parser = self.cycle = self._rest = None
+        self.parser = self.cycle = self._rest = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None, asyncio and uvloop take both
         """True while the client is owed an answer: who sends a whole request and then no more may still be listening.
