@@ -67,7 +67,6 @@ class OverviewCache:
 
         The look is written down first. If that fails, the overview says nothing of cameras and numbers.
         """
-
         look.actor.must(Scope.DETECTIONS_READ)
         is_written_down = await _write_down(look, database)
         async with self._lock:

@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from platevault.access.actor import Scope
 from platevault.jobs import vault_clock
 from platevault.operations.overview import Overview
 from platevault.web.api.operations.health import readiness_of
