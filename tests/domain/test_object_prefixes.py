@@ -26,7 +26,7 @@ from platevault.domain.object_prefixes import (
 )
 from platevault.infra.objectstore.admin.lifecycle import CANARY, Rule, compare, wanted_rules
 from platevault.infra.objectstore.admin.policies import PRESIGN, policies_for
-from platevault.infra.postgres.schema import metadata
+from platevault.infra.postgres.upload_tables import metadata
 from platevault.jobs.restore_marker import KEY as MARKER
 
 SOURCE = Path(platevault.__file__).parent
