@@ -5,8 +5,8 @@ The version before inserts no name, and loses nothing by the column.
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
