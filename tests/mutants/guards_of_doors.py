@@ -496,10 +496,20 @@ GUARDS: Final = (
         name="next-requests-are-no-rest",
         protects="requests behind a body that was answered early do not count as its bytes",
         module="platevault.web.server.connections",
-        old="if is_rest and bodies == self._bodies:",
-        new="if is_rest:",
+        old="self._parse(data)\n        if is_rest and bodies == self._bodies:",
+        new="if is_rest:\n            self._count_rest(data)\n        self._parse(data)\n        if bodies < 0:",
         tests=(
             "web/server/test_connections.py::test_requests_sent_behind_a_body_that_was_answered_early_are_all_answered",
+        ),
+    ),
+    Guard(
+        name="one-rest-is-not-the-next",
+        protects="bytes of one early answered body do not count as those of the next one",
+        module="platevault.web.server.connections",
+        old="if is_rest and bodies == self._bodies:",
+        new="if is_rest and bodies <= self._bodies:",
+        tests=(
+            "web/server/test_busy_is_seen.py::test_the_rest_of_one_body_does_not_count_as_that_of_the_batch_behind_it",
         ),
     ),
     Guard(

@@ -100,10 +100,10 @@ GUARDS: Final = (
     ),
     Guard(
         name="frame-behind-bad-length",
-        protects="a segment that tells no length does not hide width and height",
+        protects="a segment that tells no length, and stray bytes, do not hide width and height",
         module="platevault.domain.images",
-        old="2 + max(2, view[at + 2] << 8 | view[at + 3])",
-        new="2 + (view[at + 2] << 8 | view[at + 3])",
+        old="_MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))",
+        new="_MARKER.match(bytes(view[at : at + _STRAY_BYTES_MAX]))",
         tests=("domain/test_images.py::test_decoders_pass_over_what_hides_the_frame_header_and_so_does_this",),
     ),
 )

@@ -83,13 +83,12 @@ def jpeg_dimensions(data: bytes | bytearray | memoryview) -> Dimensions | None:
             height = view[at + 5] << 8 | view[at + 6]
             width = view[at + 7] << 8 | view[at + 8]
             return Dimensions(width=width, height=height) if width and height else None
-        # Decoders pass over a length of 0 or 1, which is none.
-        at += 2 if marker in _STANDALONE else 2 + max(2, view[at + 2] << 8 | view[at + 3])
+        at += 2 if marker in _STANDALONE else 2 + (view[at + 2] << 8 | view[at + 3])
     return None
 
 
 def _next_marker(view: memoryview, at: int) -> int:
-    """Where the next marker begins: decoders skip fill bytes, and a few others that belong to no segment."""
+    """Where the next marker begins. Decoders skip fill bytes, a length of 0 or 1, and others that belong to no segment."""
     if _MARKER.match(bytes(view[at : at + 2])):
         return at
     found = _MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))

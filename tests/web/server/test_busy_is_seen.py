@@ -8,8 +8,10 @@ import pytest
 from platevault.app.vault import Vault
 from platevault.ingest.admission import IN_TURN_AT_ONCE
 from platevault.ingest.transfer_rate import TransferRate
+from platevault.web.dependencies import DISCARD_BYTES_MAX
 from tests.processes.test_early_refusal import BATCH, PROGRAMS, a_body, seen_by
-from tests.web.server.test_door import refused_total, served
+from tests.web.server.test_connections import connect
+from tests.web.server.test_door import HEAD, LENGTH, NEXT, one_answer, refused_total, served
 
 
 @pytest.fixture
@@ -34,3 +36,15 @@ async def test_the_refusal_of_a_large_batch_for_want_of_a_place_is_seen(
         seen = seen_by(client, f"http://127.0.0.1:{port}/v1/detections", body, BATCH)
         assert seen == ["429"] * 3, (client, mebibytes)
     assert refused_total(crowded) == 6
+
+
+async def test_the_rest_of_one_body_does_not_count_as_that_of_the_batch_behind_it(port: int) -> None:
+    head = HEAD.replace(f"Content-Length: {LENGTH}".encode(), f"Content-Length: {DISCARD_BYTES_MAX}".encode())
+    body = b"x" * DISCARD_BYTES_MAX
+    with connect(port) as connection:
+        connection.sendall(head.replace(b"/v1/detections", b"/other"))
+        assert one_answer(connection).startswith(b"HTTP/1.1 200"), "before its body is here"
+        connection.sendall(body + head)
+        assert one_answer(connection).startswith(b"HTTP/1.1 429"), "before its body is here"
+        connection.sendall(body + NEXT)
+        assert one_answer(connection).startswith(b"HTTP/1.1 200")

@@ -202,13 +202,16 @@ def test_what_is_left_of_a_body_is_taken_for_a_limited_time_and_to_a_limited_siz
 
 
 def test_requests_sent_behind_a_body_that_was_answered_early_are_all_answered(port: int) -> None:
-    """What they are long does not count as the body's."""
+    """Their bytes do not count as those of the body, and those of one body not as those of the next one."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % DISCARD_BYTES_MAX
     behind = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: %b\r\n\r\n" % (b"x" * 8000)
+    body = b"x" * DISCARD_BYTES_MAX
     for _ in range(5):
         with connect(port) as connection:
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % DISCARD_BYTES_MAX)
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200"), "before its body is here"
-            sending = threading.Thread(target=connection.sendall, args=(b"x" * DISCARD_BYTES_MAX + behind * 32,))
+            for sent in (head, body + head):
+                connection.sendall(sent)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200"), "before its body is here"
+            sending = threading.Thread(target=connection.sendall, args=(body + behind * 32,))
             sending.start()
             answers = b""
             while answers.count(b"HTTP/1.1 200") < 32:
