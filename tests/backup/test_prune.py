@@ -4,23 +4,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from platevault.backup import folder as backup_folder
 from platevault.backup.manifest import Manifest
-from platevault.backup.prune import oldest_backup, prune_backups, prune_old_backups
+from platevault.backup.prune import oldest_backup, prune_backups
 from platevault.domain.errors import Stopped
-from platevault.infra.objectstore.memory import MemoryStore
-from platevault.infra.postgres.database import Database
-from platevault.jobs.run import JobContext
 from platevault.operations.check_backups import judge_backups, shortest_days
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEPT = timedelta(days=35)
 
 
-def a_backup(out: Path, *, age: timedelta, now: datetime = NOW) -> str:
-    began_at = now - age
+def a_backup(out: Path, *, age: timedelta) -> str:
+    began_at = NOW - age
     with backup_folder.begin_backup(out, began_at=began_at) as draft:
         return draft.finish(Manifest(began_at=began_at, ended_at=began_at, parts={}, files=())).name
 
@@ -49,26 +45,6 @@ def test_nothing_is_pruned_while_another_backup_is_made(tmp_path: Path) -> None:
     with backup_folder.begin_backup(tmp_path, began_at=NOW), pytest.raises(Stopped, match="another backup"):
         prune_backups(tmp_path, keep_for=KEPT, now=NOW)
     assert {old, new} <= set(names(tmp_path))
-
-
-async def test_the_database_decides_what_is_old_and_a_clock_in_doubt_prunes_nothing(
-    migrated: Database, tmp_path: Path
-) -> None:
-    now = datetime.now(UTC)
-    old, new, newest = (a_backup(tmp_path, age=age, now=now) for age in (KEPT * 2, KEPT / 2, timedelta()))
-    wrong = JobContext(database=migrated, objects=MemoryStore(), now=lambda: now + timedelta(days=400))
-    await set_seen_time(migrated, timedelta(days=400))
-    with pytest.raises(Stopped, match="--confirm-clock"):
-        await prune_old_backups(tmp_path, keep_for=KEPT, context=wrong)
-    assert names(tmp_path) == sorted([old, new, newest])
-    await set_seen_time(migrated, timedelta())
-    assert await prune_old_backups(tmp_path, keep_for=KEPT, context=wrong) == [old]
-    assert names(tmp_path) == sorted([new, newest])
-
-
-async def set_seen_time(database: Database, ago: timedelta) -> None:
-    statement = text("UPDATE vault_clock SET seen_at = clock_timestamp() - CAST(:ago AS interval)")
-    await database.transaction(lambda connection: connection.execute(statement, {"ago": ago}))
 
 
 @pytest.mark.parametrize(("days", "status"), [(65, "ok"), (66, "warning")])

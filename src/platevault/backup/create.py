@@ -13,7 +13,6 @@ makes rows of.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ async def backup(
     """A new backup stands in `out`, under the time at which it began. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
     was begun then is no backup, and the next run takes over the objects it had.
     """
-    began_at = await _time(site, wanted)
+    began_at = site.job_context.now()
     with begin_backup(out, began_at=began_at, disk_reserve_bytes=site.disk_reserve_bytes) as draft:
         notes = Notes()
         parts: dict[str, Mapping[str, Any]] = {}
@@ -66,18 +65,13 @@ async def backup(
         files.append(draft.folder / ERASED)
         manifest = Manifest(
             began_at=began_at,
-            ended_at=await _time(site, wanted),
+            ended_at=site.job_context.now(),
             parts=parts,
             files=await asyncio.to_thread(_entries, files, draft.folder),
             left_out=tuple(notes.examples.pop(LEFT_OUT, ())),
         )
         folder = await asyncio.to_thread(draft.finish, manifest)
     return Backup(folder=folder, manifest=manifest, odd=notes.examples)
-
-
-async def _time(site: BackupContext, wanted: Parts) -> datetime:
-    """Return the database's time, by which backups are pruned later. A backup without the database does not ask it."""
-    return await site.job_context.time() if wanted.database else site.job_context.now()
 
 
 async def _copy_bucket(

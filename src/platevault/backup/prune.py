@@ -1,6 +1,5 @@
 """Delete backups that are older than their time, so that what was erased does not live on in them."""
 
-import asyncio
 import fcntl
 import shutil
 from collections.abc import Sequence
@@ -12,15 +11,8 @@ import structlog
 from platevault.backup.folder import UNFINISHED, open_private, read_manifest, whole_backups
 from platevault.domain.errors import Corrupted, Stopped
 from platevault.infra.disk.local_disk import sync_folder
-from platevault.jobs.run import JobContext
 
 log = structlog.get_logger(__name__)
-
-
-async def prune_old_backups(out: Path, *, keep_for: timedelta, context: JobContext) -> list[str]:
-    """Prune by the vault's clock, in a thread. Raises `Stopped` if a clock is in doubt, and what `prune_backups` raises."""
-    now = await context.erasing_time()
-    return await asyncio.to_thread(prune_backups, out, keep_for=keep_for, now=now)
 
 
 def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +17,7 @@ from platevault.app.commands import backup_context_from_environment, backup_cont
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup
-from platevault.backup.prune import prune_old_backups
+from platevault.backup.prune import prune_backups
 from platevault.backup.restore import Restored
 from platevault.backup.restore import restore as put_back
 from platevault.backup.verify import Verified, verify_backup
@@ -71,9 +71,9 @@ def backup(  # noqa: PLR0913  an option each
     if out is not None:
         folder, wanted = out, Parts(database=database, spool=spool, bucket=bucket, dump=dump)
         with _ending(), _progress("objects copied") as moved:
-            made, pruned = _with_site(lambda site: _made(site, folder, wanted, moved=moved, keep_days=keep_days))
-        ok = not made.manifest.left_out and "not pruned" not in pruned
-        _finish(_told_of_new(made) | pruned, ok=ok, as_json=as_json)
+            made = _with_site(lambda site: make_backup(site, out=folder, wanted=wanted, moved=moved))
+            pruned = _pruned(folder, keep_days=keep_days, began_at=made.manifest.began_at)
+        _finish(_told_of_new(made) | pruned, ok=not made.manifest.left_out, as_json=as_json)
 
 
 def restore(  # noqa: PLR0913  an option each
@@ -156,18 +156,11 @@ def _progress(what: str) -> Iterator[Moved]:
         yield lambda count: progress.advance(task, count)
 
 
-async def _made(
-    site: BackupContext, folder: Path, wanted: Parts, *, moved: Moved, keep_days: int | None
-) -> tuple[Backup, dict[str, Any]]:
-    """Return the new backup, and what was pruned after it was whole, or why nothing was."""
-    made = await make_backup(site, out=folder, wanted=wanted, moved=moved)
+def _pruned(folder: Path, *, keep_days: int | None, began_at: datetime) -> dict[str, Any]:
+    """After the new backup is whole. Its beginning is the present: it is when the database was read."""
     if keep_days is None:
-        return made, {}
-    try:
-        pruned = await prune_old_backups(folder, keep_for=timedelta(days=keep_days), context=site.job_context)
-    except (Stopped, Unavailable) as error:
-        return made, {"not pruned": str(error)}
-    return made, {"pruned": pruned}
+        return {}
+    return {"pruned": prune_backups(folder, keep_for=timedelta(days=keep_days), now=began_at)}
 
 
 def _told_of_new(made: Backup) -> dict[str, Any]:
