@@ -33,12 +33,14 @@ MADE = (
 )
 # An installation from before it was there starts without it, and says at /metrics what to set.
 MADE_AND_NOT_NEEDED = {"METRICS_TOKEN"}
-# The image or the command says where it listens; a container has no folder of images and no S3 server beside it.
+# The image or the command says where it listens; a container has no folder of images and no S3 server beside it, and the secret key of
+# backups is named by --identity when one is restored.
 NOT_PASSED_ON = {
     "HOST",
     "PORT",
     "LOCAL_STORAGE_DIR",
     "STORAGE_SYNC_DIR",
+    "BACKUP_IDENTITY_FILE",
     "PLATEVAULT_EMBEDDED",
     "PLATEVAULT_EMBEDDED_STATES",
 }

@@ -156,6 +156,18 @@ class Settings(BaseSettings):
     backup_dir: Annotated[
         Path | None, Field(description="folder of `platevault backup --out`, whose age `doctor` examines")
     ] = None
+    backup_recipient: Annotated[
+        str | None, Field(description="age1…: new backups are encrypted to these public keys; separated by commas")
+    ] = None
+    backup_key_file: Annotated[
+        Path | None, Field(description="file of such public keys, one a line; never a secret key")
+    ] = None
+    backup_identity_file: Annotated[
+        Path | None,
+        Field(
+            description="file of the secret key, to restore and verify; keep it away from this machine and the backups"
+        ),
+    ] = None
     backup_grace_days: Annotated[
         int, Field(ge=0, description="days that a backup may be older than the shortest retention class")
     ] = 35

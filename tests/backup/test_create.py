@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platevault.backup import folder as backup_folder
-from platevault.backup import spool_files as spool_copies
+from platevault.backup import whole_backup
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
 from platevault.backup.manifest import FileEntry, Manifest
@@ -35,7 +35,7 @@ from platevault.infra.spool.spool import Spool
 from platevault.jobs.report import LAGS
 from platevault.jobs.restore_marker import advance, confirm_restore, marker
 from platevault.jobs.run import JobContext
-from tests.support.backups import NOON, a_program, a_site, files_of, flip, opened, ticking_clocks
+from tests.support.backups import NOON, TickingClock, a_program, a_site, files_of, flip, opened, ticking, ticking_clocks
 from tests.support.deliveries import a_batch
 from tests.support.keeping import Rotten, Unreliable, an_object, key_of, stored
 from tests.support.receptions import DeadStore, Node, a_node
@@ -397,23 +397,27 @@ async def test_a_disk_that_fails_in_the_middle_ends_a_backup_and_a_restore_and_b
     Spool.open(site.spool_dir, max_bytes=2**30, new_node_id=uuid.uuid4())
     (site.spool_dir / "ready/one.batch").write_bytes(b"what waits")
 
-    def full(source: BinaryIO, target: Path) -> None:
+    def full(source: BinaryIO, target: Path, *, by: Any = None) -> None:
         if target.suffix == ".batch":
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
-        copied(source, target)
+        copied(source, target, by=by)
+
+    def use(copy: Any) -> None:
+        for module in (backup_folder, whole_backup):
+            monkeypatch.setattr(module, "copy_file", copy)
 
     copied = backup_folder.copy_file
-    monkeypatch.setattr(spool_copies, "copy_file", full)
+    use(full)
     with pytest.raises(Stopped, match="No space left"):
         await backup(site, out=out, wanted=ONLY_SPOOL)
-    monkeypatch.setattr(spool_copies, "copy_file", copied)
+    use(copied)
     made = await backup(site, out=out, wanted=ONLY_SPOOL)
     (made.folder / "spool/ready/stranger.batch").write_bytes(b"that no manifest names")
-    monkeypatch.setattr(spool_copies, "copy_file", full)
+    use(full)
     again = dataclasses.replace(site, spool_dir=tmp_path / "new spool")
     with pytest.raises(Stopped, match="No space left"):
         await restore(again, made.folder, wanted=ONLY_SPOOL)
-    monkeypatch.setattr(spool_copies, "copy_file", copied)
+    use(copied)
     assert (await restore(again, made.folder, wanted=ONLY_SPOOL)).counts["spool files"] == 1
     assert [path.name for path in (again.spool_dir / "ready").iterdir()] == ["one.batch"]
 

@@ -12,6 +12,7 @@ from platevault.app.open import gate_reads
 from platevault.app.vault import Vault
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
+from platevault.backup.keys import NO_KEYS, Keys
 from platevault.backup.manifest import ERASED
 from platevault.backup.restore import Restored, restore
 from platevault.domain.errors import Corrupted, Stopped
@@ -51,11 +52,18 @@ async def sent(node: Node) -> Batch:
 
 
 async def restored(
-    url: str, folder: Path, *, spool: Path, objects: MemoryStore, wanted: Parts, erasures_from: tuple[Path, ...] = ()
+    url: str,
+    folder: Path,
+    *,
+    spool: Path,
+    objects: MemoryStore,
+    wanted: Parts,
+    erasures_from: tuple[Path, ...] = (),
+    keys: Keys = NO_KEYS,
 ) -> Restored:
     async with opened(url) as database:
         context = JobContext(database=database, objects=objects, now=lambda: datetime.now(UTC))
-        there = BackupContext(job_context=context, database_url=url, spool_dir=spool)
+        there = BackupContext(job_context=context, database_url=url, spool_dir=spool, keys=keys)
         return await restore(there, folder, wanted=wanted, erasures_from=erasures_from)
 
 

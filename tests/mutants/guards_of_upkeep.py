@@ -149,13 +149,13 @@ GUARDS: Final = (
         protects="what a row of the dump waits for is in the copy of the spool",
         module="platevault.backup.create",
         old="        if wanted.database:\n            parts",
-        new="        if wanted.spool:\n            first = await asyncio.to_thread(copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room)\n        if wanted.database:\n            parts",
+        new="        if wanted.spool:\n            first = await asyncio.to_thread(_copy_spool, site.spool_dir, draft)\n        if wanted.database:\n            parts",
         tests=("backup/test_create.py::test_what_a_row_of_the_dump_waits_for_is_in_the_copy_of_the_spool",),
         also=(
             (
                 "platevault.backup.create",
-                "            node, copied = await asyncio.to_thread(\n                copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room\n            )\n",
-                "            node, copied = first\n",
+                '            parts["spool"] = await asyncio.to_thread(_copy_spool, site.spool_dir, draft)\n',
+                '            parts["spool"] = first\n',
             ),
         ),
     ),
@@ -163,13 +163,13 @@ GUARDS: Final = (
         name="bucket-after-spool",
         protects="an image that leaves the spool while a backup is made is in it",
         module="platevault.backup.create",
-        old="        if wanted.spool:\n            node, copied",
-        new="        if wanted.bucket:\n            early = await _copy_bucket(site, draft, notes=notes, moved=moved)\n        if wanted.spool:\n            node, copied",
+        old="        if wanted.spool:\n            parts",
+        new="        if wanted.bucket:\n            early = await copy_bucket(site.job_context.objects, draft, notes=notes, moved=moved)\n        if wanted.spool:\n            parts",
         tests=("backup/test_create.py::test_an_image_that_leaves_the_spool_while_a_backup_is_made_is_in_it",),
         also=(
             (
                 "platevault.backup.create",
-                '            parts["bucket"] = await _copy_bucket(site, draft, notes=notes, moved=moved)\n',
+                '            parts["bucket"] = await copy_bucket(site.job_context.objects, draft, notes=notes, moved=moved)\n',
                 '            parts["bucket"] = early\n',
             ),
         ),

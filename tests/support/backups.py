@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from platevault.backup.context import BackupContext
+from platevault.backup.keys import NO_KEYS, Keys, read_identities, read_recipients, write_new_key
+from platevault.domain.errors import Stopped
 from platevault.infra.objectstore import ObjectStore
 from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
 from platevault.jobs.run import JobContext
-from tests.support.keeping import ToldClock
+from platevault.jobs.vault_clock import VaultClock
 from tests.support.receptions import Node
 from tests.support.servers import S3Server
 
@@ -26,14 +28,35 @@ def ticking(start: datetime = NOON) -> Callable[[], datetime]:
 
 
 def ticking_clocks() -> dict[str, Any]:
-    """One such clock for the process and the database: no two backups begin in the same second."""
-    tick = ticking()
-    return {"now": tick, "clock": ToldClock(tick)}
+    """One such clock for the process, and one for the database: no two backups begin in the same second."""
+    return {"now": ticking(), "clock": TickingClock()}
 
 
-def a_site(node: Node, url: str, *, objects: ObjectStore | None = None) -> BackupContext:
-    context = JobContext(database=node.database, objects=objects or node.objects, **ticking_clocks())
-    return BackupContext(job_context=context, database_url=url, spool_dir=node.folder)
+class TickingClock(VaultClock):
+    """A database's clock that is a second further at each look; in doubt it says why."""
+
+    def __init__(self, start: datetime = NOON, *, doubt: str | None = None) -> None:
+        self.look = ticking(start)
+        self.doubt = doubt
+
+    async def time(self, database: Database) -> datetime:
+        return self.look()
+
+    async def erasing_time(self, database: Database, objects: ObjectStore) -> datetime:
+        if self.doubt is not None:
+            raise Stopped(self.doubt)
+        return self.look()
+
+
+def a_site(node: Node, url: str, *, objects: ObjectStore | None = None, keys: Keys = NO_KEYS) -> BackupContext:
+    context = JobContext(database=node.database, objects=objects or node.objects, now=ticking(), clock=TickingClock())
+    return BackupContext(job_context=context, database_url=url, spool_dir=node.folder, keys=keys)
+
+
+def a_key(folder: Path, name: str = "key") -> Keys:
+    """Both halves of a new key."""
+    recipient = write_new_key(folder / name)
+    return Keys(recipients=read_recipients(recipient, None), identities=read_identities(folder / name))
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import structlog
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from platevault.app.clock import now as clock
@@ -23,6 +25,7 @@ from platevault.app.storage import (
 )
 from platevault.app.vault import Vault
 from platevault.backup.context import BackupContext
+from platevault.backup.keys import KeyFiles, Keys, read_identities, read_recipients
 from platevault.collector.api_client import VaultApi
 from platevault.collector.demo_feed import feed
 from platevault.domain.object_prefixes import DERIVED_IMAGES
@@ -36,6 +39,8 @@ from platevault.retention.lifecycle_rules import RulesWanted, rules_as_far_as_kn
 from platevault.settings import Settings, read_settings
 
 log = structlog.get_logger(__name__)
+
+_IDENTITY_FILE: Final = "BACKUP_IDENTITY_FILE"
 
 
 def vault_from_environment() -> Vault:
@@ -61,21 +66,33 @@ def rendition_context_from_environment() -> RenditionContext:
     )
 
 
-def backup_context_from_environment() -> BackupContext:
+def backup_context_from_environment(files: KeyFiles) -> BackupContext:
     """Open the backup context of the environment and `.env` for a command."""
-    return backup_context_of(read_settings())
+    return backup_context_of(read_settings(), files)
 
 
-def backup_context_of(settings: Settings) -> BackupContext:
+def backup_context_of(settings: Settings, files: KeyFiles) -> BackupContext:
     """Open the backup context of these settings for a command. It logs to standard error."""
     log_to_standard_error()
+    keys = Keys(
+        recipients=read_recipients(settings.backup_recipient, files.recipients or settings.backup_key_file),
+        identities=read_identities(files.identity or settings.backup_identity_file),
+    )
     return BackupContext(
+        keys=keys,
         job_context=open_job_context(settings),
         database_url=revealed(settings.database_url),
         spool_dir=settings.spool_dir,
         disk_reserve_bytes=settings.disk_reserve_bytes,
         embedded=settings.platevault_embedded,
     )
+
+
+def backup_keys_from_environment(files: KeyFiles) -> Keys:
+    """Return the identities for a command that needs no other setting: a backup is verified where no vault is."""
+    log_to_standard_error()
+    named = os.environ.get(_IDENTITY_FILE) or dotenv_values(Path(".env")).get(_IDENTITY_FILE)
+    return Keys(identities=read_identities(files.identity or (Path(named) if named else None)))
 
 
 def open_installation(settings: Settings) -> Installation:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from platevault.backup.keys import NO_KEYS, Keys
 from platevault.jobs.run import JobContext
 
 
@@ -19,6 +20,7 @@ class BackupContext:
     spool_dir: Path
     disk_reserve_bytes: int | None = None
     embedded: bool = False
+    keys: Keys = NO_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import stamina
 import structlog
 
-from platevault.backup.manifest import NOT_COPIED, ObjectEntry
-from platevault.backup.object_files import ObjectCopies, bytes_of, objects_in
+from platevault.backup.manifest import NOT_COPIED, Bytes, ObjectEntry
+from platevault.backup.whole_backup import StoredObject, WholeBackup
 from platevault.domain.errors import Corrupted, InvalidRequest, StoreMisconfigured, StoreUnavailable
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.jobs.report import Notes
@@ -27,9 +26,18 @@ DAMAGED: Final = "damaged"
 Listed = tuple[str, int, datetime]
 
 
+class Copies(Protocol):
+    """The objects of a backup that is being made, plain or encrypted. A line is what its list says of one object."""
+
+    def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None: ...
+    def put(self, entry: ObjectEntry, data: Bytes) -> str: ...
+    def note(self, line: str) -> None: ...
+    def flush(self) -> None: ...
+
+
 async def copy_objects(
     objects: ObjectStore,
-    copies: ObjectCopies,
+    copies: Copies,
     *,
     notes: Notes,
     keep_room: Callable[[int], None],
@@ -60,19 +68,21 @@ async def copy_objects(
     await flush()
 
 
-async def _copy(listed: Listed, *, objects: ObjectStore, copies: ObjectCopies, unreadable: Unreadable) -> None:
+async def _copy(listed: Listed, *, objects: ObjectStore, copies: Copies, unreadable: Unreadable) -> None:
     key, size, modified_at = listed
     notes = unreadable.notes
     try:
-        entry = await asyncio.to_thread(copies.take_over, key, size=size, modified_at=modified_at)
-        if entry is not None:
+        line = await asyncio.to_thread(copies.take_over, key, size=size, modified_at=modified_at)
+        if line is not None:
             notes.counts["linked"] += 1
         else:
             found = await _read(objects, key)
             if found is None:
                 notes.counts["gone meanwhile"] += 1
                 return
-            entry = await asyncio.to_thread(copies.put, key, found, modified_at=modified_at)
+            entry = ObjectEntry.of(key, found, modified_at=modified_at)
+            size = entry.size
+            line = await asyncio.to_thread(copies.put, entry, found.data)
             if found.metadata.get("sha256", entry.sha256) != entry.sha256:
                 notes.add("its bytes are not what its metadata says", key)  # copied as it is: it may be evidence
     except (InvalidRequest, IsADirectoryError, NotADirectoryError, FileExistsError):
@@ -81,10 +91,10 @@ async def _copy(listed: Listed, *, objects: ObjectStore, copies: ObjectCopies, u
     except StoreUnavailable as error:
         await unreadable.add(key, error)
         return
-    copies.note(entry)
+    copies.note(line)
     unreadable.in_a_row = 0
     notes.counts["objects"] += 1
-    notes.counts["bytes"] += entry.size
+    notes.counts["bytes"] += size
 
 
 async def _read(objects: ObjectStore, key: str) -> NewObject | None:
@@ -107,33 +117,35 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, StoreUnavailable) and not isinstance(error, StoreMisconfigured)
 
 
-async def restore_objects(backup: Path, objects: ObjectStore, *, notes: Notes, moved: Callable[[int], None]) -> None:
+async def restore_objects(
+    backup: WholeBackup, objects: ObjectStore, *, notes: Notes, moved: Callable[[int], None]
+) -> None:
     """Every object of the backup stands in the store; what stands there already stays, and is named where it is another one.
 
     Bytes that are not what was backed up are named as `damaged` and left out: the others are not to be lost for them. Raises
     `Corrupted` for a list that cannot be read, `StoreUnavailable`.
     """
-    page: list[ObjectEntry] = []
+    page: list[StoredObject] = []
 
     async def flush() -> None:
-        await asyncio.gather(*(_put_back(one, backup=backup, objects=objects, notes=notes) for one in page))
+        await asyncio.gather(*(_put_back(one, objects=objects, notes=notes) for one in page))
         moved(len(page))
         page.clear()
 
-    for entry in objects_in(backup):
-        page.append(entry)
+    for stored in backup.objects():
+        page.append(stored)
         if len(page) == READS_AT_ONCE:
             await flush()
     await flush()
     await objects.settle()
 
 
-async def _put_back(entry: ObjectEntry, *, backup: Path, objects: ObjectStore, notes: Notes) -> None:
+async def _put_back(stored: StoredObject, *, objects: ObjectStore, notes: Notes) -> None:
     try:
-        data = await asyncio.to_thread(bytes_of, entry, backup=backup)
+        entry, data = await asyncio.to_thread(stored.read)
     except Corrupted as error:
         log.error("object is damaged in the backup", why=str(error))
-        notes.add(DAMAGED, entry.key)
+        notes.add(DAMAGED, stored.label)
         return
     new = NewObject(
         data=data, content_type=entry.content_type, metadata=entry.metadata, cache_control=entry.cache_control

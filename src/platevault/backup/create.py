@@ -8,22 +8,26 @@
 In any other order a row could name bytes that were on their way from a place copied before to one copied after. What came
 after step 1 is in the backup too, without its rows: as spool files, which are ingested again, and as objects, which `rebuild`
 makes rows of.
+
+With recipients each file is encrypted before it is on the disk of the backup; no plain bytes are written there.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from platevault.backup.context import EVERYTHING, BackupContext, Parts
-from platevault.backup.copy_objects import LEFT_OUT, copy_objects
+from platevault.backup.copy_bucket import LEFT_OUT, copy_bucket
 from platevault.backup.dump_database import write_dump
 from platevault.backup.erasures import write_erasures
-from platevault.backup.folder import BackupDraft, begin_backup, entry_of
-from platevault.backup.manifest import DUMP, ERASED, OBJECTS, SPOOL, FileEntry, Manifest
-from platevault.backup.object_files import ObjectCopies
+from platevault.backup.folder import BackupDraft, begin_backup
+from platevault.backup.manifest import NODE_ID, SPOOL, Manifest
 from platevault.backup.spool_files import copy_spool
+from platevault.domain.errors import DatabaseUnavailable, Stopped
 from platevault.jobs.report import Notes
 
 
@@ -39,51 +43,59 @@ class Backup:
 async def backup(
     site: BackupContext, *, out: Path, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
 ) -> Backup:
-    """A new backup stands in `out`, under the time at which it began. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
+    """A new backup stands in `out`, under the time at which it began, by the database's clock. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
     was begun then is no backup, and the next run takes over the objects it had.
     """
-    began_at = site.job_context.now()
-    with begin_backup(out, began_at=began_at, disk_reserve_bytes=site.disk_reserve_bytes) as draft:
+    began_at, is_sure = await _time(site, needed=wanted.database)
+    recipients = site.keys.recipients
+    with begin_backup(
+        out, began_at=began_at, recipients=recipients, disk_reserve_bytes=site.disk_reserve_bytes
+    ) as draft:
         notes = Notes()
         parts: dict[str, Mapping[str, Any]] = {}
-        files: list[Path] = []
         if wanted.database:
             parts["database"] = await write_dump(site, draft, given=wanted.dump)
-            files.append(draft.folder / DUMP)
         if wanted.spool:
-            node, copied = await asyncio.to_thread(
-                copy_spool, site.spool_dir, draft.folder / SPOOL, keep_room=draft.keep_room
-            )
-            parts["spool"] = {"node_id": node, "files": len(copied) - 1}
-            files += copied
+            parts["spool"] = await asyncio.to_thread(_copy_spool, site.spool_dir, draft)
         if wanted.bucket:
-            parts["bucket"] = await _copy_bucket(site, draft, notes=notes, moved=moved)
-            files.append(draft.folder / OBJECTS)
-        parts["erasures"] = await write_erasures(
-            site.job_context.objects, draft
-        )  # last: what was erased until now is known
-        files.append(draft.folder / ERASED)
+            parts["bucket"] = await copy_bucket(site.job_context.objects, draft, notes=notes, moved=moved)
+        # last: what was erased until now is known
+        parts["erasures"] = await write_erasures(site.job_context.objects, draft)
         manifest = Manifest(
             began_at=began_at,
-            ended_at=site.job_context.now(),
+            ended_at=(await _time(site, needed=wanted.database))[0],
             parts=parts,
-            files=await asyncio.to_thread(_entries, files, draft.folder),
+            files=tuple(draft.files),
             left_out=tuple(notes.examples.pop(LEFT_OUT, ())),
+            recipients=() if recipients is None else recipients.names,
+            clock_is_sure=is_sure,
         )
         folder = await asyncio.to_thread(draft.finish, manifest)
     return Backup(folder=folder, manifest=manifest, odd=notes.examples)
 
 
-async def _copy_bucket(
-    site: BackupContext, draft: BackupDraft, *, notes: Notes, moved: Callable[[int], None]
-) -> Mapping[str, Any]:
-    copies = await asyncio.to_thread(ObjectCopies, draft.folder, earlier=draft.earlier)
+def _copy_spool(spool: Path, draft: BackupDraft) -> Mapping[str, Any]:
+    """Encrypted spool files have numbers as names, because the name of a dead letter has a detection's id."""
+    numbers = count(1)
+
+    def keep(source: BinaryIO, name: str) -> None:
+        number = 0 if name == NODE_ID else next(numbers)
+        draft.keep(source, f"{SPOOL}/{name}", sealed=f"{SPOOL}/{number}")
+
+    node, files = copy_spool(spool, keep=keep, keep_room=draft.keep_room)
+    return {"node_id": str(node), "files": files}
+
+
+async def _time(site: BackupContext, *, needed: bool) -> tuple[datetime, bool]:
+    """Return the database's time, and whether its clock is not in doubt. A backup without the database does not need it.
+
+    By this time backups are pruned, and no clock of one process may decide that.
+    """
     try:
-        await copy_objects(site.job_context.objects, copies, notes=notes, keep_room=draft.keep_room, moved=moved)
-    finally:
-        copies.close()
-    return dict(notes.counts)
-
-
-def _entries(files: list[Path], folder: Path) -> tuple[FileEntry, ...]:
-    return tuple(entry_of(file, backup=folder) for file in files)
+        return await site.job_context.erasing_time(), True
+    except Stopped:
+        return await site.job_context.time(), False
+    except DatabaseUnavailable:
+        if needed:
+            raise
+        return site.job_context.now(), False

@@ -1,17 +1,16 @@
 """Erasures on request in a backup, and back into a bucket, so that a restore does them again."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
-from platevault.backup.folder import BackupDraft, fault_of, open_private, read_manifest, whole_backups
-from platevault.backup.manifest import ERASED, Manifest
-from platevault.domain.errors import Corrupted, DatabaseUnavailable, StoreUnavailable
+from platevault.backup.erasure_sources import Source, records_in
+from platevault.backup.folder import BackupDraft
+from platevault.backup.manifest import ERASED
+from platevault.domain.errors import DatabaseUnavailable, StoreUnavailable
 from platevault.domain.object_prefixes import ERASURES_UNKNOWN
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.jobs.report import Notes
@@ -19,49 +18,25 @@ from platevault.jobs.restore_marker import is_marked
 from platevault.jobs.run import JobContext
 from platevault.retention.erasures.compare import do_erasures_again, unknown_since
 from platevault.retention.erasures.keep import keep_record, read_record, record_keys
-from platevault.retention.erasures.record import ErasureRecord
 
 log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A backup whose erasures are known: those until it began, and some until it ended."""
-
-    folder: Path
-    began_at: datetime
-
-
 async def write_erasures(objects: ObjectStore, draft: BackupDraft) -> Mapping[str, Any]:
     """Write each record of the bucket to the draft, one a line. Without an answer of the store the backup says that it has not all."""
-    count = 0
-    with open_private(draft.folder / ERASED, "xb") as file:
-        try:
-            async for keys in record_keys(objects):
-                for key in keys:
-                    file.write((await read_record(key, objects=objects)).encode() + b"\n")
-                    count += 1
-        except StoreUnavailable as error:
-            log.warning("the backup has not all erasures", why=str(error))
-            return {"records": count, "whole": False}
-    return {"records": count, "whole": True}
-
-
-def sources_of(folder: Path, manifest: Manifest, *, given: Sequence[Path]) -> list[Source]:
-    """Return the backup, the newer ones beside it, and those `given`. Raises `Corrupted`, `SettingsInvalid` for one given."""
-    found = [Source(folder=folder, began_at=manifest.began_at)]
-    found += [Source(folder=other, began_at=read_manifest(other).began_at) for other in given]
-    for other in whole_backups(folder.resolve().parent):
-        try:
-            began_at = read_manifest(other).began_at
-        except Corrupted as error:
-            log.warning("a newer backup is not read for its erasures", backup=other.name, why=str(error))
-            continue
-        if began_at > manifest.began_at:
-            found.append(Source(folder=other, began_at=began_at))
-    return found
+    lines, is_whole = io.BytesIO(), True
+    try:
+        async for keys in record_keys(objects):
+            for key in keys:
+                lines.write((await read_record(key, objects=objects)).encode() + b"\n")
+    except StoreUnavailable as error:
+        log.warning("the backup has not all erasures", why=str(error))
+        is_whole = False
+    lines.seek(0)
+    await asyncio.to_thread(draft.keep, lines, ERASED)
+    return {"records": lines.getvalue().count(b"\n"), "whole": is_whole}
 
 
 async def put_back_erasures(sources: Sequence[Source], objects: ObjectStore, *, notes: Notes) -> str | None:
@@ -75,7 +50,7 @@ async def put_back_erasures(sources: Sequence[Source], objects: ObjectStore, *, 
         said = NewObject(data=since.encode(), content_type="text/plain", metadata={})
         await objects.create(ERASURES_UNKNOWN, said)
     for source in sources:
-        for record in await asyncio.to_thread(lambda one: list(_records_in(one)), source.folder):
+        for record in await asyncio.to_thread(lambda one: list(records_in(one)), source.backup):
             await keep_record(record, objects=objects)
             notes.counts["erasures known"] += 1
     return await unknown_since(objects)
@@ -89,14 +64,3 @@ async def erase_in_restored(context: JobContext, *, notes: Notes) -> None:
         log.warning("erasures are done again at the start of the service", why=str(error))
         return
     notes.counts.update(done.counts)
-
-
-def _records_in(folder: Path) -> Iterator[ErasureRecord]:
-    manifest = read_manifest(folder)
-    for entry in manifest.files:
-        if entry.path != ERASED:
-            continue
-        if (fault := fault_of(entry, backup=folder)) is not None:
-            raise Corrupted(fault)
-        with (folder / ERASED).open("rb") as lines:
-            yield from (ErasureRecord.parse(line) for line in lines)

@@ -10,32 +10,40 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, Any, BinaryIO, Final, cast
 
-from platevault.backup.manifest import DUMP, ERASED, OBJECTS, SPOOL, FileEntry, Manifest
+from platevault.backup.manifest import DETAILS, DUMP, ERASED, INDEX, OBJECTS, SPOOL, FileEntry, Manifest
 from platevault.domain.errors import Corrupted, SettingsInvalid, Stopped
 from platevault.infra.disk.local_disk import make_folder, sync_folder
 from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.disk.syncfs import sync_folder_tree
+from platevault.infra.encryption.age import Recipients
 
 MANIFEST: Final = "manifest.json"
 COPY_BYTES: Final = 1024 * 1024
 UNFINISHED: Final = ".unfinished-"
+SEALED: Final = ".age"
 _COPYING: Final = ".copying"
+_ENDS: Final = ("", _COPYING, SEALED, f"{SEALED}{_COPYING}")
 _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
 
 
 class BackupDraft:
-    """A backup that is being made, in a folder that nobody takes for a whole one."""
+    """A backup that is being made, in a folder that nobody takes for a whole one. `recipients` is None for a plain one."""
 
-    def __init__(self, out: Path, name: str, *, earlier: list[Path], room: DiskRoom) -> None:
+    def __init__(
+        self, out: Path, name: str, *, earlier: list[Path], recipients: Recipients | None, room: DiskRoom
+    ) -> None:
         self._room = room
         self.folder = out / f"{UNFINISHED}{name}"
         self.earlier = earlier
+        self.recipients = recipients
+        self.files: list[FileEntry] = []
         self._out = out
         self._name = name
 
@@ -44,10 +52,29 @@ class BackupDraft:
         if (space := self._room.look()).usable < more:
             raise Stopped(f"{self._out} has no room left ({space}): delete old backups there, or choose another disk")
 
+    def keep(self, source: BinaryIO, path: str, *, sealed: str | None = None) -> None:
+        """Write all of an open file under this path; in an encrypted backup encrypted, under the path `sealed`. Nothing plain
+        is written then.
+        """
+        recipients = self.recipients
+        target = self.folder / (path if recipients is None else f"{sealed or path}{SEALED}")
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy_file(source, target, by=None if recipients is None else recipients.encrypt)
+        self.add(target, path=path)
+
+    def add(self, file: Path, *, path: str | None = None) -> None:
+        """Enter a file of the draft into the manifest. In an encrypted backup its plain path is a part of the secret."""
+        entry = entry_of(file, backup=self.folder)
+        self.files.append(entry if self.recipients is None else replace(entry, name=path))
+
     def finish(self, manifest: Manifest) -> Path:
         """The backup is whole and has its name when this returns, and survives a power cut: all files are synced, then the
         manifest, then the name. Drafts of runs that died are gone.
         """
+        if self.recipients is not None:
+            with open_private(self.folder / DETAILS, "xb") as details:
+                details.write(self.recipients.encrypted(manifest.encode()))
+            manifest = manifest.readable(entry_of(self.folder / DETAILS, backup=self.folder))
         sync_folder_tree(self.folder)
         path = self.folder / MANIFEST
         with open_private(path, "xb") as file:
@@ -64,7 +91,9 @@ class BackupDraft:
 
 
 @contextmanager
-def begin_backup(out: Path, *, began_at: datetime, disk_reserve_bytes: int | None = None) -> Iterator[BackupDraft]:
+def begin_backup(
+    out: Path, *, began_at: datetime, recipients: Recipients | None = None, disk_reserve_bytes: int | None = None
+) -> Iterator[BackupDraft]:
     """A draft in this folder, which is made where it is missing; only its owner can read it, for plates are in it.
 
     A draft that is not finished stays, and the next run takes over its objects; the rest of it goes when that begins. Raises
@@ -77,7 +106,7 @@ def begin_backup(out: Path, *, began_at: datetime, disk_reserve_bytes: int | Non
             lock = stack.enter_context(open_private(out / ".lock", "ab"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             room = DiskRoom(out, reserve_bytes=disk_reserve_bytes)
-            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}", room=room)
+            draft = _new_draft(out, f"{began_at:%Y%m%dT%H%M%SZ}", recipients=recipients, room=room)
         except BlockingIOError as error:
             raise Stopped(f"another backup is being made in {out}: let it end first") from error
         except OSError as error:
@@ -88,22 +117,33 @@ def begin_backup(out: Path, *, began_at: datetime, disk_reserve_bytes: int | Non
             raise Stopped(f"the backup did not come to its end: {error.filename or out}: {error.strerror}") from error
 
 
-def _new_draft(out: Path, name: str, *, room: DiskRoom) -> BackupDraft:
+def _new_draft(out: Path, name: str, *, recipients: Recipients | None, room: DiskRoom) -> BackupDraft:
     """Old drafts keep their objects alone: a dump of each run that died would fill the disk, and each next run would die of that."""
     if (out / name).exists():
         raise Stopped(f"{out / name} is there already: try again in a second")
+    _refuse_to_be_plain(out, recipients)
     for left in unfinished(out):
-        if not (left / OBJECTS).is_file():
+        if not any((left / name).is_file() for name in (OBJECTS, INDEX)):
             shutil.rmtree(left, ignore_errors=True)
             continue
-        for path in (left / DUMP, left / f"{DUMP}{_COPYING}", left / ERASED):
+        for path in (left / f"{one}{end}" for one in (DUMP, ERASED) for end in _ENDS):
             path.unlink(missing_ok=True)
+        (left / DETAILS).unlink(missing_ok=True)
         shutil.rmtree(left / SPOOL, ignore_errors=True)
-    having = [path for path in reversed(whole_backups(out)) if (path / OBJECTS).is_file()]
-    draft = BackupDraft(out, name, earlier=[*having[:1], *unfinished(out)], room=room)
+    objects = OBJECTS if recipients is None else INDEX
+    having = [path for path in reversed(whole_backups(out)) if (path / objects).is_file()]
+    drafts = [path for path in unfinished(out) if (path / objects).is_file()]
+    draft = BackupDraft(out, name, earlier=[*having[:1], *drafts], recipients=recipients, room=room)
     shutil.rmtree(draft.folder, ignore_errors=True)
     draft.folder.mkdir(mode=0o700)
     return draft
+
+
+def _refuse_to_be_plain(out: Path, recipients: Recipients | None) -> None:
+    """A setting that was lost must not put plates in plain beside encrypted backups."""
+    newest = whole_backups(out)[-1:]
+    if recipients is None and any((path / DETAILS).is_file() for path in newest):
+        raise SettingsInvalid(f"the backups in {out} are encrypted: set BACKUP_RECIPIENT, or choose another folder")
 
 
 def whole_backups(out: Path) -> list[Path]:
@@ -141,7 +181,7 @@ def fault_of(entry: FileEntry, *, backup: Path) -> str | None:
             return f"{entry.path} is not there"
         if path.stat().st_size != entry.size:
             return f"{entry.path} has another size"
-        return None if entry_of(path, backup=backup) == entry else f"{entry.path} has other bytes"
+        return None if entry_of(path, backup=backup).sha256 == entry.sha256 else f"{entry.path} has other bytes"
     except OSError as error:
         return f"{entry.path} cannot be read: {error.strerror}"
 
@@ -155,11 +195,17 @@ def _made_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
-def copy_file(source: BinaryIO, target: Path) -> None:
-    """All bytes of an open file stand under the new name, synced; a draft name is used until then. Raises `OSError`."""
+def copy_file(source: BinaryIO, target: Path, *, by: Callable[[Any, Any], None] | None = None) -> None:
+    """All bytes of an open file stand under the new name, synced; a draft name is used until then. Raises `OSError`.
+
+    `by` writes the bytes of the first file to the second in another form.
+    """
     draft = target.with_name(f"{target.name}{_COPYING}")
     with open_private(draft, "wb") as file:
-        shutil.copyfileobj(source, file, COPY_BYTES)
+        if by is None:
+            shutil.copyfileobj(source, file, COPY_BYTES)
+        else:
+            by(source, file)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(target)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from platevault.backup.folder import open_private
-from platevault.backup.manifest import OBJECTS, ObjectEntry
+from platevault.backup.manifest import OBJECTS, Bytes, ObjectEntry
 from platevault.domain.detection import printable
 from platevault.domain.errors import Corrupted, InvalidRequest
-from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.key_rules import check_key
 
 FOLDER: Final = "bucket"
@@ -38,14 +37,13 @@ class ObjectCopies:
         self._earlier = [_Earlier(other) for other in earlier if (other / OBJECTS).is_file()]
         self._known = {key: (other, at) for other in reversed(self._earlier) for key, at in other.lines()}
 
-    def take_over(self, key: str, *, size: int, modified_at: datetime) -> ObjectEntry | None:
-        """The object as an earlier backup has it, its bytes linked; None where none has this very object."""
+    def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None:
+        """Link the bytes that an earlier backup has of this very object, and return its line; None where none has."""
         known = self._known.get(short_name(key))
         entry = None if known is None else known[0].entry(known[1])
         if known is None or entry is None or (entry.key, entry.size) != (key, size):
             return None
-        # An object that changes, as the restore marker, tells no digest of itself.
-        if entry.modified_at != modified_at.isoformat() or "sha256" not in entry.metadata:
+        if entry.modified_at != modified_at.isoformat() or not entry.stays:
             return None
         source, target = known[0].path_of(key), self._path(key)
         if not known[0].vouches_for(entry):
@@ -54,25 +52,17 @@ class ObjectCopies:
             os.link(source, target)
         except OSError:  # another file system, or as many links as it can have
             shutil.copyfile(source, target)
-        return entry
+        return entry.line()
 
-    def put(self, key: str, new: NewObject, *, modified_at: datetime) -> ObjectEntry:
-        """The bytes and what travels with them; raises `OSError`, also for a key that cannot be a file beside the others."""
-        with open_private(self._path(key), "xb") as file:
-            file.write(new.data)
-        return ObjectEntry(
-            key=key,
-            size=len(new.data),
-            sha256=hashlib.sha256(new.data).hexdigest(),
-            modified_at=modified_at.isoformat(),
-            content_type=new.content_type,
-            cache_control=new.cache_control,
-            metadata=dict(new.metadata),
-        )
+    def put(self, entry: ObjectEntry, data: Bytes) -> str:
+        """Write the bytes and return the line; raises `OSError`, also for a key that cannot be a file beside the others."""
+        with open_private(self._path(entry.key), "xb") as file:
+            file.write(data)
+        return entry.line()
 
-    def note(self, entry: ObjectEntry) -> None:
+    def note(self, line: str) -> None:
         """The object is in this backup."""
-        self._list.write(entry.line().encode())
+        self._list.write(line.encode())
 
     def flush(self) -> None:
         """What was noted can be taken over by the next run, should this one be killed."""

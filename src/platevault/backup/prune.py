@@ -1,30 +1,66 @@
-"""Delete backups that are older than their time, so that what was erased does not live on in them."""
+"""Delete backups that are older than their time, so that what was erased does not live on in them.
 
+No clock of one process decides: the present is the database's time, compared with the other clocks, and the age of a backup is by the
+time that it recorded, compared with the newest one's.
+"""
+
+import asyncio
 import fcntl
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
+from platevault.backup.context import BackupContext
 from platevault.backup.folder import UNFINISHED, open_private, read_manifest, whole_backups
-from platevault.domain.errors import Corrupted, Stopped
+from platevault.backup.manifest import Manifest
+from platevault.domain.errors import Corrupted, Stopped, Unavailable
 from platevault.infra.disk.local_disk import sync_folder
 
 log = structlog.get_logger(__name__)
 
 
-def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> list[str]:
-    """Delete the whole backups that began longer ago, and return their names. The newest one always stays.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """Names of backups that are gone, and of old ones that stay, with the reason."""
 
-    A backup loses its name before its files: a crash in between leaves a draft, which the next backup removes. A backup whose manifest
-    cannot be read stays. Raises `Stopped` while another run has the folder, and for a disk that fails.
+    gone: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dated:
+    path: Path
+    manifest: Manifest
+
+    @property
+    def began_at(self) -> datetime:
+        return self.manifest.began_at
+
+
+async def prune_after(site: BackupContext, out: Path, *, keep_for: timedelta) -> Pruned:
+    """Prune the folder after a backup was made in it. Raises `Stopped` with the reason if nothing may be pruned now."""
+    try:
+        now = await site.job_context.erasing_time()
+    except (Stopped, Unavailable) as error:
+        raise Stopped(f"old backups are not pruned: {error}") from error
+    return await asyncio.to_thread(prune_backups, out, keep_for=keep_for, now=now)
+
+
+def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> Pruned:
+    """Delete each whole backup that began longer before `now` and before the newest one, if a newer one has all its parts.
+
+    A newer one counts if it could read each object. The newest stays. A backup whose time is not sure, or whose manifest cannot be read,
+    stays. A backup loses its name before its files: a crash in between leaves a draft, which the next backup removes. Raises `Stopped`
+    while another run has the folder, and for a disk that fails.
     """
     try:
         with open_private(out / ".lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _prune(whole_backups(out), out, before=now - keep_for)
+            return _prune(_dated(whole_backups(out)), out, keep_for=keep_for, now=now)
     except BlockingIOError as error:
         raise Stopped(f"another backup is made in {out}: nothing is pruned") from error
     except OSError as error:
@@ -33,24 +69,47 @@ def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> list[str]
 
 def oldest_backup(out: Path) -> datetime | None:
     """Return when the oldest whole backup began; None without one. Raises `OSError`."""
-    found = [began for backup in whole_backups(out) if (began := _began_at(backup)) is not None]
-    return min(found, default=None)
+    return min((one.began_at for one in _dated(whole_backups(out))), default=None)
 
 
-def _prune(backups: Sequence[Path], out: Path, *, before: datetime) -> list[str]:
-    dated = sorted((began, backup) for backup in backups if (began := _began_at(backup)) is not None)
-    gone = [backup for began, backup in dated[:-1] if began < before]
-    for backup in gone:
-        left = out / f"{UNFINISHED}pruned-{backup.name}"
-        backup.rename(left)
+def _prune(dated: Sequence[_Dated], out: Path, *, keep_for: timedelta, now: datetime) -> Pruned:
+    if not dated:
+        return Pruned()
+    *older, newest = dated
+    before = min(now, newest.began_at) - keep_for
+    gone, kept = [], []
+    for number, one in enumerate(older):
+        if one.began_at >= before:
+            continue
+        why = _why_kept(one.manifest, newer=[other.manifest for other in dated[number + 1 :]])
+        if why is not None:
+            kept.append(f"{one.path.name}: {why}")
+            continue
+        left = out / f"{UNFINISHED}pruned-{one.path.name}"
+        one.path.rename(left)
         sync_folder(out)
         shutil.rmtree(left)
-    return [backup.name for backup in gone]
+        gone.append(one.path.name)
+    return Pruned(gone=tuple(gone), kept=tuple(kept))
 
 
-def _began_at(backup: Path) -> datetime | None:
+def _why_kept(manifest: Manifest, *, newer: Sequence[Manifest]) -> str | None:
+    if manifest.clock_is_sure is False:
+        return "its time was recorded by a clock in doubt: delete it by hand"
+    if not any(manifest.parts.keys() <= other.parts.keys() and not other.left_out for other in newer):
+        return "no newer backup has all its parts and each object"
+    return None
+
+
+def _dated(backups: Sequence[Path]) -> list[_Dated]:
+    """Return those whose manifest can be read, the oldest first."""
+    found = [_Dated(path=backup, manifest=manifest) for backup in backups if (manifest := _manifest_of(backup))]
+    return sorted(found, key=lambda one: (one.began_at, one.path.name))
+
+
+def _manifest_of(backup: Path) -> Manifest | None:
     try:
-        return read_manifest(backup).began_at
+        return read_manifest(backup)
     except Corrupted as error:
         log.warning("a backup cannot be read", backup=backup.name, why=str(error))
         return None

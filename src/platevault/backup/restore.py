@@ -8,14 +8,17 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from platevault.backup.context import EVERYTHING, BackupContext, Parts
 from platevault.backup.copy_objects import DAMAGED, restore_objects
-from platevault.backup.erasures import erase_in_restored, put_back_erasures, sources_of
-from platevault.backup.folder import fault_of, read_manifest
-from platevault.backup.manifest import DUMP, SPOOL, Manifest
+from platevault.backup.erasure_sources import sources_of
+from platevault.backup.erasures import erase_in_restored, put_back_erasures
+from platevault.backup.keys import Keys
+from platevault.backup.manifest import DUMP, NODE_ID, SPOOL
 from platevault.backup.restore_database import refuse_unfit, restore_dump
 from platevault.backup.spool_files import restore_spool
+from platevault.backup.whole_backup import WholeBackup
 from platevault.domain.errors import Corrupted, Stopped
 from platevault.infra.disk.reserve import MEBI, space_at
 from platevault.jobs.report import Notes
@@ -52,36 +55,33 @@ async def restore(
     a file of the spool is not what was written, `Stopped` where a part is not in it, the bucket is another vault's, the database is
     not empty, another node has the spool or a disk of this machine has no room for it.
     """
-    manifest = await asyncio.to_thread(_as_written, folder, wanted)
-    await asyncio.to_thread(_refuse_full_disk, site, manifest, wanted)
+    backup = await asyncio.to_thread(_as_written, folder, wanted, site.keys)
+    await asyncio.to_thread(_refuse_full_disk, site, backup, wanted)
     if wanted.database or wanted.bucket:
-        await refuse_unfit(site, marked=manifest.marked, database=wanted.database)
+        await refuse_unfit(site, marked=backup.manifest.marked, database=wanted.database)
     notes, unknown = Notes(), None
     if (
         wanted.bucket or wanted.database
     ):  # first: what is put back is erased at each later start, also of a restore that was cut off
-        sources = await asyncio.to_thread(sources_of, folder, manifest, given=erasures_from)
+        sources = await asyncio.to_thread(sources_of, backup, given=erasures_from, keys=site.keys)
         unknown = await put_back_erasures(sources, site.job_context.objects, notes=notes)
     if wanted.bucket:
-        await restore_objects(folder, site.job_context.objects, notes=notes, moved=moved)
+        await restore_objects(backup, site.job_context.objects, notes=notes, moved=moved)
     if wanted.spool:
-        names = [entry.path.removeprefix(f"{SPOOL}/") for entry in manifest.files if entry.path.startswith(f"{SPOOL}/")]
-        notes.counts["spool files"] = await asyncio.to_thread(
-            restore_spool, folder / SPOOL, site.spool_dir, names=names
-        )
+        notes.counts["spool files"] = await asyncio.to_thread(_put_back_spool, backup, site.spool_dir)
     if wanted.database:
-        await restore_dump(site, folder, marked=manifest.marked)
+        await restore_dump(site, backup)
         await erase_in_restored(site.job_context, notes=notes)
     return Restored(counts=dict(notes.counts), odd=notes.examples, erasures_unknown_since=unknown)
 
 
-def _refuse_full_disk(site: BackupContext, manifest: Manifest, wanted: Parts) -> None:
+def _refuse_full_disk(site: BackupContext, backup: WholeBackup, wanted: Parts) -> None:
     """Embedded servers keep dump and objects on the disk of the spool. Others have disks that cannot be asked from here."""
-    size = sum(entry.size for entry in manifest.files if entry.path.startswith(f"{SPOOL}/")) if wanted.spool else 0
+    size = sum(entry.size for _, entry in backup.files(f"{SPOOL}/")) if wanted.spool else 0
     if site.embedded and wanted.database:
-        size += sum(entry.size for entry in manifest.files if entry.path == DUMP)
+        size += sum(entry.size for _, entry in backup.files(DUMP))
     if site.embedded and wanted.bucket:
-        size += int(manifest.parts["bucket"].get("bytes", 0))
+        size += int(backup.manifest.parts["bucket"].get("bytes", 0))
     if not size:
         return
     try:
@@ -95,12 +95,23 @@ def _refuse_full_disk(site: BackupContext, manifest: Manifest, wanted: Parts) ->
         )
 
 
-def _as_written(folder: Path, wanted: Parts) -> Manifest:
-    manifest = read_manifest(folder)
+def _put_back_spool(backup: WholeBackup, spool: Path) -> int:
+    names = [path.removeprefix(f"{SPOOL}/") for path, _ in backup.files(f"{SPOOL}/")]
+    try:
+        node = UUID(backup.read(f"{SPOOL}/{NODE_ID}").decode("ascii").strip())
+    except ValueError as error:
+        raise Corrupted(f"{NODE_ID} of the backup is no node's id") from error
+
+    def copy_out(name: str, target: Path) -> None:
+        backup.copy_out(f"{SPOOL}/{name}", target)
+
+    return restore_spool(spool, node=node, names=names, copy_out=copy_out)
+
+
+def _as_written(folder: Path, wanted: Parts, keys: Keys) -> WholeBackup:
+    backup = WholeBackup.open(folder, keys)
     for name, asked in (("database", wanted.database), ("spool", wanted.spool), ("bucket", wanted.bucket)):
-        if asked and name not in manifest.parts:
+        if asked and name not in backup.manifest.parts:
             raise Stopped(f"{folder} has no {name}: leave it out with --no-{name}")
-    for entry in manifest.files:
-        if (fault := fault_of(entry, backup=folder)) is not None:
-            raise Corrupted(fault)
-    return manifest
+    backup.refuse_damaged()
+    return backup

@@ -5,12 +5,12 @@ nobody is behind. The other order would leave a restored database that erases.
 """
 
 from functools import partial
-from pathlib import Path
 from uuid import UUID
 
 from platevault.backup.context import BackupContext
 from platevault.backup.manifest import DUMP
 from platevault.backup.sql import pg_dump as dumps
+from platevault.backup.whole_backup import WholeBackup
 from platevault.domain.errors import Stopped
 from platevault.infra.disk.reserve import space_at
 from platevault.infra.postgres import feed_positions as feed_places
@@ -31,17 +31,26 @@ async def refuse_unfit(site: BackupContext, *, marked: Marked, database: bool) -
         await dumps.refuse_filled(site.job_context.database)
 
 
-async def restore_dump(site: BackupContext, folder: Path, *, marked: Marked) -> None:
+async def restore_dump(site: BackupContext, backup: WholeBackup) -> None:
     """The database is the dump's. Whatever destroys is stopped until an operator confirms, and the change feed goes on behind all that
     was read of it. Raises `Stopped`, `StoreUnavailable`, `DatabaseUnavailable`.
     """
     database, objects = site.job_context.database, site.job_context.objects
+    marked = backup.manifest.marked
     if marked is not None:
         await let_restore_show(objects, vault=marked[0], number=marked[1])
-    await dumps.restore_database(database, site.database_url, dump=folder / DUMP, keep_room=partial(_keep_room, site))
+    await dumps.restore_database(
+        database, site.database_url, dump=dump_of(backup), keep_room=partial(_keep_room, site)
+    )
     await feed_places.go_past_all(database)
     vault, number = await generation.known(database)
     await let_restore_show(objects, vault=vault, number=number)
+
+
+def dump_of(backup: WholeBackup) -> dumps.Dump:
+    """Return the dump of the backup, as pg_restore reads it."""
+    pour = None if backup.identities is None else partial(backup.pour, DUMP)
+    return dumps.Dump(path=backup.folder / DUMP, pour=pour)
 
 
 def _keep_room(site: BackupContext) -> None:

@@ -8,10 +8,9 @@ twice: a file that was taken back from `dead/` meanwhile would else be seen in n
 import contextlib
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import UUID
 
-from platevault.backup.folder import copy_file
 from platevault.backup.manifest import NODE_ID
 from platevault.domain.errors import SettingsInvalid, Stopped
 from platevault.infra.disk.local_disk import make_folder, sync_folder
@@ -21,29 +20,32 @@ FOLDERS: Final = ("ready", "dead")
 _DRAFTS: Final = (".draft", ".copying")
 
 
-def copy_spool(spool: Path, into: Path, *, keep_room: Callable[[int], None]) -> tuple[str, list[Path]]:
-    """The node's id and the files that were copied. Raises `SettingsInvalid` where there is no spool, `OSError`."""
+def copy_spool(
+    spool: Path, *, keep: Callable[[BinaryIO, str], None], keep_room: Callable[[int], None]
+) -> tuple[UUID, int]:
+    """Give each file with its name (`ready/…`, `dead/…`, `node-id`) to `keep`; return the node's id and the number of its files.
+
+    Raises `SettingsInvalid` where there is no spool, `OSError`.
+    """
     node = _node_of(spool)
     if node is None:
         raise SettingsInvalid(f"SPOOL_DIR={spool} is no spool of a node: --no-spool where this machine is none")
-    into.mkdir(mode=0o700)
-    copied: dict[str, Path] = {}
+    copied: set[str] = set()
     for folder in (*FOLDERS, FOLDERS[0]):
-        (into / folder).mkdir(mode=0o700, exist_ok=True)
         for path in sorted((spool / folder).iterdir()):
             name = f"{folder}/{path.name}"
             if name in copied or path.name.endswith(_DRAFTS) or path.is_symlink() or not path.is_file():
                 continue
             with contextlib.suppress(FileNotFoundError), path.open("rb") as source:  # stored, or moved, meanwhile
                 keep_room(path.stat().st_size)
-                copy_file(source, into / name)
-                copied[name] = into / name
+                keep(source, name)
+                copied.add(name)
     with (spool / NODE_ID).open("rb") as source:
-        copy_file(source, into / NODE_ID)
-    return str(node), [into / NODE_ID, *copied.values()]
+        keep(source, NODE_ID)
+    return node, len(copied)
 
 
-def restore_spool(copied: Path, spool: Path, *, names: Collection[str]) -> int:
+def restore_spool(spool: Path, *, node: UUID, names: Collection[str], copy_out: Callable[[str, Path], None]) -> int:
     """The files of these names (`ready/…`, `dead/…`) of a copy stand in this spool; returns how many. A spool that the same node has
     there already stays as it is: it knows more than any copy.
 
@@ -51,15 +53,13 @@ def restore_spool(copied: Path, spool: Path, *, names: Collection[str]) -> int:
     for a disk that does not take them.
     """
     try:
-        return _put_back(copied, spool, names=names)
+        return _put_back(spool, node=node, names=names, copy_out=copy_out)
     except OSError as error:
         raise Stopped(f"the spool is not put back: {error.filename or spool}: {error.strerror}") from error
 
 
-def _put_back(copied: Path, spool: Path, *, names: Collection[str]) -> int:
-    node, standing = _node_of(copied), _node_of(spool)
-    if node is None:
-        raise Stopped(f"{copied} has no {NODE_ID}")
+def _put_back(spool: Path, *, node: UUID, names: Collection[str], copy_out: Callable[[str, Path], None]) -> int:
+    standing = _node_of(spool)
     if standing == node:
         return 0
     if standing is not None:
@@ -69,12 +69,10 @@ def _put_back(copied: Path, spool: Path, *, names: Collection[str]) -> int:
     for folder in FOLDERS:
         make_folder(spool / folder)
         for name in sorted(name for name in names if name.startswith(f"{folder}/")):
-            with (copied / name).open("rb") as source:
-                copy_file(source, spool / name)
+            copy_out(name, spool / name)
             count += 1
         sync_folder(spool / folder)
-    with (copied / NODE_ID).open("rb") as source:
-        copy_file(source, spool / NODE_ID)
+    copy_out(NODE_ID, spool / NODE_ID)
     sync_folder(spool)
     return count
 

@@ -1,6 +1,7 @@
 """The operator's door: `platevault COMMAND`, one command group a file.
 
 - `backup`: `platevault backup` and `restore`.
+- `backup_key`: `platevault backup-key new|decrypt`.
 - `bucket`: `platevault bucket configure|check|tier`.
 - `config`: `platevault config`: the effective settings.
 - `demo`: `platevault demo`: all servers on this machine, with drawn detections.

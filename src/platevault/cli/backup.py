@@ -5,31 +5,53 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from platevault.app.commands import backup_context_from_environment, backup_context_of, make_embedded_bucket
+from platevault.app.commands import (
+    backup_context_from_environment,
+    backup_context_of,
+    backup_keys_from_environment,
+    make_embedded_bucket,
+)
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import Backup
 from platevault.backup.create import backup as make_backup
-from platevault.backup.prune import prune_backups
+from platevault.backup.keys import KeyFiles
+from platevault.backup.prune import prune_after
 from platevault.backup.restore import Restored
 from platevault.backup.restore import restore as put_back
 from platevault.backup.verify import Verified, verify_backup
 from platevault.cli.serve import DataDir, embedded_settings
 from platevault.domain.errors import Corrupted, Stopped, Unavailable
 
+_EVERYTHING: Final = "each file and object"
+_ONLY_DIGESTS: Final = "only the digests of encrypted files: --identity FILE reads what is in them"
 T = TypeVar("T")
 Moved = Callable[[int], None]
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Database = Annotated[bool, typer.Option("--database/--no-database", help="PostgreSQL.")]
 Spool = Annotated[bool, typer.Option("--spool/--no-spool", help="The spool of this node.")]
+RecipientsFile = Annotated[
+    Path | None,
+    typer.Option("--recipients-file", metavar="FILE", help="Encrypt to these public keys, for BACKUP_KEY_FILE."),
+]
+KeepDays = Annotated[
+    int | None,
+    typer.Option("--keep-days", metavar="DAYS", min=1, help="Then delete older backups in FOLDER, never the newest."),
+]
+IdentityFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--identity", metavar="FILE", envvar="BACKUP_IDENTITY_FILE", help="The secret key of an encrypted backup."
+    ),
+]
 Bucket = Annotated[bool, typer.Option("--bucket/--no-bucket", help="The objects, one file each.")]
 
 
@@ -42,38 +64,46 @@ def backup(  # noqa: PLR0913  an option each
         Path | None,
         typer.Option("--verify", metavar="BACKUP", help="Read one through instead: each file by its digest."),
     ] = None,
+    recipients_file: RecipientsFile = None,
+    identity: IdentityFile = None,
     database: Database = True,
     dump: Annotated[
         Path | None, typer.Option("--dump", metavar="FILE", help="Take this dump (pg_dump -Fc), made a moment ago.")
     ] = None,
     spool: Spool = True,
     bucket: Bucket = True,
-    keep_days: Annotated[
-        int | None,
-        typer.Option(
-            "--keep-days", metavar="DAYS", min=1, help="Then delete older backups in FOLDER, never the newest."
-        ),
-    ] = None,
+    keep_days: KeepDays = None,
     as_json: AsJson = False,
 ) -> None:
     """Back up the database (pg_dump), then this node's spool, then the bucket, while all of it runs. Objects that an earlier
     backup in FOLDER has are linked, not copied. A large bucket is better left to the store's own tools: --no-bucket.
 
-    No password, token or key is in a backup; plates are. Exit code 0 for a whole backup, 1 for one that did not come to its end or
+    No password, token or key is in a backup; plates are: set BACKUP_RECIPIENT, and it is encrypted. Exit code 0 for a whole backup, 1 for one that did not come to its end or
     could not read each object, 2 for one that could not begin.
     """
     if (out is None) == (verify is None):
         raise typer.BadParameter("say either --out FOLDER or --verify BACKUP")
+    files = KeyFiles(recipients=recipients_file, identity=identity)
     if verify is not None:
         with _ending(), _progress("objects read") as moved:
-            found = asyncio.run(verify_backup(verify, moved=moved))
+            keys = backup_keys_from_environment(files)
+            found = asyncio.run(verify_backup(verify, keys=keys, moved=moved))
         _finish(_told_of(found), ok=not found.faults, as_json=as_json)
     if out is not None:
-        folder, wanted = out, Parts(database=database, spool=spool, bucket=bucket, dump=dump)
-        with _ending(), _progress("objects copied") as moved:
-            made = _with_site(lambda site: make_backup(site, out=folder, wanted=wanted, moved=moved))
-            pruned = _pruned(folder, keep_days=keep_days, began_at=made.manifest.began_at)
-        _finish(_told_of_new(made) | pruned, ok=not made.manifest.left_out, as_json=as_json)
+        _make(out, Parts(database=database, spool=spool, bucket=bucket, dump=dump), files, keep_days, as_json=as_json)
+
+
+def _make(out: Path, wanted: Parts, files: KeyFiles, keep_days: int | None, *, as_json: bool) -> None:
+    keep_for = None if keep_days is None else timedelta(days=keep_days)
+
+    async def work(site: BackupContext) -> tuple[Backup, dict[str, Any]]:
+        made = await make_backup(site, out=out, wanted=wanted, moved=moved)
+        return made, await _pruned(site, out, keep_for=keep_for)
+
+    with _ending(), _progress("objects copied") as moved:
+        made, pruned = _with_site(work, files)
+    ok = not made.manifest.left_out and "not_pruned" not in pruned
+    _finish(_told_of_new(made) | pruned, ok=ok, as_json=as_json)
 
 
 def restore(  # noqa: PLR0913  an option each
@@ -89,6 +119,7 @@ def restore(  # noqa: PLR0913  an option each
         typer.Option("--embedded", help="Into a new --data-dir, for `serve --embedded`; the servers run meanwhile."),
     ] = False,
     data_dir: DataDir = Path("data"),
+    identity: IdentityFile = None,
     erasures_from: Annotated[
         list[Path] | None,
         typer.Option(
@@ -108,6 +139,7 @@ def restore(  # noqa: PLR0913  an option each
 
     Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore`.
     """
+    files = KeyFiles(identity=identity)
     wanted, more = Parts(database=database, spool=spool, bucket=bucket), tuple(erasures_from or ())
 
     def work(site: BackupContext) -> Awaitable[Restored]:
@@ -117,17 +149,17 @@ def restore(  # noqa: PLR0913  an option each
         if embedded:
             with embedded_settings(data_dir) as (settings, admin):
                 asyncio.run(make_embedded_bucket(settings, admin=admin))
-                found = _with_site(work, backup_context_of(settings))
+                found = _with_site(work, files, backup_context_of(settings, files))
         else:
-            found = _with_site(work)
+            found = _with_site(work, files)
     told = {"restored": str(folder), "counts": found.counts, "odd": found.odd}
     unknown = found.erasures_unknown_since
     _finish(told | ({"erasures_unknown_since": unknown} if unknown else {}), ok=found.is_whole, as_json=as_json)
 
 
-def _with_site(work: Callable[[BackupContext], Awaitable[T]], given: BackupContext | None = None) -> T:
+def _with_site(work: Callable[[BackupContext], Awaitable[T]], files: KeyFiles, given: BackupContext | None = None) -> T:
     async def run() -> T:
-        site = given or backup_context_from_environment()
+        site = given or backup_context_from_environment(files)
         try:
             return await work(site)
         finally:
@@ -156,16 +188,21 @@ def _progress(what: str) -> Iterator[Moved]:
         yield lambda count: progress.advance(task, count)
 
 
-def _pruned(folder: Path, *, keep_days: int | None, began_at: datetime) -> dict[str, Any]:
-    """After the new backup is whole. Its beginning is the present: it is when the database was read."""
-    if keep_days is None:
+async def _pruned(site: BackupContext, folder: Path, *, keep_for: timedelta | None) -> dict[str, Any]:
+    """Prune after the new backup is whole; if that cannot be done, say so beside it."""
+    if keep_for is None:
         return {}
-    return {"pruned": prune_backups(folder, keep_for=timedelta(days=keep_days), now=began_at)}
+    try:
+        done = await prune_after(site, folder, keep_for=keep_for)
+    except Stopped as error:
+        return {"not_pruned": str(error)}
+    return {"pruned": done.gone} | ({"kept": done.kept} if done.kept else {})
 
 
 def _told_of_new(made: Backup) -> dict[str, Any]:
     return {
         "backup": str(made.folder),
+        "encrypted_to": made.manifest.recipients,
         "parts": made.manifest.parts,
         "left_out": made.manifest.left_out,
         "odd": made.odd,
@@ -175,6 +212,7 @@ def _told_of_new(made: Backup) -> dict[str, Any]:
 def _told_of(found: Verified) -> dict[str, Any]:
     return {
         "began_at": str(found.manifest.began_at),
+        "verified": _EVERYTHING if found.is_read else _ONLY_DIGESTS,
         "parts": found.manifest.parts,
         "objects": found.objects,
         "dump_was_read": found.dump_was_read,

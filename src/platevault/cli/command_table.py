@@ -93,6 +93,12 @@ COMMANDS: Final = {
             "Back up the database (pg_dump), then this node's spool, then the bucket, while all of it runs.",
         ),
         _command(
+            "backup-key",
+            "backup_key",
+            "Make the key pair of encrypted backups, or decrypt one file of a backup.",
+            attribute="app",
+        ),
+        _command(
             "restore",
             "backup",
             "Put a backup back while nothing of the vault runs: the objects that are not in the bucket, the spool where its folder has none, the database where it is empty.",

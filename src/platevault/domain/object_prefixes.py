@@ -104,6 +104,8 @@ ERASURES: Final = f"{VAULT_MARKS.name}erasures/"
 """Records of erasures on request, one object each. They are under `meta/`: no rule expires them, and each backup has them."""
 ERASURES_UNKNOWN: Final = f"{VAULT_MARKS.name}erasures-unknown"
 """Exists in a bucket that was filled from a backup: it has no records of erasures since then."""
+BACKUP_NAMES: Final = f"{VAULT_MARKS.name}backup-names"
+"""A random secret: names of objects in encrypted backups are made with it, and later backups find them by it."""
 
 _BY_FOLDER: Final = {prefix.folder: prefix for prefix in PREFIXES if prefix is not OTHER_IMAGES}
 _KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")

@@ -2,6 +2,7 @@
 
 - `concurrency/`: Limits and pools for concurrent work.
 - `disk/`: Files, folders and their durability.
+- `encryption/`: Encryption of files with public keys.
 - `imaging/`: Image decoding in child processes.
 - `objectstore/`: Object stores behind one interface.
 - `postgres/`: Connections, schema, migrations, notifications, job queue.

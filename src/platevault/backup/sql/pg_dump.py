@@ -5,9 +5,11 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -33,6 +35,18 @@ _TABLES: Final = text("SELECT count(*) FROM information_schema.tables WHERE tabl
 _SSL_MODES: Final = {"true": "require", "false": "disable"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """A dump that pg_restore reads: from its file, or, where that is encrypted, as `pour` writes it to a pipe."""
+
+    path: Path
+    pour: Callable[[Any], None] | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (str(self.path),) if self.pour is None else ()
+
+
 async def dump_database(
     database: Database, url: str, *, into: Path, keep_room: Callable[[], None] = lambda: None
 ) -> None:
@@ -49,6 +63,17 @@ async def dump_database(
     await asyncio.to_thread(into.chmod, 0o600)
 
 
+async def pour_database(
+    database: Database, url: str, *, take: Callable[[BinaryIO], None], keep_room: Callable[[], None] = lambda: None
+) -> None:
+    """Give a dump of one moment to `take` as pg_dump writes it, in a thread; no file holds it. Raises as `dump_database` does, and what
+    `take` raises.
+    """
+    program = await _find("pg_dump", at_least=await _major_of(database))
+    options = ("--format=custom", f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}")
+    await _run(program, *options, environment=_environment(url), look=keep_room, take=take)
+
+
 async def refuse_filled(database: Database) -> None:
     """Raise `Stopped` where tables stand in the database already, `SettingsInvalid` without a pg_restore that fits it."""
     await _find("pg_restore", at_least=await _major_of(database))
@@ -62,7 +87,7 @@ async def refuse_filled(database: Database) -> None:
 
 
 async def restore_database(
-    database: Database, url: str, *, dump: Path, keep_room: Callable[[], None] = lambda: None
+    database: Database, url: str, *, dump: Dump, keep_room: Callable[[], None] = lambda: None
 ) -> None:
     """All of the dump is in the database, or nothing. Raises `Stopped` where tables stand there already or it fails.
 
@@ -72,17 +97,13 @@ async def restore_database(
     program = await _find("pg_restore", at_least=await _major_of(database))
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
     environment = _environment(url)
+    into = f"--dbname={environment['PGDATABASE']}"
     await _run(
-        program,
-        *options,
-        f"--dbname={environment['PGDATABASE']}",
-        str(dump),
-        environment=environment,
-        look=keep_room,
+        program, *options, into, *dump.arguments, environment=environment, pour=dump.pour, look=keep_room
     )
 
 
-async def refuse_unreadable_dump(dump: Path) -> bool:
+async def refuse_unreadable_dump(dump: Dump) -> bool:
     """Raise `Corrupted` when pg_restore cannot read it to its end; False when no pg_restore is here to ask.
 
     `--list` alone would not do: what it reads stands at the file's beginning.
@@ -92,13 +113,13 @@ async def refuse_unreadable_dump(dump: Path) -> bool:
     except SettingsInvalid:
         return False
     try:
-        await _run(program, f"--file={os.devnull}", str(dump), environment=_plain())
-    except Stopped as error:
-        raise Corrupted(f"{dump.name}: {error}") from error
+        await _run(program, f"--file={os.devnull}", *dump.arguments, environment=_plain(), pour=dump.pour)
+    except (Stopped, Corrupted) as error:
+        raise Corrupted(f"{dump.path.name}: {error}") from error
     return True
 
 
-async def images_in(dump: Path) -> AsyncIterator[Mapping[str, str]]:
+async def images_in(dump: Dump) -> AsyncIterator[Mapping[str, str]]:
     """The rows of `images` in the dump, each column as COPY writes it. None come where no pg_restore is here, or the dump ends early:
     `refuse_unreadable_dump` says so.
     """
@@ -106,16 +127,18 @@ async def images_in(dump: Path) -> AsyncIterator[Mapping[str, str]]:
         program = await _find("pg_restore", at_least=0)
     except SettingsInvalid:
         return
+    piped = _Piped.to(dump.pour)
     running = await asyncio.create_subprocess_exec(
         program,
-        *("--data-only", "--schema=public", "--table=images", "--file=-", str(dump)),
+        *("--data-only", "--schema=public", "--table=images", "--file=-", *dump.arguments),
         env=_plain(),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=piped.their_end,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         limit=LINE_BYTES_MOST,
     )
     assert running.stdout is not None
+    working = piped.begin()
     try:
         columns: list[str] | None = None
         is_over = False
@@ -133,6 +156,8 @@ async def images_in(dump: Path) -> AsyncIterator[Mapping[str, str]]:
             with contextlib.suppress(ProcessLookupError):
                 running.kill()
         await running.wait()
+        await asyncio.wait({working})
+    working.result()
 
 
 async def _major_of(database: Database) -> int:
@@ -176,17 +201,28 @@ async def _said(program: Path) -> str:
 
 
 async def _run(
-    program: Path, *arguments: str, environment: dict[str, str], look: Callable[[], None] = lambda: None
+    program: Path,
+    *arguments: str,
+    environment: dict[str, str],
+    look: Callable[[], None] = lambda: None,
+    pour: Callable[[Any], None] | None = None,
+    take: Callable[[BinaryIO], None] | None = None,
 ) -> None:
+    """Run the program to its end. `pour` writes its standard input, `take` reads its standard output, each in a thread.
+
+    A program is killed before the input of a `pour` that failed ends, because the end of a cut dump could look like the end of a whole one.
+    """
+    piped = _Piped.to(pour) if take is None else _Piped.of(take)
     running = await asyncio.create_subprocess_exec(
         program,
         *arguments,
         env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if pour is None else piped.their_end,
+        stdout=asyncio.subprocess.DEVNULL if take is None else piped.their_end,
         stderr=asyncio.subprocess.PIPE,
     )
     ending = asyncio.ensure_future(running.communicate())
+    working = piped.begin(kill=running.kill)
     try:
         async with asyncio.timeout(WITHIN_SECONDS):
             while not (await asyncio.wait({ending}, timeout=LOOK_EVERY_SECONDS))[0]:
@@ -198,8 +234,64 @@ async def _run(
             with contextlib.suppress(ProcessLookupError):
                 running.kill()
         _, errors = await ending
+        await asyncio.wait({working})
+    working.result()
     if running.returncode != 0:
         raise Stopped(f"{program.name} failed: {_first_errors(errors.decode(errors='replace'), program.name)}")
+
+
+class _Piped:
+    """One end of a pipe is a program's, the other is used by a thread of ours."""
+
+    def __init__(self, work: Callable[[Any], None] | None, *, writes: bool) -> None:
+        self._work, self._writes = work, writes
+        self.their_end = subprocess.DEVNULL
+        if work is not None:
+            reading, writing = os.pipe()
+            self.their_end, self._our_end = (reading, writing) if writes else (writing, reading)
+
+    @classmethod
+    def to(cls, pour: Callable[[Any], None] | None) -> "_Piped":
+        return cls(pour, writes=True)
+
+    @classmethod
+    def of(cls, take: Callable[[Any], None]) -> "_Piped":
+        return cls(take, writes=False)
+
+    def begin(self, *, kill: Callable[[], None] = lambda: None) -> "asyncio.Future[None]":
+        """Start the thread, after the program was started. Without work there is none."""
+        if self._work is None:
+            done = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        os.close(self.their_end)
+        return asyncio.ensure_future(asyncio.to_thread(self._use, self._work, kill))
+
+    def _use(self, work: Callable[[Any], None], kill: Callable[[], None]) -> None:
+        with os.fdopen(self._our_end, "wb" if self._writes else "rb", 0 if self._writes else -1) as pipe:
+            try:
+                work(_UntilItEnds(pipe) if self._writes else pipe)
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    kill()
+                raise
+
+
+class _UntilItEnds:
+    """The input of a program that may end before it has read all; the rest goes nowhere, and is checked by the writer none the less."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        with contextlib.suppress(BrokenPipeError):
+            while left:
+                left = left[self._pipe.write(left) :]
+        return len(data)
+
+    def flush(self) -> None:
+        """The pipe has no buffer."""
 
 
 def _first_errors(text_of_errors: str, name: str) -> str:
