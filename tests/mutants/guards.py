@@ -1,4 +1,5 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values, clocks, answers.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values, clocks,
+answers, backups.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
@@ -7,6 +8,7 @@ from typing import Final
 
 from tests.mutants import (
     guards_of_answers,
+    guards_of_backups,
     guards_of_clocks,
     guards_of_delivery,
     guards_of_disk,
@@ -32,4 +34,5 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_values.GUARDS,
     *guards_of_clocks.GUARDS,
     *guards_of_answers.GUARDS,
+    *guards_of_backups.GUARDS,
 )
