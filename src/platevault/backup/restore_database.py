@@ -39,9 +39,7 @@ async def restore_dump(site: BackupContext, backup: WholeBackup) -> None:
     marked = backup.manifest.marked
     if marked is not None:
         await let_restore_show(objects, vault=marked[0], number=marked[1])
-    await dumps.restore_database(
-        database, site.database_url, dump=dump_of(backup), keep_room=partial(_keep_room, site)
-    )
+    await dumps.restore_database(database, site.database_url, dump=dump_of(backup), keep_room=partial(_keep_room, site))
     await feed_places.go_past_all(database)
     vault, number = await generation.known(database)
     await let_restore_show(objects, vault=vault, number=number)

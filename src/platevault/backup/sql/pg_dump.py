@@ -98,9 +98,7 @@ async def restore_database(
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
     environment = _environment(url)
     into = f"--dbname={environment['PGDATABASE']}"
-    await _run(
-        program, *options, into, *dump.arguments, environment=environment, pour=dump.pour, look=keep_room
-    )
+    await _run(program, *options, into, *dump.arguments, environment=environment, pour=dump.pour, look=keep_room)
 
 
 async def refuse_unreadable_dump(dump: Dump) -> bool:
