@@ -56,13 +56,12 @@ GUARDS: Final = (
         tests=(f"{ENCRYPTED}test_a_manifest_of_another_backup_is_found_by_the_identity",),
     ),
     Guard(
-        name="a-cut-dump-is-not-committed",
-        protects="a dump that cannot be decrypted to its end is not restored",
+        name="a-cut-dump-is-named-as-one",
+        protects="a dump that cannot be decrypted to its end is named as damaged",
         module="platevault.backup.sql.pg_dump",
         old="    working.result()\n    if running",
         new="    if running",
         tests=(f"{ENCRYPTED}test_a_dump_that_cannot_be_decrypted_to_its_end_is_not_restored",),
-        also=(("platevault.backup.sql.pg_dump", "                    kill()\n", "                    pass\n"),),
     ),
     Guard(
         name="no-plain-backup-beside-encrypted-ones",
