@@ -530,4 +530,20 @@ GUARDS: Final = (
             "web/test_http_rules.py::test_a_transfer_coding_that_is_not_spoken_is_refused_by_the_name_of_its_header",
         ),
     ),
+    Guard(
+        name="links-stay-in-the-folder",
+        protects="a sender reads no file outside the folder that it was given",
+        module="platevault.collector.photo_files",
+        old="    if not target.is_relative_to(os.path.realpath(folder)):\n",
+        new="    if not target.is_absolute():\n",
+        tests=("collector/test_send.py::test_links_out_of_the_folder_are_not_followed_and_those_inside_are",),
+    ),
+    Guard(
+        name="first-bytes-decide",
+        protects="a sender sends no file that only has the name of an image",
+        module="platevault.collector.photo_files",
+        old="    if data and content_type_of(data[:_HEAD_BYTES]) is None:\n",
+        new="    if data is None:\n",
+        tests=("collector/test_send.py::test_the_first_bytes_decide_what_an_image_is_and_not_the_name",),
+    ),
 )
