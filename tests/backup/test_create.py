@@ -35,7 +35,7 @@ from platevault.infra.spool.spool import Spool
 from platevault.jobs.report import LAGS
 from platevault.jobs.restore_marker import advance, confirm_restore, marker
 from platevault.jobs.run import JobContext
-from tests.support.backups import NOON, TickingClock, a_program, a_site, files_of, flip, opened, ticking, ticking_clocks
+from tests.support.backups import NOON, a_program, a_site, files_of, flip, opened, ticking_clocks
 from tests.support.deliveries import a_batch
 from tests.support.keeping import Rotten, Unreliable, an_object, key_of, stored
 from tests.support.receptions import DeadStore, Node, a_node

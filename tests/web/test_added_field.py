@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.added_field import CHECKOUT, FIELD, checkout_with_the_field
+from tests.support.added_field.checkout import CHECKOUT, FIELD, checkout_with_the_field
 
 FILES_MAX = 5
 
@@ -32,7 +32,7 @@ def test_a_field_that_was_added_is_stored_searched_shown_exported_and_erased(
 ) -> None:
     folder, _edited = checkout
     told = subprocess.run(
-        [sys.executable, "-m", "tests.support.added_field_site", empty_database_url, str(tmp_path)],
+        [sys.executable, "-m", "tests.support.added_field.site", empty_database_url, str(tmp_path)],
         cwd=CHECKOUT,
         env=os.environ | {"PYTHONPATH": str(folder / "src")},
         capture_output=True,

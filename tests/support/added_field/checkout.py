@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 FIELD = "lane_marking"
 LABEL = "Lane marking"
 _DECLARED = f"""    {FIELD}: Annotated[

@@ -1,4 +1,4 @@
-"""A program for the copy of `added_field`: it sends the new field through the product and prints where it saw it, as JSON."""
+"""A program for the copy with one field more: it sends the new field through the product and prints where it saw it, as JSON."""
 
 import asyncio
 import csv
@@ -19,7 +19,7 @@ from platevault.app.vault import Vault
 from platevault.infra.postgres.migrations import migrate
 from platevault.web.app import build_app
 from tests.makers import NOON
-from tests.support.added_field import FIELD
+from tests.support.added_field.checkout import FIELD
 from tests.support.deliveries import BOUNDARY, CONTENT_TYPE, multipart_body
 from tests.support.vaults import COLLECTOR, NOW, RULES, a_client, a_vault
 

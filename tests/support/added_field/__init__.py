@@ -1,0 +1,1 @@
+"""A copy of the project in which cameras report one field more."""
