@@ -1,5 +1,5 @@
-"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, doors, delivery, values, clocks,
-answers, backups.
+"""All guards, in the order of a detection's way: disk, rows, uploads, what is stuck, upkeep, retention, connections, doors, delivery,
+values, clocks, answers, backups.
 
 To add one, write a `Guard` in the file of its place, run `make mutants MUTANTS="--only its-name"`, and see it red.
 """
@@ -10,6 +10,7 @@ from tests.mutants import (
     guards_of_answers,
     guards_of_backups,
     guards_of_clocks,
+    guards_of_connections,
     guards_of_delivery,
     guards_of_disk,
     guards_of_doors,
@@ -29,6 +30,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *guards_of_the_stuck.GUARDS,
     *guards_of_upkeep.GUARDS,
     *guards_of_retention.GUARDS,
+    *guards_of_connections.GUARDS,
     *guards_of_doors.GUARDS,
     *guards_of_delivery.GUARDS,
     *guards_of_values.GUARDS,

@@ -230,7 +230,7 @@ GUARDS: Final = (
         old="present = probe.stat().st_mtime",
         new='present = __import__("time").time()',
         tests=(
-            "infra/objectstore/test_local.py::test_a_put_under_way_stays_however_wrong_the_clock_of_the_process_is",
+            "infra/objectstore/test_local.py::test_a_wrong_clock_of_the_process_removes_no_file_that_another_one_writes",
         ),
     ),
     Guard(

@@ -1,4 +1,4 @@
-"""Guards of values: what a sender wrote, what it means, and which two spellings are one."""
+"""Guards of values: which files a sender reads, what it wrote, what that means, and which two spellings are one."""
 
 from typing import Final
 
@@ -105,5 +105,21 @@ GUARDS: Final = (
         old="_MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))",
         new="_MARKER.match(bytes(view[at : at + _STRAY_BYTES_MAX]))",
         tests=("domain/test_images.py::test_decoders_pass_over_what_hides_the_frame_header_and_so_does_this",),
+    ),
+    Guard(
+        name="links-stay-in-the-folder",
+        protects="a sender reads no file outside the folder that it was given",
+        module="platevault.collector.photo_files",
+        old="    if not target.is_relative_to(os.path.realpath(folder)):\n",
+        new="    if not target.is_absolute():\n",
+        tests=("collector/test_send.py::test_links_out_of_the_folder_are_not_followed_and_those_inside_are",),
+    ),
+    Guard(
+        name="first-bytes-decide",
+        protects="a sender sends no file that only has the name of an image",
+        module="platevault.collector.photo_files",
+        old="    if data and content_type_of(data[:_HEAD_BYTES]) is None:\n",
+        new="    if data is None:\n",
+        tests=("collector/test_send.py::test_the_first_bytes_decide_what_an_image_is_and_not_the_name",),
     ),
 )

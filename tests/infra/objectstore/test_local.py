@@ -184,22 +184,6 @@ async def test_what_crashed_puts_left_behind_goes_with_time(tmp_path: Path) -> N
     assert list((tmp_path / "tmp").iterdir()) == [young]
 
 
-@pytest.mark.parametrize("seconds", [-400 * 86_400, 3700, 400 * 86_400])
-async def test_a_put_under_way_stays_however_wrong_the_clock_of_the_process_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
-) -> None:
-    LocalStore.open(tmp_path)
-    under_way, abandoned = tmp_path / "tmp" / "under way", tmp_path / "tmp" / "abandoned"
-    for path in (under_way, abandoned):
-        path.write_bytes(b"half")
-    os.utime(abandoned, (time.time() - 3700, time.time() - 3700))
-    right = time.time
-    monkeypatch.setattr(time, "time", lambda: right() + seconds)
-    LocalStore.open(tmp_path)
-    assert under_way.exists()
-    assert not abandoned.exists()
-
-
 async def test_a_disk_that_is_not_mounted_is_not_an_empty_store(tmp_path: Path) -> None:
     store = LocalStore.open(tmp_path / "mounted")
     await store.create(KEY, an_object())
