@@ -70,6 +70,16 @@ def test_a_new_key_is_its_owners_alone_and_replaces_none(environment: dict[str, 
     assert (tmp_path / "key").read_text() == written
 
 
+@pytest.mark.parametrize("written", [b"caf\xe9=1\n", b"backup_identity_file=missing\n"])
+def test_a_fault_of_the_env_file_is_a_sentence_where_no_other_setting_is_needed(
+    environment: dict[str, str], tmp_path: Path, written: bytes
+) -> None:
+    (tmp_path / ".env").write_bytes(written)
+    (tmp_path / "file.age").touch()
+    done = run_platevault("backup-key", "decrypt", "file.age", environment=environment, folder=tmp_path)
+    assert (done.returncode, "cannot be read" in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
 def test_an_encrypted_backup_is_made_verified_and_decrypted_by_command(
     encrypting: dict[str, str], port: int, tmp_path: Path
 ) -> None:

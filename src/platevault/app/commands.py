@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from platevault import secret_files
 from platevault.app.clock import now as clock
 from platevault.app.credentials import revealed
 from platevault.app.open import open_database, open_job_context, open_rendition_context, open_vault
@@ -89,9 +89,9 @@ def backup_context_of(settings: Settings, files: KeyFiles) -> BackupContext:
 
 
 def backup_keys_from_environment(files: KeyFiles) -> Keys:
-    """Return the identities for a command that needs no other setting: a backup is verified where no vault is."""
+    """Return the identities for a command that needs no other setting, because a backup is verified without a vault."""
     log_to_standard_error()
-    named = os.environ.get(_IDENTITY_FILE) or dotenv_values(Path(".env")).get(_IDENTITY_FILE)
+    named = os.environ.get(_IDENTITY_FILE) or secret_files.written(Path(".env")).get(_IDENTITY_FILE)
     return Keys(identities=read_identities(files.identity or (Path(named) if named else None)))
 
 
@@ -170,7 +170,7 @@ def start_logs(settings: Settings) -> None:
 
 
 def warn_of_full_disk(settings: Settings) -> None:
-    """Log a warning if the disk of the spool has come to its reserve: what is stored can be read, and no batch is taken."""
+    """Log a warning if the disk of the spool has reached its reserve: reads continue, and batches get 503."""
     space = space_at(settings.spool_dir, reserve_bytes=settings.disk_reserve_bytes)
     if space.usable < 0:
         log.warning(
