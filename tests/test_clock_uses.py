@@ -37,6 +37,7 @@ ASKS: Final = {
     "operations/doctor.py": "is itself compared with the database",
     "operations/overview.py": "age of the page, and what it shows",
     "renditions/make_variants.py": "derived images, which are made again on demand",
+    "operations/image_url_test.py": "signs a URL of a test image",
     "renditions/prerender.py": "derived images",
     "renditions/render.py": "derived images",
     "web/api/catalog/objects.py": "checks signed URLs",
