@@ -1,4 +1,4 @@
-"""Entry point of `platevault` and of `python -m platevault`: quiet when Ctrl-C comes while modules are imported."""
+"""Entry point of `platevault` and of `python -m platevault`. Ctrl-C during imports prints no traceback."""
 
 import sys
 

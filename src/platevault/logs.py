@@ -80,7 +80,7 @@ def start_in_log(event: str) -> Iterator[None]:
     except VaultError as error:
         log.error(event, error=type(error).__name__, why="; ".join(str(error).splitlines()))
         raise SystemExit(2) from None
-    except Exception as error:  # noqa: BLE001  a traceback would be many lines that no reader of the log can take
+    except Exception as error:  # noqa: BLE001  a traceback is many lines, and each line of the log is JSON
         log.error(event, error=names_of(error), frames=frames_of(error))
         raise SystemExit(2) from None
 

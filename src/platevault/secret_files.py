@@ -1,4 +1,4 @@
-"""Secrets that stand in files, which variables of the environment or of `.env` name."""
+"""Secrets in files that variables of the environment or of `.env` name."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,15 +10,15 @@ from platevault.domain.errors import SettingsInvalid
 
 
 def written(env_file: Path | None) -> dict[str, str | None]:
-    """The variables of the file, in upper case. Raises `SettingsInvalid` if it cannot be read."""
+    """Return the variables of the file, in upper case. Raises `SettingsInvalid` if it cannot be read."""
     try:
         return {} if env_file is None else {name.upper(): value for name, value in dotenv_values(env_file).items()}
-    except (OSError, UnicodeDecodeError):  # an error of the latter kind has the content
+    except (OSError, UnicodeDecodeError):  # without a cause, because UnicodeDecodeError has the content
         raise SettingsInvalid(f"{env_file} cannot be read: make it a readable text file in UTF-8") from None
 
 
 def read(names: Iterable[str], *, written: Mapping[str, str | None]) -> tuple[dict[str, str], dict[str, str]]:
-    """(secrets by field, sentences about those that cannot be had by field)."""
+    """Return (secrets by field, sentences about faults by field)."""
     found: dict[str, str] = {}
     faults: dict[str, str] = {}
     for name in names:

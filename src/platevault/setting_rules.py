@@ -1,4 +1,4 @@
-"""Rules of single settings and the sentences about faults in them: what is wrong, with an example, never the value."""
+"""Rules of single settings, and the sentence for each fault: with an example, never with the value."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ _CREDENTIALS: Final = "holds a user name or a password, which URLs and logs woul
 
 
 def host_and_port(text: str) -> str:
-    """The text, if it is host:port. Raises `ValueError` with a sentence."""
+    """Return the text if it is host:port. Raises `ValueError` with a sentence."""
     if "@" in text:
         raise ValueError(_CREDENTIALS)
     parts = None if "/" in text or "?" in text or "#" in text else _split(f"//{text}")
@@ -33,7 +33,7 @@ def host_and_port(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """The text without a slash at its end, if it is scheme://host[:port]. Raises `ValueError` with a sentence."""
+    """Return the text without a slash at its end if it is scheme://host[:port]. Raises `ValueError` with a sentence."""
     if "@" in text:
         raise ValueError(_CREDENTIALS)
     parts = _split(text)
@@ -66,7 +66,7 @@ def database_url(text: str) -> None:
 
 
 def sentence(line: Mapping[str, Any], *, bounds: tuple[int | None, int | None]) -> str:
-    """What is wrong with the setting of this line of a validation error. `bounds` are its least and largest number."""
+    """Return the sentence for one line of a validation error. `bounds` are the least and largest number of the setting."""
     name, kind = ".".join(str(step) for step in line["loc"]).upper(), str(line["type"])
     if kind == "value_error":
         said = str(line["msg"]).removeprefix("Value error, ")
@@ -89,7 +89,7 @@ def _is_origin(parts: SplitResult) -> bool:
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of a URL whose port is a number, if it has one; None otherwise."""
+    """Return the parts of the URL; None if its port is no number."""
     try:
         parts = urlsplit(text)
         is_known = parts.port is None or parts.port > 0

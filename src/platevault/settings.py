@@ -322,7 +322,7 @@ _HOW: Final[Mapping[str, str]] = {
 
 
 def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
-    """The settings of this environment; raises `SettingsInvalid` that names each wrong variable and its fix, one a line.
+    """Return the settings of this environment. Raises `SettingsInvalid` with a line for each wrong variable and its fix.
 
     Each secret may stand in a file instead, which `NAME_FILE` names.
     """
@@ -333,7 +333,7 @@ def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Sett
             return found
         found = []
     faults |= {str(line["loc"][0]): setting_rules.sentence(line, bounds=_bounds(line)) for line in found if line["loc"]}
-    if faults:  # with a wrong value nothing else is compared: here the others are, without what is wrong already
+    if faults:  # settings are compared with each other only if each is valid: here defaults replace the wrong ones
         others = _read(env_file, {**secrets, **given, **{name: _default(name) for name in faults}})
         found = [] if isinstance(others, Settings) else others
     named = re.compile("|".join(rf"\b{name.upper()}\b" for name in faults) or "(?!)")
@@ -343,7 +343,7 @@ def read_settings(*, env_file: Path | None = Path(".env"), **given: Any) -> Sett
 
 
 def _read(env_file: Path | None, given: Mapping[str, Any]) -> Settings | list[Any]:
-    """The settings, or the lines of what is wrong with them."""
+    """Return the settings, or the lines of the validation error."""
     try:
         return Settings(_env_file=env_file, **given)
     except ValidationError as error:
@@ -389,7 +389,7 @@ def _text(value: object) -> str:
 
 
 def _bounds(line: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Least and largest number of the setting that the line is about."""
+    """Return the least and largest number of the line's setting."""
     limits = Settings.model_fields[str(line["loc"][0])].metadata
     least, most = ([getattr(one, name) for one in limits if hasattr(one, name)] for name in ("ge", "le"))
     return least[0] if least else None, most[0] if most else None

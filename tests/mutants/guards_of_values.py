@@ -86,7 +86,7 @@ GUARDS: Final = (
         name="number-out-of-range",
         protects="a number that no program holds leaves out its field, and costs no image and no 500",
         module="platevault.formats.json_text",
-        old="except msgspec.ValidationError:  # a number: the text is JSON, for it was split before\n        pass",
+        old="except msgspec.ValidationError:  # a number, because the text is JSON: it was split before\n        pass",
         new="except msgspec.ValidationError:\n        raise",
         tests=("formats/test_json_text.py::test_a_number_that_no_program_holds_leaves_out_its_field_and_nothing_else",),
     ),

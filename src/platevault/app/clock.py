@@ -12,7 +12,7 @@ def now() -> datetime:
 
 
 def uptime() -> Callable[[], float]:
-    """Return a clock that counts the seconds from this call. Nothing sets it back."""
+    """Return a monotonic clock: the seconds since this call."""
     began = time.monotonic()
     return lambda: time.monotonic() - began
 

@@ -57,7 +57,7 @@ def _open_s3(settings: Settings, key: Key) -> S3Store:
 
 
 def open_store_room(settings: Settings) -> DiskRoom | None:
-    """Open the room on the disk of an S3 server of this machine; None if it has its own."""
+    """Return the room on the disk of an S3 server of this machine; None if the server is elsewhere."""
     folder = settings.storage_sync_dir
     return None if folder is None else DiskRoom(folder, reserve_bytes=settings.disk_reserve_bytes)
 

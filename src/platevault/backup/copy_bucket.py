@@ -1,4 +1,4 @@
-"""The bucket's part of a backup: plain files under their keys, or encrypted ones under names that tell nothing."""
+"""The bucket's part of a backup: plain files under their keys, or encrypted ones under names that reveal nothing."""
 
 import asyncio
 import secrets
@@ -22,7 +22,7 @@ SECRET_BYTES: Final = 32
 async def copy_bucket(
     objects: ObjectStore, draft: BackupDraft, *, notes: Notes, moved: Callable[[int], None]
 ) -> Mapping[str, Any]:
-    """Copy all objects into the draft; return the counts. `notes` name what is odd or could not be read."""
+    """Copy all objects into the draft; return the counts. `notes` has the keys of odd and unreadable objects."""
     copies: ObjectCopies | SealedCopies
     if draft.recipients is None:
         copies = await asyncio.to_thread(ObjectCopies, draft.folder, earlier=draft.earlier)

@@ -9,7 +9,7 @@ import stamina
 import structlog
 
 from platevault.backup.manifest import NOT_COPIED, Bytes, ObjectEntry
-from platevault.backup.whole_backup import StoredObject, WholeBackup
+from platevault.backup.whole_backup import ObjectInBackup, WholeBackup
 from platevault.domain.errors import Corrupted, InvalidRequest, StoreMisconfigured, StoreUnavailable
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.jobs.report import Notes
@@ -27,7 +27,7 @@ Listed = tuple[str, int, datetime]
 
 
 class Copies(Protocol):
-    """The objects of a backup that is being made, plain or encrypted. A line is what its list says of one object."""
+    """The objects of a new backup, plain or encrypted. A line is the entry of one object in its list."""
 
     def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None: ...
     def put(self, entry: ObjectEntry, data: Bytes) -> str: ...
@@ -125,7 +125,7 @@ async def restore_objects(
     Bytes that are not what was backed up are named as `damaged` and left out: the others are not to be lost for them. Raises
     `Corrupted` for a list that cannot be read, `StoreUnavailable`.
     """
-    page: list[StoredObject] = []
+    page: list[ObjectInBackup] = []
 
     async def flush() -> None:
         await asyncio.gather(*(_put_back(one, objects=objects, notes=notes) for one in page))
@@ -140,7 +140,7 @@ async def restore_objects(
     await objects.settle()
 
 
-async def _put_back(stored: StoredObject, *, objects: ObjectStore, notes: Notes) -> None:
+async def _put_back(stored: ObjectInBackup, *, objects: ObjectStore, notes: Notes) -> None:
     try:
         entry, data = await asyncio.to_thread(stored.read)
     except Corrupted as error:

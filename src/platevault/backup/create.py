@@ -43,8 +43,9 @@ class Backup:
 async def backup(
     site: BackupContext, *, out: Path, wanted: Parts = EVERYTHING, moved: Callable[[int], None] = lambda _objects: None
 ) -> Backup:
-    """A new backup stands in `out`, under the time at which it began, by the database's clock. Raises `Stopped`, `SettingsInvalid`, `Unavailable`; what
-    was begun then is no backup, and the next run takes over the objects it had.
+    """Make a backup in `out`. Its name is the database's time at its start.
+
+    Raises `Stopped`, `SettingsInvalid`, `Unavailable`. It leaves a draft then, and the next run takes over the draft's objects.
     """
     began_at, is_sure = await _time(site, needed=wanted.database)
     recipients = site.keys.recipients
@@ -59,7 +60,7 @@ async def backup(
             parts["spool"] = await asyncio.to_thread(_copy_spool, site.spool_dir, draft)
         if wanted.bucket:
             parts["bucket"] = await copy_bucket(site.job_context.objects, draft, notes=notes, moved=moved)
-        # last: what was erased until now is known
+        # last, so that it has all erasures until now
         parts["erasures"] = await write_erasures(site.job_context.objects, draft)
         manifest = Manifest(
             began_at=began_at,
@@ -75,7 +76,7 @@ async def backup(
 
 
 def _copy_spool(spool: Path, draft: BackupDraft) -> Mapping[str, Any]:
-    """Encrypted spool files have numbers as names, because the name of a dead letter has a detection's id."""
+    """Copy the spool. Encrypted files have numbers as names, because the name of a dead letter has a detection's id."""
     numbers = count(1)
 
     def keep(source: BinaryIO, name: str) -> None:
@@ -87,9 +88,9 @@ def _copy_spool(spool: Path, draft: BackupDraft) -> Mapping[str, Any]:
 
 
 async def _time(site: BackupContext, *, needed: bool) -> tuple[datetime, bool]:
-    """Return the database's time, and whether its clock is not in doubt. A backup without the database does not need it.
+    """Return the database's time, and False if a clock is in doubt. A backup without the database does not need it.
 
-    By this time backups are pruned, and no clock of one process may decide that.
+    Backups are pruned by this time, so the clock of one process must not decide.
     """
     try:
         return await site.job_context.erasing_time(), True

@@ -20,11 +20,11 @@ log = structlog.get_logger(__name__)
 
 
 async def write_dump(site: BackupContext, draft: BackupDraft, *, given: Path | None) -> Mapping[str, Any]:
-    """A dump stands in the draft: `given`, or a new one, read by pg_restore where it is plain. The bucket's restore marker is ahead of it
-    from then on (where the store answers), so that whoever restores it, by whatever means, is stopped before anything is destroyed.
+    """Write a dump into the draft: `given`, or a new one. pg_restore reads a plain one. Then advance the bucket's restore marker.
 
-    Tells which vault it is of, and a number that the database of that moment had not passed.
+    The marker is ahead of the dump, so a database that is restored from it destroys nothing. If the store does not answer, it stays.
 
+    Returns the vault of the dump, and a generation that the dump has not passed.
     Raises `Stopped`, `SettingsInvalid`, `Corrupted`, `Unavailable`.
     """
     database, into, was_read = site.job_context.database, draft.folder / DUMP, False
@@ -34,7 +34,7 @@ async def write_dump(site: BackupContext, draft: BackupDraft, *, given: Path | N
         await dump_database(database, site.database_url, into=into, keep_room=draft.keep_room)
         was_read = await refuse_unreadable_dump(Dump(path=into))
         await asyncio.to_thread(draft.add, into)
-    else:  # it cannot be read again without the identity: `--verify` does that
+    else:  # pg_restore cannot read it without the identity: `--verify --identity` does that
         await pour_database(database, site.database_url, take=partial(draft.keep, path=DUMP), keep_room=draft.keep_room)
     vault, number = await known(database)  # the dump's own number, or a later one
     await _mark(site)
@@ -50,7 +50,7 @@ async def _mark(site: BackupContext) -> None:
 
 
 def _adopt(given: Path, draft: BackupDraft) -> Dump:
-    """Copy it into the draft; return the file that pg_restore is to read, which is never encrypted."""
+    """Copy the dump into the draft; return a plain file of it for pg_restore."""
     try:
         with given.open("rb") as source:
             if source.read(5) != b"PGDMP":

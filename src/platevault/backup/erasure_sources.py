@@ -1,4 +1,4 @@
-"""Backups that know erasures: the one that is restored, newer ones beside it, and those that an operator names."""
+"""Backups with records of erasures: the one to restore, newer ones beside it, and those that an operator names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A backup whose erasures are known: those until it began, and some until it ended."""
+    """A backup with all erasures until it began, and some until it ended."""
 
     backup: WholeBackup
 
@@ -29,8 +29,10 @@ class Source:
 
 
 def sources_of(backup: WholeBackup, *, given: Sequence[Path], keys: Keys) -> list[Source]:
-    """Return the backup, the newer ones beside it, and those `given`. Raises `Corrupted` for one given, and `SettingsInvalid`, also for
-    a newer one that these keys do not open: without its erasures, what was erased would be back.
+    """Return the backup, the newer ones beside it, and those `given`.
+
+    Raises `Corrupted` for a damaged given one, and `SettingsInvalid`, also if the keys do not open a newer one. Without its
+    records a restore would bring erased detections back.
     """
     found = [Source(backup=backup)]
     found += [Source(backup=WholeBackup.open(other, keys)) for other in given]

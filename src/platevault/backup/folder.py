@@ -34,7 +34,7 @@ _MANIFEST_BYTES_MOST: Final = 256 * 1024 * 1024
 
 
 class BackupDraft:
-    """A backup that is being made, in a folder that nobody takes for a whole one. `recipients` is None for a plain one."""
+    """A new backup in a folder with the name of a draft. It is plain if `recipients` is None."""
 
     def __init__(
         self, out: Path, name: str, *, earlier: list[Path], recipients: Recipients | None, room: DiskRoom
@@ -48,14 +48,12 @@ class BackupDraft:
         self._name = name
 
     def keep_room(self, more: int = 0) -> None:
-        """Raise `Stopped` where so many bytes would take the reserve of the disk: spool or database may live on it."""
+        """Raise `Stopped` if `more` bytes would use the reserve of the disk, because spool or database may be on it."""
         if (space := self._room.look()).usable < more:
             raise Stopped(f"{self._out} has no room left ({space}): delete old backups there, or choose another disk")
 
     def keep(self, source: BinaryIO, path: str, *, sealed: str | None = None) -> None:
-        """Write all of an open file under this path; in an encrypted backup encrypted, under the path `sealed`. Nothing plain
-        is written then.
-        """
+        """Write all of an open file under this path. An encrypted backup gets only encrypted bytes, under the path `sealed`."""
         recipients = self.recipients
         target = self.folder / (path if recipients is None else f"{sealed or path}{SEALED}")
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +61,7 @@ class BackupDraft:
         self.add(target, path=path)
 
     def add(self, file: Path, *, path: str | None = None) -> None:
-        """Enter a file of the draft into the manifest. In an encrypted backup its plain path is a part of the secret."""
+        """Add a file of the draft to the manifest. Only the encrypted manifest has `path`."""
         entry = entry_of(file, backup=self.folder)
         self.files.append(entry if self.recipients is None else replace(entry, name=path))
 
@@ -140,7 +138,7 @@ def _new_draft(out: Path, name: str, *, recipients: Recipients | None, room: Dis
 
 
 def _refuse_to_be_plain(out: Path, recipients: Recipients | None) -> None:
-    """A setting that was lost must not put plates in plain beside encrypted backups."""
+    """Raise `SettingsInvalid` for a plain backup beside encrypted ones, because a lost setting must not expose plates."""
     newest = whole_backups(out)[-1:]
     if recipients is None and any((path / DETAILS).is_file() for path in newest):
         raise SettingsInvalid(f"the backups in {out} are encrypted: set BACKUP_RECIPIENT, or choose another folder")
@@ -198,7 +196,7 @@ def _made_private(path: str, flags: int) -> int:
 def copy_file(source: BinaryIO, target: Path, *, by: Callable[[Any, Any], None] | None = None) -> None:
     """All bytes of an open file stand under the new name, synced; a draft name is used until then. Raises `OSError`.
 
-    `by` writes the bytes of the first file to the second in another form.
+    `by` reads the first file and writes the second one in another form, for example encrypted.
     """
     draft = target.with_name(f"{target.name}{_COPYING}")
     with open_private(draft, "wb") as file:

@@ -1,4 +1,4 @@
-"""Keys of backups: recipients, to which new ones are encrypted, and identities, which open them."""
+"""Keys of backups: recipients encrypt new ones, identities decrypt them."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ KEY_FILE_BYTES_MOST: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Without recipients a new backup is plain. Without identities an encrypted one cannot be read."""
+    """Keys of one command. Without recipients a new backup is plain; without identities no encrypted one can be read."""
 
     recipients: Recipients | None = None
     identities: Identities | None = None
@@ -29,7 +29,7 @@ class Keys:
         if self.identities is None:
             raise SettingsInvalid(f"{said}: name the file of its identity with --identity FILE or BACKUP_IDENTITY_FILE")
         if not self.identities.recipients & set(manifest.recipients):
-            raise SettingsInvalid(f"{said}, and the identity is another one: add the fitting identity to its file")
+            raise SettingsInvalid(f"{said}, and no given identity fits: add the fitting one to the identity file")
         return self.identities
 
 

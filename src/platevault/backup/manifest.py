@@ -75,7 +75,7 @@ class ObjectEntry:
 
     @property
     def stays(self) -> bool:
-        """Whether the object never changes: one that changes, as the restore marker, has no digest in its metadata."""
+        """True if the object never changes. An object that changes has no digest in its metadata, for example the restore marker."""
         return "sha256" in self.metadata
 
     def line(self) -> str:
@@ -111,12 +111,12 @@ class Manifest:
         return bool(self.recipients)
 
     def readable(self, details: FileEntry) -> "Manifest":
-        """Return the part of an encrypted backup's manifest that is written as it is: times, digests, names of parts."""
+        """Return the plain part of an encrypted backup's manifest: times, digests, names of parts."""
         files = (*(replace(entry, name=None) for entry in self.files), details)
         return replace(self, parts={name: {} for name in self.parts}, files=files, left_out=("",) * len(self.left_out))
 
     def is_of(self, readable: "Manifest") -> bool:
-        """Whether the readable manifest is the one that was written with this one."""
+        """True if the readable manifest was written together with this one."""
         return self.readable(readable.files[-1]) == readable if readable.files else False
 
     @property

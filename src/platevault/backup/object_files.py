@@ -38,7 +38,7 @@ class ObjectCopies:
         self._known = {key: (other, at) for other in reversed(self._earlier) for key, at in other.lines()}
 
     def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None:
-        """Link the bytes that an earlier backup has of this very object, and return its line; None where none has."""
+        """Link the bytes from an earlier backup and return the line. Returns None if no earlier backup has this version."""
         known = self._known.get(short_name(key))
         entry = None if known is None else known[0].entry(known[1])
         if known is None or entry is None or (entry.key, entry.size) != (key, size):

@@ -1,7 +1,7 @@
-"""Delete backups that are older than their time, so that what was erased does not live on in them.
+"""Delete backups that are older than their time, because they still have erased data.
 
-No clock of one process decides: the present is the database's time, compared with the other clocks, and the age of a backup is by the
-time that it recorded, compared with the newest one's.
+The clock of one process does not decide. The present is the database's time, after a comparison with the other clocks. The age of a
+backup counts from the time that it recorded, to the present or to the newest backup, whichever is earlier.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """Names of backups that are gone, and of old ones that stay, with the reason."""
+    """Names of deleted backups, and of old ones that stay, each with the reason."""
 
     gone: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -53,8 +53,8 @@ async def prune_after(site: BackupContext, out: Path, *, keep_for: timedelta) ->
 def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> Pruned:
     """Delete each whole backup that began longer before `now` and before the newest one, if a newer one has all its parts.
 
-    A newer one counts if it could read each object. The newest stays. A backup whose time is not sure, or whose manifest cannot be read,
-    stays. A backup loses its name before its files: a crash in between leaves a draft, which the next backup removes. Raises `Stopped`
+    The newer one must have read each object. The newest backup stays. A backup with a doubtful time or an unreadable manifest stays,
+    too. A backup loses its name before its files: a crash in between leaves a draft, which the next backup removes. Raises `Stopped`
     while another run has the folder, and for a disk that fails.
     """
     try:

@@ -76,7 +76,7 @@ async def restore(
 
 
 def _refuse_full_disk(site: BackupContext, backup: WholeBackup, wanted: Parts) -> None:
-    """Embedded servers keep dump and objects on the disk of the spool. Others have disks that cannot be asked from here."""
+    """Raise `Stopped` if the disk of the spool has no room. Only embedded servers keep dump and objects on it."""
     size = sum(entry.size for _, entry in backup.files(f"{SPOOL}/")) if wanted.spool else 0
     if site.embedded and wanted.database:
         size += sum(entry.size for _, entry in backup.files(DUMP))

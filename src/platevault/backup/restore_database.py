@@ -52,7 +52,7 @@ def dump_of(backup: WholeBackup) -> dumps.Dump:
 
 
 def _keep_room(site: BackupContext) -> None:
-    """Raise `Stopped` where an embedded database has come to the reserve of its disk: it would panic without any room."""
+    """Raise `Stopped` if an embedded database has reached the reserve of its disk, because PostgreSQL panics on a full one."""
     if site.embedded and (space := space_at(site.spool_dir, reserve_bytes=site.disk_reserve_bytes)).usable < 0:
         raise Stopped(
             f"the disk of {site.spool_dir} has no room left ({space}): free some space, or choose another disk"

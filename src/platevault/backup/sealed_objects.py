@@ -1,7 +1,7 @@
-"""The objects of an encrypted backup as files: each is encrypted once, under a name that tells nothing, and linked by later backups.
+"""The objects of an encrypted backup as files. Each is encrypted once, under a name that reveals nothing. Later backups link it.
 
-`objects.index` has a line for each file: name, size, digest. It suffices to take files over without an identity. The file is the encrypted
-line of the object (key, digest, metadata), and its bytes behind it. Blocking; `take_over` and `put` may run in several threads.
+`objects.index` has a line for each file: name, size, digest. Later backups need no identity to read it. The file is the encrypted
+line of the object (key, digest, metadata), and then its bytes. Blocking; `take_over` and `put` may run in several threads.
 """
 
 import hashlib
@@ -58,10 +58,10 @@ class SealedEntry:
 
 
 class SealedCopies:
-    """Takes objects, each once, and encrypts them; `earlier` are other encrypted backups, the one to look into first at the front.
+    """Encrypted copies of objects in a new backup. `earlier` are other encrypted backups, in the order of lookup.
 
-    `secret` is kept in the bucket: without it a name cannot be compared with a guessed key. The recipients are part of a name,
-    so that files for other recipients are not taken over.
+    Without `secret`, which the bucket keeps, a name cannot be compared with a guessed key. The recipients are part of a name,
+    so files for other recipients are not linked.
     """
 
     def __init__(self, backup: Path, *, earlier: Sequence[Path], recipients: Recipients, secret: bytes) -> None:
@@ -73,7 +73,7 @@ class SealedCopies:
         self._known = {name: (other, at) for other in reversed(self._earlier) for name, at in other.lines()}
 
     def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None:
-        """Link the encrypted file that an earlier backup has of this very object, and return its line; None where none has."""
+        """Link the file from an earlier backup and return the line. Returns None if no earlier backup has this version."""
         name = self._name(key, size=size, modified_at=modified_at.isoformat())
         known = self._known.get(bytes.fromhex(name))
         entry = None if known is None else known[0].entry(known[1])
@@ -106,11 +106,11 @@ class SealedCopies:
         self._list.write(line.encode())
 
     def flush(self) -> None:
-        """What was noted can be taken over by the next run, should this one be killed."""
+        """Write the noted lines, so that the next run takes over their objects if this one is killed."""
         self._list.flush()
 
     def close(self) -> None:
-        """The list is complete; it is synced with all else when the backup gets its name."""
+        """Close the list. It is synced with all other files when the backup gets its name."""
         self._list.close()
         for other in self._earlier:
             other.close()
@@ -141,7 +141,7 @@ def sealed_bytes(entry: SealedEntry, *, backup: Path) -> bytes:
 
 
 def unsealed(entry: SealedEntry, *, backup: Path, identities: Identities) -> tuple[ObjectEntry, bytes]:
-    """Return the object and its bytes. Raises `Corrupted`, also where the file is the one of another name."""
+    """Return the object and its bytes. Raises `Corrupted`, also if the file has another name inside."""
     try:
         line, _, data = identities.decrypted(sealed_bytes(entry, backup=backup)).partition(b"\n")
     except Corrupted as error:
@@ -157,7 +157,7 @@ def _name_in(line: bytes) -> str:
 
 
 class _Earlier:
-    """Another encrypted backup, or what a run that died left of one: its bytes may not have reached the disk, and are hashed."""
+    """Another encrypted backup, or the draft of a killed run, whose bytes are hashed because they may not be on the disk."""
 
     def __init__(self, backup: Path) -> None:
         self.folder = backup
@@ -165,12 +165,12 @@ class _Earlier:
         self._list = (backup / INDEX).open("rb")
 
     def lines(self) -> Iterator[tuple[bytes, int]]:
-        """(name, where its line begins), as far as the list can be read, of what stays."""
+        """Return (name, offset of its line) of each object that never changes, up to the first unreadable line."""
         at = 0
         for line in self._list:
             try:
                 entry = SealedEntry.parse(line)
-            except Corrupted:  # the last one of a run that died
+            except Corrupted:  # the last one of a killed run
                 return
             if entry.stays:
                 yield bytes.fromhex(entry.name), at

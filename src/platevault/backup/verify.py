@@ -44,8 +44,9 @@ class Verified:
 async def verify_backup(
     folder: Path, *, keys: Keys = NO_KEYS, moved: Callable[[int], None] = lambda _objects: None
 ) -> Verified:
-    """What is wrong with it, at most 100 sentences. Raises `SettingsInvalid` for what is no whole backup, and for an identity that does not
-    fit; `Corrupted` where its manifest cannot be read.
+    """Read the backup; the result has its faults, at most 100 sentences.
+
+    Raises `SettingsInvalid` if it is no whole backup or the identity does not fit, and `Corrupted` if its manifest cannot be read.
     """
     readable = await asyncio.to_thread(read_manifest, folder)
     if readable.is_encrypted and keys.identities is None:
@@ -105,7 +106,7 @@ class _Having:
 
 
 async def _verify_digests(folder: Path, manifest: Manifest, *, moved: Callable[[int], None]) -> Verified:
-    """Without the identity: the encrypted files are those that were written."""
+    """Compare the encrypted files with their digests, without the identity."""
     faults = [fault for entry in manifest.files if (fault := await asyncio.to_thread(fault_of, entry, backup=folder))]
     count = 0
     try:

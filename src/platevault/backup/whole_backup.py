@@ -1,4 +1,4 @@
-"""A whole backup, opened: its files and objects as they were before they were encrypted, or as they are in a plain one."""
+"""A whole backup: its files and objects, decrypted if it is encrypted."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from platevault.infra.encryption.age import Identities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObject:
-    """One object of a backup: its key, or the path of its encrypted file, and how it is read. `read` raises `Corrupted`."""
+class ObjectInBackup:
+    """One object of a backup. `label` is its key, or the path of its encrypted file. `read` raises `Corrupted`."""
 
     label: str
     read: Callable[[], tuple[ObjectEntry, bytes]]
@@ -26,7 +26,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeBackup:
-    """The manifest is the whole one, also of an encrypted backup."""
+    """A backup with its whole manifest, which an encrypted one has in `manifest.age`."""
 
     folder: Path
     manifest: Manifest
@@ -34,7 +34,7 @@ class WholeBackup:
 
     @classmethod
     def open(cls, folder: Path, keys: Keys) -> "WholeBackup":
-        """Raises `SettingsInvalid` for what is no whole backup, and without the identity of an encrypted one; `Corrupted`."""
+        """Open the backup. Raises `SettingsInvalid` if it is no whole backup or no identity fits, and `Corrupted`."""
         manifest = read_manifest(folder)
         identities = keys.open(manifest, backup=folder)
         if identities is not None:
@@ -48,11 +48,8 @@ class WholeBackup:
             if path is not None and path.startswith(under):
                 yield path, entry
 
-    def has(self, path: str) -> bool:
-        return any(found == path for found, _ in self.files(path))
-
     def pour(self, path: str, target: Any) -> None:
-        """Write the file of this path to the open one. Raises `Corrupted`, and what the files raise."""
+        """Write the file of this path to the open one. Raises `Corrupted` and the errors of the files."""
         with self._file(path).open("rb") as source:
             if self.identities is None:
                 while data := source.read(1024 * 1024):
@@ -71,15 +68,15 @@ class WholeBackup:
         with self._file(path).open("rb") as source:
             copy_file(source, target, by=None if self.identities is None else self.identities.decrypt)
 
-    def objects(self) -> Iterator[StoredObject]:
-        """Return what the backup lists. Raises `Corrupted`."""
+    def objects(self) -> Iterator[ObjectInBackup]:
+        """Return the objects in the list of the backup. Raises `Corrupted`."""
         if self.identities is None:
             for entry in objects_in(self.folder):
-                yield StoredObject(label=entry.key, read=partial(self._plain, entry))
+                yield ObjectInBackup(label=entry.key, read=partial(self._plain, entry))
         else:
             for sealed in sealed_entries(self.folder):
                 read = partial(unsealed, sealed, backup=self.folder, identities=self.identities)
-                yield StoredObject(label=sealed.path, read=read)
+                yield ObjectInBackup(label=sealed.path, read=read)
 
     def refuse_damaged(self) -> None:
         """Raise `Corrupted` for the first file of the manifest that is not as it was written."""

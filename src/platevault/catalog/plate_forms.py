@@ -1,4 +1,4 @@
-"""Write the compared forms of plates again, where an older version made others: plates are then found as this version compares them."""
+"""Rewrite the compared forms of plates that an older version made, so that this version finds the plates."""
 
 from typing import Final
 
@@ -17,9 +17,9 @@ TURNS_MAX: Final = 50
 
 
 async def rewrite_plate_forms(database: Database, *, rows: int = ROWS_A_TURN, turns: int = TURNS_MAX) -> int:
-    """Go on through the change feed for at most `turns` transactions of `rows`; return the number of rows written.
+    """Continue through the change feed for at most `turns` transactions of `rows`. Returns the number of rows written.
 
-    It also follows what is written from now on: a replica of the version before may still run.
+    It also reads new rows, because a replica of the previous version may still write them.
     """
     written = 0
     for _ in range(turns):

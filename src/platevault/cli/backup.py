@@ -31,7 +31,7 @@ from platevault.cli.serve import DataDir, embedded_settings
 from platevault.domain.errors import Corrupted, Stopped, Unavailable
 
 _EVERYTHING: Final = "each file and object"
-_ONLY_DIGESTS: Final = "only the digests of encrypted files: --identity FILE reads what is in them"
+_ONLY_DIGESTS: Final = "only the digests of encrypted files: --identity FILE reads their content"
 T = TypeVar("T")
 Moved = Callable[[int], None]
 
@@ -78,7 +78,9 @@ def backup(  # noqa: PLR0913  an option each
     """Back up the database (pg_dump), then this node's spool, then the bucket, while all of it runs. Objects that an earlier
     backup in FOLDER has are linked, not copied. A large bucket is better left to the store's own tools: --no-bucket.
 
-    No password, token or key is in a backup; plates are: set BACKUP_RECIPIENT, and it is encrypted. Exit code 0 for a whole backup, 1 for one that did not come to its end or
+    A backup has plates, and no password, token or key. BACKUP_RECIPIENT encrypts it.
+
+    Exit code 0 for a whole backup, 1 for one that did not come to its end or
     could not read each object, 2 for one that could not begin.
     """
     if (out is None) == (verify is None):
@@ -189,7 +191,7 @@ def _progress(what: str) -> Iterator[Moved]:
 
 
 async def _pruned(site: BackupContext, folder: Path, *, keep_for: timedelta | None) -> dict[str, Any]:
-    """Prune after the new backup is whole; if that cannot be done, say so beside it."""
+    """Prune the folder. Returns the names of deleted backups, or the reason why none is deleted."""
     if keep_for is None:
         return {}
     try:

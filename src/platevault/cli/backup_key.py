@@ -19,7 +19,7 @@ def new(
 ) -> None:
     """Write a new secret key to FILE, readable by its owner alone, and print its recipient for BACKUP_RECIPIENT.
 
-    Then keep FILE away from this machine, in two places: without it no backup can be read, and there is no other way in.
+    Keep FILE in two places that are not this machine. Without it no encrypted backup can be read.
     """
     typer.echo(write_new_key(file))
 

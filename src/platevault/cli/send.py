@@ -186,7 +186,7 @@ def _lines(tally: SendTotals, journal: Path) -> Iterator[str]:
     ]
     yield f"images:     {', '.join(shown)}"
     yield f"sent:       {tally.image_bytes:,} bytes of images in {tally.seconds:.1f} seconds"
-    yield f"journal:    {journal} (what is acknowledged)"
+    yield f"journal:    {journal} (acknowledged detections)"
 
 
 def _as_dict(tally: SendTotals, journal: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Find and read photographs of one folder: by their first bytes, and never through a link that leads out of it."""
+"""Find and read photographs of one folder, by their first bytes. Links out of the folder are refused."""
 
 import os
 import stat
@@ -12,12 +12,12 @@ from platevault.domain.images import content_type_of
 IMAGE_ENDINGS: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".tif", ".tiff"})
 FILE_BYTES_MAX: Final = 128 * 1024 * 1024
 _HEAD_BYTES: Final = 32
-# A pipe must not block the sender. Windows has neither flag, and opens files as text unless told.
+# O_NONBLOCK, because a pipe must not block the sender. Windows has only O_BINARY, and opens files as text without it.
 _READING: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def photo_names(folder: Path) -> list[str]:
-    """Return the names of what may be images in the folder, in order: files with the ending of an image, or images without an ending.
+    """Return the sorted names of possible images: files with the ending of an image, and images without an ending.
 
     Folders inside are not searched. A file with another ending is not taken, because it may be half of a copy (`.part`).
     """
@@ -32,7 +32,7 @@ def photo_names(folder: Path) -> list[str]:
 
 
 def read_photo(folder: Path, name: str) -> tuple[bytes, datetime]:
-    """Return the file's bytes and its own time. Raises `InvalidRequest` if it is no image or a link leads out of the folder, and `OSError`."""
+    """Return the file's bytes and its time. Raises `OSError`, and `InvalidRequest` for other files and links out of the folder."""
     with open_inside(folder, name) as file:
         found = os.fstat(file.fileno())
         if found.st_size > FILE_BYTES_MAX:
@@ -44,7 +44,7 @@ def read_photo(folder: Path, name: str) -> tuple[bytes, datetime]:
 
 
 def open_inside(folder: Path, name: str) -> BinaryIO:
-    """Open a file of the folder. A link may lead to another file in the folder, and nowhere else. Raises `InvalidRequest` and `OSError`."""
+    """Open a file of the folder. A link must lead to another file in the folder. Raises `InvalidRequest` and `OSError`."""
     target = Path(os.path.realpath(folder / name))  # a loop of links has no target; opening it says so
     if not target.is_relative_to(os.path.realpath(folder)):
         raise InvalidRequest("leads outside the folder: links out of it are not followed")
@@ -56,7 +56,7 @@ def open_inside(folder: Path, name: str) -> BinaryIO:
 
 
 def _is_a_file(path: Path) -> bool:
-    """True for a file, and for a link that leads to none: reading it says why."""
+    """True for a file, and for a broken link, because reading it names the fault."""
     return path.is_file() or (path.is_symlink() and not path.is_dir() and bool(path.suffix))
 
 

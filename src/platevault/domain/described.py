@@ -34,7 +34,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The text of a value that is JSON and that no program holds, for example `1e400`. Each check finds it odd."""
+    """The text of a JSON value that is out of range, for example `1e400`. Each check leaves it out."""
 
     text: str
 
@@ -129,7 +129,7 @@ def _number(value: Any, wanted: str) -> int | float:
 
 
 def _free_form(value: Any) -> Any:
-    """The value itself: its own check judges all of it but what could not be read."""
+    """Return the value if no part of it is `Unreadable`. The check of `data` judges the rest."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

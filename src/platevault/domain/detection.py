@@ -30,9 +30,9 @@ EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL stores no NUL, UTF-8 has no lone surrogates, and U+FFFF is one that was read."""
+    """PostgreSQL stores no NUL, UTF-8 has no lone surrogates, and U+FFFF replaces one from the manifest."""
     if "\x00" in text or "\uffff" in text or not _has_no_surrogate(text):
-        raise ValueError("has a character that cannot be stored (NUL or half of one, such as \\ud800)")
+        raise ValueError("has a character that cannot be stored (NUL, or half of a character such as \\ud800)")
     return text
 
 

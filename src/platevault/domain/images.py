@@ -36,7 +36,7 @@ _NAMES = {
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SEGMENTS_MAX = 512
-# Bytes between two segments that decoders skip, and this looks through.
+# Decoders skip stray bytes between two segments, so the next marker is searched in these.
 _STRAY_BYTES_MAX = 4096
 _MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _SCAN, _END = 0xDA, 0xD9
@@ -88,7 +88,7 @@ def jpeg_dimensions(data: bytes | bytearray | memoryview) -> Dimensions | None:
 
 
 def _next_marker(view: memoryview, at: int) -> int:
-    """Where the next marker begins. Decoders skip fill bytes, a length of 0 or 1, and others that belong to no segment."""
+    """Return the offset of the next marker. Decoders skip fill bytes, a length of 0 or 1, and bytes of no segment."""
     if _MARKER.match(bytes(view[at : at + 2])):
         return at
     found = _MARKER.search(bytes(view[at : at + _STRAY_BYTES_MAX]))

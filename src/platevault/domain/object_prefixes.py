@@ -105,7 +105,7 @@ ERASURES: Final = f"{VAULT_MARKS.name}erasures/"
 ERASURES_UNKNOWN: Final = f"{VAULT_MARKS.name}erasures-unknown"
 """Exists in a bucket that was filled from a backup: it has no records of erasures since then."""
 BACKUP_NAMES: Final = f"{VAULT_MARKS.name}backup-names"
-"""A random secret: names of objects in encrypted backups are made with it, and later backups find them by it."""
+"""A random secret that names the objects of encrypted backups, so that later backups find them."""
 
 _BY_FOLDER: Final = {prefix.folder: prefix for prefix in PREFIXES if prefix is not OTHER_IMAGES}
 _KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")

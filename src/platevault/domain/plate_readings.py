@@ -20,14 +20,14 @@ _LATIN: Final = str.maketrans(CYRILLIC | GREEK)
 
 
 def alike(text: str) -> str:
-    """The skeleton of a searchable plate, or of a pattern of one, with letters that look like Latin ones as these."""
+    """Return the skeleton of a searchable plate or pattern, with Latin letters for those that look like them."""
     return skeleton(text.translate(_LATIN)) if not text.isascii() else skeleton(text)
 
 
 def other_readings(plate: str | None, candidates: Collection[str] = ()) -> tuple[str, ...]:
-    """What the misread-tolerant search compares besides the skeleton of the plate; each is `alike`, and there once.
+    """Return the readings that the misread-tolerant search compares besides the plate's skeleton. Each is `alike`, and comes once.
 
-    A reading with as many unread signs as read ones is none: it is like too many plates.
+    A reading with as many unread signs as read ones is left out, because it is like too many plates.
     """
     if not candidates and (plate is None or (plate.isascii() and UNREAD not in plate)):
         return ()
@@ -37,12 +37,12 @@ def other_readings(plate: str | None, candidates: Collection[str] = ()) -> tuple
 
 
 def forms_of(exact: str) -> tuple[str, ...]:
-    """The readings that a plate, as `alike` writes it, is found by: it, and it with unread signs, no more than `FORMS_MAX`."""
+    """Return the readings that find an `alike` plate: itself, and itself with unread signs, at most `FORMS_MAX`."""
     return (exact, *_with_unread_signs(exact))
 
 
 def expression_of(like: str) -> str:
-    """The regular expression of readings, one a line, that may be LIKE the pattern: an unread sign is any sign."""
+    """Return the regular expression of readings, one a line, that may be LIKE the pattern. An unread sign is any sign."""
     places = {"%": ".*", "_": "."}
     return f"(?n)^{''.join(places.get(sign) or f'[{re.escape(sign)}{UNREAD}]' for sign in like)}$"
 

@@ -27,7 +27,7 @@ _CAMERAS: Final = range(4160, 8192)
 _GROUPS_MAX: Final = 6
 
 UNREAD: Final = "?"
-"""One sign that a camera saw and did not read. In a question it is any one sign, so a plate is found as it is shown."""
+"""One sign that a camera saw and did not read. In a search it is any one sign, so a plate is found as it is shown."""
 
 _SKELETON: Final = str.maketrans(MISREAD, READ_AS)
 _STARS: Final = re.compile(r"\*{2,}")
@@ -38,7 +38,7 @@ _ASCII_SEPARATORS: Final = {code: None for code in range(128) if not chr(code).i
 def searchable(plate: str) -> str:
     """The plate's letters, digits and `?` in upper case (NFKC), of any script, digits by their value.
 
-    `ab-12 cd` and `AB12CD` are one plate, and so are `١٢٣` and `123`. All else separates, also `*`, `_` and `-`.
+    `ab-12 cd` and `AB12CD` are one plate, and so are `١٢٣` and `123`. All other characters are separators, also `*`, `_` and `-`.
     """
     return _signs_and_wildcards(plate).replace("*", "")
 

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS: Final = 0.25
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
-# After a shorter run the pause doubles: to the longest one where the start failed, to less where the server was ready.
+# After a shorter run the pause doubles, to the longest one if the start failed, and to a shorter one if the server was ready.
 STABLE_AFTER_SECONDS: Final = 30.0
 PAUSE_AFTER_READY_SECONDS: Final = 4.0
 

@@ -25,7 +25,7 @@ EXPORTS_AT_ONCE: Final = 4
 
 @dataclass(kw_only=True)
 class ExportSlots:
-    """The few exports that a process makes at once, and the disk for what each has to set aside meanwhile."""
+    """Limit of concurrent exports of a process, and the disk of their scratch files."""
 
     room: DiskRoom
     most: int = EXPORTS_AT_ONCE

@@ -4,7 +4,7 @@
 - `delivery`: Input of a parser: one complete request.
 - `format`: Interface of a format: parser and size limits.
 - `describing_data`: Limit of what describes one detection.
-- `json_text`: JSON with numbers and characters that no program holds.
+- `json_text`: JSON with numbers out of range and halves of characters.
 - `native`: Format of `POST /v1/detections`: a JSON manifest and one part an image.
 """
 

@@ -1,4 +1,4 @@
-"""JSON as real clients write it: numbers that no program holds, NaN, halves of characters."""
+"""JSON as real clients write it: numbers out of range, NaN, halves of characters."""
 
 import re
 from typing import Any, Final
@@ -17,9 +17,9 @@ _STRING_OR_WORD: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?(?:NaN|Inf
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
-# Past each range of numbers: an unreadable value, as the word before it was.
+# Out of range, so it is `Unreadable`, as NaN and Infinity are.
 _OUT_OF_RANGE: Final = b"1e999"
-# No character, so that no check of text lets it pass.
+# U+FFFF is no character, so each check of text refuses it.
 _HALF: Final = rb"\uffff"
 
 
@@ -43,7 +43,7 @@ def without_oddities(text: bytes) -> bytes:
 
 
 def decoded(text: msgspec.Raw) -> Any:
-    """Return the value. Numbers that no program holds are `Unreadable`; what is around them stays.
+    """Return the value. A number out of range is `Unreadable`; the values around it stay.
 
     Raises: `msgspec.DecodeError`, `UnicodeDecodeError` or `RecursionError` if it is no JSON.
     """
@@ -53,10 +53,12 @@ def decoded(text: msgspec.Raw) -> Any:
 def _decoded(text: msgspec.Raw, *, depth: int) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.ValidationError:  # a number: the text is JSON, for it was split before
+    except msgspec.ValidationError:  # a number, because the text is JSON: it was split before
         pass
     first = bytes(text).lstrip()[:1]
-    is_detection = depth == SPLIT_DEPTH_MAX and first == b"{"  # its size has no limit of its own, its fields have
+    is_detection = (
+        depth == SPLIT_DEPTH_MAX and first == b"{"
+    )  # because its fields have a limit of size, and it has none
     if depth == 0 or (not is_detection and len(bytes(text)) > SPLIT_BYTES_MAX):
         return Unreadable(bytes(text).decode())
     if first == b"{":

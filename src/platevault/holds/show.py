@@ -35,7 +35,7 @@ class HeldImagesPage:
 
 
 async def list_holds(database: Database, *, look: Look, cursor: str | None, limit: int) -> HoldsPage:
-    """A page of up to `limit` holds; the look is written down, for reasons and cases name people.
+    """Return a page of up to `limit` holds, and record the look, because reasons and cases name people.
 
     Raises `InvalidRequest` for a cursor that no answer gave.
     """

@@ -25,7 +25,7 @@ _SENTENCES: Final = {
     "header length": f"a header of a part is longer than {HEADER_BYTES_MAX} bytes",
     "disposition": 'a part needs the header Content-Disposition: form-data; name="…"',
     "header": 'a header of a part has another form than, for example, Content-Disposition: form-data; name="batch"',
-    "boundary": "a boundary stands on a line of its own: CR LF, two hyphens, the boundary, CR LF",
+    "boundary": "a boundary needs its own line: CR LF, two hyphens, the boundary, CR LF",
 }
 NAME_MAX: Final = (
     2048  # more than any id of its form needs; an id that is not is refused by name, with its detection alone
@@ -180,6 +180,6 @@ class WholeBody:
 
 
 def _sentence(error: multipart.MultipartError) -> str:
-    """What is wrong and what to send, without the words of the library."""
+    """Return the fault and its fix, without the words of the library."""
     text = str(error).lower()
     return next((sentence for word, sentence in _SENTENCES.items() if word in text), _SENTENCES["boundary"])

@@ -16,7 +16,7 @@ _IMAGE_FIELDS: Final = ("key", "sha256", "size", "reason")
 
 
 Name = tuple[str | None, tuple[str, ...]]
-"""The id of a detection in an answer. The reasons tell those apart that have none."""
+"""Id of a detection in an answer, and its reasons, which distinguish detections without an id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

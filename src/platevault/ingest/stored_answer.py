@@ -39,7 +39,7 @@ def _took_all(uploading: asyncio.Task[bool]) -> bool:
 
 
 async def _until_stored(receipt: Receipt, *, ingest_context: IngestContext) -> Receipt:
-    """Look again and again, and end early while the store is away."""
+    """Read the states until all images are stored, or the circuit breaker of the store opens."""
     pause = FIRST_PAUSE_SECONDS
     while not receipt.durable_in_store and not ingest_context.uploader.breaker.is_open:
         await asyncio.sleep(pause)

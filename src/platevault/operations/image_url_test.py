@@ -67,7 +67,7 @@ class ImageUrlTest:
             fault = await fault_of_image_url(
                 key, objects=self.objects, signer=self.signer, store_url=self.store_url, now=self.now()
             )
-        except StoreUnavailable as error:  # of the store itself another check tells
+        except StoreUnavailable as error:  # another check reports the store
             log.info("image URLs not tested yet", error=names_of(error))
             return False
         if fault is None or fault.elsewhere:

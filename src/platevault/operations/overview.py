@@ -75,7 +75,7 @@ class OverviewCache:
             return self._latest if is_written_down else replace(self._latest, traffic=None, numbers=None)
 
     def forget(self) -> None:
-        """Make the next overview a new one: a person changed what it says."""
+        """Drop the kept overview, because a person changed the state that it shows."""
         self._latest = None
 
 

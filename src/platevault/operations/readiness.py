@@ -53,8 +53,8 @@ async def readiness(
 
     `clock` is that of this process: if it is wrong, no batch can be acknowledged. A clock of database or store in doubt only stops erasing.
 
-    `uptime` is the age of this process in seconds: a worker that starts with it is not missed at once. `image_urls` tested what
-    browsers do with an image URL.
+    `uptime` is the age of this process in seconds: a missing worker is reported after the first minute. `image_urls` has the
+    result of the last test of an image URL.
 
     `servers_down` names the embedded servers that are down: name → `since`, `why`.
     """

@@ -23,7 +23,7 @@ REFUSED_FOR: Final = timedelta(days=1)
 # Longer than any URL that was signed for it is good in practice.
 SUPERSEDED_STANDS_FOR: Final = timedelta(hours=2)
 UNNAMED_MOST: Final = 32
-# Of those that cannot be made, the row keeps as many reasons: 50 entries together.
+# Reasons of pictures that cannot be made. With the unnamed pictures they are 50 entries of the row.
 REFUSED_MOST: Final = 18
 VARIANTS_MOST: Final = 16
 PLATE: Final = "crop."

@@ -73,8 +73,8 @@ def route_of(request: Request) -> str:
 Wired = Annotated[Vault, Depends(vault_of)]
 
 
-def sharer_of(request: Request) -> str:
-    """Name the client of a signed URL, which has no other credential: by its address, IPv6 by its network of 64 bits."""
+def actor_by_address(request: Request) -> str:
+    """Return the actor of a signed URL, which has no credential: the client's address (IPv6: its network of 64 bits)."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -1,4 +1,4 @@
-"""Entry point of `python -m platevault.worker`, as quiet as that of `platevault`."""
+"""Entry point of `python -m platevault.worker`. Ctrl-C during imports prints no traceback."""
 
 from platevault.__main__ import main
 

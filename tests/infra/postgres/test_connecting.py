@@ -1,4 +1,4 @@
-"""A database that lets nobody in: each cause has a sentence of its own, and none has a name or a password."""
+"""A refused connection to the database: each cause has its own sentence, without a name or a password."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -73,7 +73,7 @@ async def refusing(sqlstate: str) -> AsyncIterator[URL]:
     ("sqlstate", "said"),
     [
         ("28P01", "refuses the role or the password"),
-        ("28000", "does not let the role"),
+        ("28000", "does not admit the role"),
         ("3D000", "no database of the name"),
         ("53300", "no free connection"),
         ("57P03", "starts or stops"),

@@ -37,7 +37,7 @@ _SSL_MODES: Final = {"true": "require", "false": "disable"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dump:
-    """A dump that pg_restore reads: from its file, or, where that is encrypted, as `pour` writes it to a pipe."""
+    """A dump for pg_restore: its file, or `pour`, which writes the decrypted bytes of an encrypted one to a pipe."""
 
     path: Path
     pour: Callable[[Any], None] | None = None
@@ -66,8 +66,9 @@ async def dump_database(
 async def pour_database(
     database: Database, url: str, *, take: Callable[[BinaryIO], None], keep_room: Callable[[], None] = lambda: None
 ) -> None:
-    """Give a dump of one moment to `take` as pg_dump writes it, in a thread; no file holds it. Raises as `dump_database` does, and what
-    `take` raises.
+    """Pass a dump of one moment to `take`, in a thread, as pg_dump writes it. No plain file is written.
+
+    Raises the errors of `dump_database` and of `take`.
     """
     program = await _find("pg_dump", at_least=await _major_of(database))
     options = ("--format=custom", f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}")
@@ -91,7 +92,7 @@ async def restore_database(
 ) -> None:
     """All of the dump is in the database, or nothing. Raises `Stopped` where tables stand there already or it fails.
 
-    `keep_room` is asked all the while, and what it raises ends the restore.
+    `keep_room` is called again and again, and its error ends the restore.
     """
     await refuse_filled(database)
     program = await _find("pg_restore", at_least=await _major_of(database))
@@ -208,7 +209,7 @@ async def _run(
 ) -> None:
     """Run the program to its end. `pour` writes its standard input, `take` reads its standard output, each in a thread.
 
-    A program is killed before the input of a `pour` that failed ends, because the end of a cut dump could look like the end of a whole one.
+    If `pour` fails, the program is killed before its input ends, because a cut dump can look whole.
     """
     piped = _Piped.to(pour) if take is None else _Piped.of(take)
     running = await asyncio.create_subprocess_exec(
@@ -239,7 +240,7 @@ async def _run(
 
 
 class _Piped:
-    """One end of a pipe is a program's, the other is used by a thread of ours."""
+    """A pipe between a program and a thread of this process."""
 
     def __init__(self, work: Callable[[Any], None] | None, *, writes: bool) -> None:
         self._work, self._writes = work, writes
@@ -276,7 +277,7 @@ class _Piped:
 
 
 class _UntilItEnds:
-    """The input of a program that may end before it has read all; the rest goes nowhere, and is checked by the writer none the less."""
+    """The input of a program that may end early. The rest is dropped, after the writer has checked it."""
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe

@@ -11,7 +11,7 @@ from platevault.infra.postgres.schema import detections
 
 
 def by_either(search: Search, plate: PlateFilter, *, limit: ColumnElement[int]) -> CompoundSelect[Any]:
-    """Selects up to `limit` rows by the plate and as many by another reading, the newest of each, no row twice."""
+    """Select the newest rows by the plate, and the newest by another reading, up to `limit` of each. No row comes twice."""
     filters = search.filters
     by_itself = (
         select(detections)
@@ -19,7 +19,7 @@ def by_either(search: Search, plate: PlateFilter, *, limit: ColumnElement[int]) 
         .order_by(detections.c.captured_at.desc(), detections.c.detection_id.desc())
         .limit(limit)
     )
-    # OFFSET 0 keeps order, limit and times out of here: with them, the planner would rather walk back in time.
+    # OFFSET 0 keeps order, limit and times out of here: with them, the planner would scan the index of times backwards.
     others = (
         select(detections)
         .where(*by_reading(plate), not_by_plate(plate), *described(filters))

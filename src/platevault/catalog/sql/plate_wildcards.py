@@ -54,7 +54,7 @@ _READING_KEYS: Final = func.platevault_reading_keys(
 class _Compared:
     """The side of a row that is compared: its plate, or its other readings. `name` ends the names in the statement.
 
-    Windows are made of rows that are `in_windows`, so a vault without other readings has none of them.
+    Only rows that are `in_windows` make windows, so a vault without other readings has no windows of them.
     """
 
     name: str

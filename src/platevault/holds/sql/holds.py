@@ -146,7 +146,7 @@ _UNFINISHED: Final = text("""
 async def place(database: Database, asked: HoldAsked, *, hold_id: UUID, look: Look, now: datetime) -> None:
     """The hold is written down, and who placed it in the access log, and its first detections are held; `take_up` goes on.
 
-    The row of a filter is committed first, because each answer to it, a refusal too, tells whether it finds something. The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `HoldLifted` when it was
+    The row of a filter is committed first, because each answer, also a refusal, reveals whether the filter finds anything. The same again changes nothing. Raises `HoldIdReused` when something else was asked for under that id, `HoldLifted` when it was
     lifted since, `InvalidRequest` for ids that no detection has and for a filter that finds none; nothing is held then.
     """
     if asked.filter is not None:
@@ -246,7 +246,7 @@ async def find_hold_now(connection: AsyncConnection, hold_id: UUID) -> HoldNow |
 
 
 async def list_holds(database: Database, *, look: Look, before: HoldPlace | None, most: int) -> list[Hold]:
-    """Holds placed before that one, the newest first; the look is written down with the ids of these holds."""
+    """Return holds placed before that one, newest first, and record the look with their ids."""
     parameters = {
         "before_at": None if before is None else before.placed_at,
         "before_id": None if before is None else before.hold_id,

@@ -1,4 +1,4 @@
-"""Lets the event loop do other work in the middle of a long calculation."""
+"""Turns for other work of the event loop during a long calculation."""
 
 import asyncio
 import time
@@ -8,16 +8,16 @@ UNBROKEN_SECONDS_MAX: Final = 0.01
 
 
 class Breather:
-    """Give way after each 10 ms of a calculation that stays in the event loop's thread.
+    """Turns for other tasks after each 10 ms of a calculation in the event loop's thread.
 
-    A thread would hold the interpreter for as long, and rows of an open transaction are not passed between threads.
+    It is no thread pool, because a thread holds the interpreter as long, and rows of an open transaction stay in one thread.
     """
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
     async def breathe(self) -> None:
-        """Return at once, or after other work has had its turn."""
+        """Yield to other tasks if 10 ms have passed."""
         if time.monotonic() - self._since > UNBROKEN_SECONDS_MAX:
             await asyncio.sleep(0)
             self._since = time.monotonic()

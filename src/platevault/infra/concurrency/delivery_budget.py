@@ -91,7 +91,7 @@ class DeliveryBudget:
         held = self._held_by.get(actor, 0)
         if held and held + size > SHARE_OF_FREE * (self._most - self._bytes.taken - size):
             raise Busy(
-                "this client reads as many images slowly as its share of the memory allows; end some of them",
+                "the slow reads of this client use its share of the memory: end some of them",
                 retry_after=RETRY_AFTER_SECONDS,
             )
 

@@ -1,4 +1,4 @@
-"""The reserve: bytes of a file system that Platevault leaves free, so that PostgreSQL on it can go on.
+"""The reserve: bytes of a file system that Platevault leaves free, so that PostgreSQL on it can continue.
 
 PostgreSQL panics when it cannot extend its write-ahead log. Reads write too: each look leaves a row in the access log.
 """
@@ -24,7 +24,7 @@ LOOK_AGAIN_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSpace:
-    """What a file system had left at one moment, and how much of it is the reserve."""
+    """Free bytes of a file system at one moment, and its reserve."""
 
     free: int
     reserve: int
@@ -64,14 +64,14 @@ class DiskRoom:
         self._left = 0
 
     def look(self) -> DiskSpace:
-        """What the file system has left now. Raises `OSError`."""
+        """Return the space of the file system now. Raises `OSError`."""
         free, total = disk_bytes(self.folder)
         return DiskSpace(free=free, reserve=reserve_of(total, asked=self._reserve_bytes))
 
     def take(self, size: int) -> bool:
         """True if the reserve is whole after `size` more bytes. Raises `OSError`.
 
-        The file system is asked once a second, and what was taken in between is subtracted. A refusal is always of a fresh look.
+        The file system is asked once a second, and bytes taken in between are subtracted. Before a refusal it is asked again.
         """
         with self._lock:
             now = self._clock()
@@ -92,13 +92,13 @@ def reserve_of(total: int, *, asked: int | None) -> int:
 
 
 def space_at(folder: Path, *, reserve_bytes: int | None) -> DiskSpace:
-    """What is left where the folder is, or will be made. Raises `OSError`."""
+    """Return the space of the disk on which the folder is or will be. Raises `OSError`."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return DiskRoom(there, reserve_bytes=reserve_bytes).look()
 
 
 def refuse_start_without_room(data_dir: Path) -> None:
-    """Raise `SettingsInvalid` where the embedded servers could not even start. Raises `OSError`."""
+    """Raise `SettingsInvalid` if the disk has less room than a start of the embedded servers needs. Raises `OSError`."""
     free, _total = disk_bytes(data_dir)
     if free < START_BYTES:
         raise SettingsInvalid(

@@ -17,17 +17,17 @@ SECRET: Final = "AGE-SECRET-KEY-"  # noqa: S105  the beginning of a key, not one
 
 
 class Recipients:
-    """Public keys. Each of their identities alone decrypts what is encrypted to them."""
+    """Public keys. Any one of their identities decrypts data that was encrypted to them."""
 
     def __init__(self, words: Iterable[str], *, named: str) -> None:
-        """Raises `SettingsInvalid`, which says `named`, for a word that is no recipient, and without any."""
+        """Parse recipients. Raises `SettingsInvalid` with `named` if a word is no recipient, or without words."""
         self.names = tuple(sorted(set(words)))
         if not self.names:
             raise SettingsInvalid(f"{named} has no recipient (age1…): `platevault backup-key new FILE` makes a key")
         self._keys = [_recipient(word, named=named) for word in self.names]
 
     def encrypt(self, source: Any, target: Any) -> None:
-        """Write the encrypted bytes of one open file to the other. Raises what these raise."""
+        """Write the encrypted bytes of one open file to the other. Raises the errors of the files."""
         _pass(lambda read, write: pyrage.encrypt_io(read, write, self._keys), source, target)
 
     def encrypted(self, data: bytes) -> bytes:
@@ -39,7 +39,7 @@ class Identities:
     """Secret keys."""
 
     def __init__(self, words: Iterable[str], *, named: str) -> None:
-        """Raises `SettingsInvalid`, which says `named` and no secret, for a word that is no identity, and without any."""
+        """Parse identities. Raises `SettingsInvalid` with `named`, without a secret, if a word is no identity, or without words."""
         try:
             self._keys = [pyrage.x25519.Identity.from_str(word) for word in words]
         except pyrage.IdentityError:
@@ -51,7 +51,7 @@ class Identities:
     def decrypt(self, source: Any, target: Any) -> None:
         """Write the decrypted bytes of one open file to the other; only authenticated bytes are written.
 
-        Raises `Corrupted` for what was not encrypted to them, or changed or cut since, and what the files raise.
+        Raises the errors of the files, and `Corrupted` for data that was changed, cut, or encrypted to others.
         """
         _pass(lambda read, write: pyrage.decrypt_io(read, write, self._keys), source, target)
 
@@ -90,7 +90,7 @@ def _recipient(word: str, *, named: str) -> Any:
 
 
 class _Side:
-    """An open file that remembers its error, because the library tells only its text."""
+    """An open file that remembers its error, because the library keeps only its text."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -121,4 +121,4 @@ def _pass(work: Callable[[_Side, _Side], None], source: Any, target: Any) -> Non
         for side in (read, write):
             if side.error is not None:
                 raise side.error from error
-        raise Corrupted("what is encrypted was changed or cut, or is for another identity") from error
+        raise Corrupted("the encrypted data was changed or cut, or is for another identity") from error

@@ -8,11 +8,11 @@ RETRY_AFTER_SECONDS = 30
 
 
 def refuse_full_disk(room: DiskRoom, *, key: str = "", size: int = 0) -> None:
-    """Raise `StoreUnavailable` where `size` bytes under the key would take the reserve, or the disk cannot be asked.
+    """Raise `StoreUnavailable` if `size` bytes under the key would use the reserve, or the disk cannot be read.
 
-    Without a size the disk is asked whether the reserve is in use.
+    Without a size: if the reserve is in use already.
 
-    Marks and records under `meta/` may take it because an erasure writes its record first, and erasures free the disk.
+    Marks and records under `meta/` may use it, because an erasure writes its record first, and erasures free the disk.
     """
     if key.startswith(VAULT_MARKS.name):
         return

@@ -156,7 +156,7 @@ class LocalStore:
         """There is nothing to let go of."""
 
     def _sweep(self) -> None:
-        """Remove what crashed puts left behind. The file system dates a new file: the clock of this process may be wrong."""
+        """Remove old files of crashed puts. A new file gives the time, because the clock of this process may be wrong."""
         probe = self._temporary(b"")
         present = probe.stat().st_mtime
         probe.unlink()

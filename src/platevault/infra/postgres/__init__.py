@@ -1,6 +1,6 @@
 """PostgreSQL: connections, schema, migrations, notifications, the job queue.
 
-- `connecting`: Why PostgreSQL lets nobody in, in one sentence each.
+- `connecting`: Causes of a refused connection, in one sentence each.
 - `database`: Connection pool, retried transactions, translated errors.
 - `erasure_tables`: Tables of erasures on request.
 - `feed_positions`: Positions of new rows in the change feed, also after a restore.

@@ -1,4 +1,4 @@
-"""Why PostgreSQL lets nobody in: one sentence that tells the causes apart and says what to correct, without names and secrets."""
+"""Causes of a refused connection to PostgreSQL: one sentence each, with the fix, without names and secrets."""
 
 import errno
 import socket
@@ -10,7 +10,7 @@ NO_ANSWER: Final = "the database did not answer in time"
 _BY_STATE: Final = {
     "3D000": "the server has no database of the name in DATABASE_URL: correct the name, or create the database",
     "28P01": "the database refuses the role or the password in DATABASE_URL: correct them",
-    "28000": "the database does not let the role in DATABASE_URL in: create the role, correct it, or allow it in pg_hba.conf",
+    "28000": "the database does not admit the role in DATABASE_URL: create the role, correct it, or allow it in pg_hba.conf",
     "42501": "the role in DATABASE_URL lacks a right in the database: grant it",
     "53300": "the database has no free connection: lower DB_POOL_SIZE, or raise max_connections",
     "57P03": "the database starts or stops at this moment: wait",
@@ -24,7 +24,7 @@ _CHAIN_MAX: Final = 8
 
 
 def database_unavailable(error: BaseException) -> DatabaseUnavailable | None:
-    """The error for the cause that is in the chain of this one; None if nothing tells it."""
+    """Return the error for the first known cause in the chain of this error; None if there is none."""
     seen: BaseException | None = error
     for _ in range(_CHAIN_MAX):
         if seen is None:
@@ -41,7 +41,7 @@ def database_unavailable(error: BaseException) -> DatabaseUnavailable | None:
 def _of_network(error: OSError) -> str | None:
     if isinstance(error, socket.gaierror):
         return _UNKNOWN_HOST
-    # A name with several addresses gives one error that quotes those of all of them.
+    # If a name has several addresses, one error quotes the errors of all.
     quoted = {number for number in (*_REFUSALS, *_NO_WAY) if f"[Errno {number}]" in str(error)}
     # A file that is missing, such as a certificate, has a name; the socket of a server that is not there has none.
     found = quoted if error.filename is not None else quoted | {error.errno}

@@ -56,7 +56,7 @@ def placed(filters: Filters, of: FromClause = detections) -> list[ColumnElement[
 
 
 def described(filters: Filters) -> list[ColumnElement[bool]]:
-    """All else that the camera read, but for the plate."""
+    """Return the conditions on fields that the camera read, without the plate."""
     found = [_data_condition(number, condition) for number, condition in enumerate(filters.data)]
     return found + [_field_condition(condition) for condition in filters.reported]
 
@@ -94,7 +94,7 @@ def _plate_values(plate: PlateFilter | None) -> dict[str, Any]:
 
 
 def by_plate(plate: PlateFilter) -> list[ColumnElement[bool]]:
-    """The plate itself is what is asked for."""
+    """Return the conditions of rows whose plate matches."""
     read = detections.c.plate_searchable
     if plate.pattern is not None:
         wanted = bindparam("plate_pattern", plate.pattern, Text)
@@ -111,7 +111,7 @@ def by_plate(plate: PlateFilter) -> list[ColumnElement[bool]]:
 
 
 def by_reading(plate: PlateFilter) -> list[ColumnElement[bool]]:
-    """Another reading of the plate is what is asked for; `plate` is `similar`."""
+    """Return the conditions of rows with another reading that matches; `plate` is `similar`."""
     readings = detections.c.plate_readings
     if plate.pattern is None:
         # Selected, so that the planner does not see them: it would find the plan for these forms cheaper than the one for any, and

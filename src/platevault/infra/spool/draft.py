@@ -147,7 +147,7 @@ class Draft:
         return self._waiting_bytes >= (FLUSH_BYTES if self.kept is None else FLUSH_KEPT_BYTES)
 
     async def flush(self) -> None:
-        """Write what waits; raises `SpoolFull` when the disk does not take it, or has come to its reserve since the body began."""
+        """Write what waits; raises `SpoolFull` when the disk does not take it, or has reached its reserve since the body began."""
         await flushers.do(functools.partial(self._flush, within_reserve=True))
 
     async def seal(self, *, received_at: datetime, envelope: Envelope | None = None) -> Index:

@@ -176,7 +176,7 @@ class Spool:
         return removed
 
     def disk(self) -> DiskSpace:
-        """What its disk has left, and the reserve of it. Raises `OSError`."""
+        """Return the free bytes of its disk, and the reserve. Raises `OSError`."""
         return self._usage.room.look()
 
     def announce(self, owner: UUID) -> int:

@@ -38,7 +38,7 @@ class SpoolUsage:
             raise SpoolFull("the spool is full", retry_after=10)
 
     def refuse_full_disk(self) -> None:
-        """Raise `SpoolFull` where the reserve of the disk is in use, or `OSError`. For bytes that were promised before."""
+        """Raise `SpoolFull` if the reserve of the disk is in use, or `OSError`. For bytes that `take` reserved earlier."""
         if self.room.look().usable < 0:
             raise disk_is_full()
 
@@ -86,7 +86,7 @@ def disk_is_full() -> SpoolFull:
 
 
 def unwritten(folder: Path) -> int:
-    """Count the bytes that are promised to the drafts in this folder and not written yet: a draft is sparse. Raises `OSError`."""
+    """Return the bytes that drafts in this folder reserved and did not write yet: a draft is sparse. Raises `OSError`."""
     return sum(_hole(entry) for entry in os.scandir(folder))
 
 

@@ -34,7 +34,7 @@ class DirectUpload:
     """Dependencies and limits of direct uploads. One per process. Without a `signer` they are off; `why_off` names the settings.
 
     `turns`: each commit holds a connection to the database while it puts, so there are fewer of them than connections.
-    `store_room`: of the object store's disk, where that is one of this machine. Clients put there past this process.
+    `store_room`: the object store's disk if it is one of this machine, because clients put there directly.
     """
 
     ingest_context: IngestContext
@@ -61,7 +61,7 @@ class DirectUpload:
         return self.signer
 
     def refuse_full_disk(self, size: int) -> None:
-        """Raise `StoreUnavailable` where so many bytes would take the reserve of the object store's disk."""
+        """Raise `StoreUnavailable` if `size` bytes would use the reserve of the object store's disk."""
         if self.store_room is not None:
             refuse_full_disk(self.store_room, size=size)
 

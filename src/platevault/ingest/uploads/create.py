@@ -25,7 +25,7 @@ from platevault.ingest.uploads.sql.uploads import insert_upload
 
 OPEN_AT_ONCE_MAX: Final = 500
 OPEN_MAX: Final = 4000
-# One actor may write for many collectors, and leaves the other places to the others.
+# Half of all, because one actor may write for many collectors and others need places.
 OPEN_OF_ONE_ACTOR_MAX: Final = 2000
 
 
@@ -62,8 +62,8 @@ async def create_upload(
         state=OPEN,
         files=tuple(files),
     )
-    may = partial(_refuse_too_many, collector_id)
-    await insert_upload(direct.ingest_context.database, upload, opened_by=opened_by, may=may)
+    check = partial(_refuse_too_many, collector_id)
+    await insert_upload(direct.ingest_context.database, upload, opened_by=opened_by, check=check)
 
     def sign(at: datetime) -> dict[str, SignedUpload]:
         return {

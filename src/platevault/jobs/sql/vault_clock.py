@@ -54,7 +54,7 @@ async def see_time(database: Database, *, jump: timedelta) -> None:
 async def confirm_time(database: Database, *, store_ahead: timedelta, look: Look) -> None:
     """Take the database's time as the newest seen time, and the store's difference from it as known.
 
-    The access row of the person is of the same transaction: no confirmation is without a name.
+    The access row is in the same transaction, so each confirmation has a name.
     """
 
     async def work(connection: AsyncConnection) -> None:

@@ -1,4 +1,4 @@
-"""The overview: how the vault is, and what each camera sent; and the button there that confirms the clock."""
+"""The overview: state of the vault, activity of each camera, and the button that confirms the clock."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -74,7 +74,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         bodies, is_rest = self._bodies, self._rest is not None and self._rest.is_awaited
         self._parse(data)
-        if is_rest and bodies == self._bodies:  # if it has ended, what follows is of the next requests
+        if is_rest and bodies == self._bodies:  # if it has ended, the following bytes are of the next requests
             self._count_rest(data)
         if self._unread and not self.transport.is_closing():
             took = None if self._rest is None else self._rest.add
@@ -205,7 +205,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._end.cancel()
         super().connection_lost(exc)
         self._count()
-        # Because they refer to this protocol, it would live until the next full look for cycles.
+        # Because they refer to this protocol, it would stay in memory until the next collection of cycles.
         self.parser = self.cycle = self._rest = None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None, asyncio and uvloop take both

@@ -257,7 +257,7 @@ const capturedAt = (card) => Date.parse(card.querySelector("time").dateTime);
 
 const hasOlder = () => document.querySelector("a[rel=next]") !== null;
 
-// What is older than all of this page is of a later page: it is neither shown nor counted here.
+// A card that is older than all of this page belongs to a later page: it is neither shown nor counted.
 const belongs = (card) => !hasOlder() || [...cards.children].some((other) => capturedAt(other) <= capturedAt(card));
 
 // Who reads further down, or moves over the results, is only told.
@@ -270,7 +270,7 @@ function offer() {
 function insert() {
   for (const card of waiting) {
     card.classList.add("fresh");
-    // By capture, newest first: what a camera sends late stands where it belongs.
+    // By capture, newest first, also if the detection arrives late.
     const next = [...cards.children].find((other) => capturedAt(other) <= capturedAt(card));
     if (next) next.before(card);
     else cards.append(card);
@@ -285,7 +285,7 @@ function insert() {
   if (inserted >= INSERTED_MOST) location.reload();
 }
 
-// How many are on the page, and how many of them came since it was opened.
+// Show the number of cards on the page, and the number that arrived since it was opened.
 function tell() {
   const shown = cards.children.length;
   const more = hasOlder() ? ", more follow" : "";
@@ -318,7 +318,7 @@ function turn(on) {
   clearInterval(poll);
   stream = poll = null;
   if (!on) {
-    waiting = []; // who turns it off wants the page as it is
+    waiting = []; // the page stays as it is
     offer();
     return;
   }

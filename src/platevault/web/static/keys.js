@@ -1,4 +1,4 @@
-// `?` lists the keys of the page; Esc closes the list. Not while somebody types.
+// `?` lists the keys of the page, but not in a text field; Esc closes the list.
 "use strict";
 
 const help = document.getElementById("help");

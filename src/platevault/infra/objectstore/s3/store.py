@@ -126,7 +126,7 @@ class S3Store:
         return cls(client, puts, host=endpoint, secure=secure, sync=sync)
 
     def within(self, room: DiskRoom) -> "S3Store":
-        """Return this store, which refuses from now on what would take the reserve of the server's disk, on this machine."""
+        """Return this store. It now refuses puts that would use the reserve of the server's disk, on this machine."""
         self._room = room
         return self
 

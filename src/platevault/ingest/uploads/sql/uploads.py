@@ -23,7 +23,7 @@ _INSERT: Final = text("""
     INSERT INTO uploads (upload_id, collector_id, opened_by, opened_at, expires_at, state, files)
     VALUES (:upload_id, :collector_id, :opened_by, :opened_at, :expires_at, 'open', CAST(:files AS jsonb))
 """)
-# One at a time, because each counts those of the others first.
+# Serialized, because each transaction counts the uploads of the others.
 _COUNT_ALONE: Final = text("SELECT pg_advisory_xact_lock(:lock)")
 _COUNT_LOCK: Final = 0x506C61746555  # "PlateU"
 _TAKEN: Final = text("""
@@ -72,8 +72,8 @@ _KNOWN: Final = text("""
 _PRUNE: Final = text("DELETE FROM uploads WHERE temp_gone_at IS NOT NULL AND expires_at < :before")
 
 
-async def insert_upload(database: Database, upload: Upload, *, opened_by: str, may: Callable[[Taken], None]) -> None:
-    """Open it. Raises what `may` raises for the places that are taken already."""
+async def insert_upload(database: Database, upload: Upload, *, opened_by: str, check: Callable[[Taken], None]) -> None:
+    """Insert the upload. Raises the error of `check` for the uploads that are open already."""
     parameters = {
         "upload_id": upload.upload_id,
         "collector_id": upload.collector_id,
@@ -91,7 +91,7 @@ async def insert_upload(database: Database, upload: Upload, *, opened_by: str, m
 
     async def work(connection: AsyncConnection) -> None:
         await connection.execute(_COUNT_ALONE, {"lock": _COUNT_LOCK})
-        may(Taken(**(await connection.execute(_TAKEN, counted)).mappings().one()))
+        check(Taken(**(await connection.execute(_TAKEN, counted)).mappings().one()))
         # Now, and not by the commit: that one takes its time, and other batches of a new collector would wait for its row.
         await batches.ensure_collector(connection, upload.collector_id)
         await connection.execute(_INSERT, parameters)

@@ -4,13 +4,13 @@ from fastapi import Request, Response
 
 from platevault.catalog.serve_object import ServedObject, serve_object
 from platevault.web.api.catalog.content_response import ContentResponse
-from platevault.web.dependencies import Wired, sharer_of
+from platevault.web.dependencies import Wired, actor_by_address
 from platevault.web.schemas.parameters import ObjectKeyInPath
 
 
 async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Response:
     """Return an object. The signature over the key and the whole query string is the credential."""
-    vault.deliveries.refuse_if_full(actor=sharer_of(request))
+    vault.deliveries.refuse_if_full(actor=actor_by_address(request))
     shown = await serve_object(
         key,
         query=request.query_params,
@@ -23,7 +23,7 @@ async def get_object(key: ObjectKeyInPath, request: Request, vault: Wired) -> Re
     headers = _headers(shown)
     if shown.part is None and request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    chunks = vault.deliveries.chunks(shown.content, actor=sharer_of(request))
+    chunks = vault.deliveries.chunks(shown.content, actor=actor_by_address(request))
     return ContentResponse(chunks, size=shown.content.size, headers=headers, part=shown.part)
 
 
