@@ -1,4 +1,4 @@
-"""What is wrong with the settings: all of it at once, in sentences of ours, and never a value."""
+"""Faults of the settings: each is named in one run, in a plain sentence, without its value."""
 
 import os
 import re

@@ -41,7 +41,7 @@ class Site:
     database_url: str
 
     async def jump(self, days: int) -> None:
-        """From now on the newest time that the vault has seen is so many days ago."""
+        """Set the newest time that the vault has seen to that many days ago."""
         database = Database.open(self.database_url, pool_size=1)
         statement = text("UPDATE vault_clock SET seen_at = clock_timestamp() - CAST(:ago AS interval)")
         await database.transaction(lambda connection: connection.execute(statement, {"ago": timedelta(days=days)}))

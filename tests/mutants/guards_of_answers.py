@@ -1,4 +1,4 @@
-"""Guards of what is answered and said: order, waiting, rows of looks, shares, readiness, settings and starts."""
+"""Guards of answers and messages: order, waiting, access rows, shares, readiness, settings and starts."""
 
 from typing import Final
 
@@ -124,7 +124,7 @@ GUARDS: Final = (
     ),
     Guard(
         name="database-causes",
-        protects="causes for which the database lets nobody in are told apart",
+        protects="each cause of a refused database connection has its sentence",
         module="platevault.infra.postgres.database",
         old="raise database_unavailable(error) or DatabaseUnavailable(NO_ANSWER, retry_after=5) from error",
         new="raise DatabaseUnavailable(NO_ANSWER, retry_after=5) from error",
@@ -140,7 +140,7 @@ GUARDS: Final = (
     ),
     Guard(
         name="all-faults-at-once",
-        protects="all faults of the settings are named at once",
+        protects="all faults of the settings are named in one run",
         module="platevault.settings",
         old='raise ValueError("\\n".join(faults))',
         new="raise ValueError(faults[0])",

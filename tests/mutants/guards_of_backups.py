@@ -1,4 +1,4 @@
-"""Guards of backups: what encrypts them, finds a change in them, and decides what is pruned."""
+"""Guards of backups: encryption, detection of changes, and pruning."""
 
 from typing import Final
 

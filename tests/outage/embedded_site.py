@@ -137,7 +137,7 @@ class Looks:
 
 @asynccontextmanager
 async def looking_at(site: EmbeddedSite, detection_id: str) -> AsyncIterator[Looks]:
-    """Somebody reads the list, the detection and its image again and again for the length of the block."""
+    """Read the list, the detection and its image again and again for the length of the block."""
     looks = Looks()
     paths = {
         "list": "/v1/detections",

@@ -86,7 +86,7 @@ def works_a_while(environment: Mapping[str, str], folder: Path) -> str:
 def works_until(
     has_done: Callable[[str], bool], environment: Mapping[str, str], folder: Path, *, seconds: float, ready: str = ""
 ) -> str:
-    """What a worker printed until its log shows that it has done so, or so many seconds after it says `ready`."""
+    """Return the log of a worker until `has_done` is true of it, or until `seconds` after it says `ready`."""
     log = folder / "worker.log"
     log.unlink(missing_ok=True)
     worker = start_python("-m", "platevault", "worker", environment=environment, folder=folder, log=log)

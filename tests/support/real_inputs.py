@@ -18,7 +18,7 @@ MULTIPART: Final = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 @dataclass(frozen=True, kw_only=True)
 class Jpeg:
-    """One file. `size` is (width, height) where viewers show it, None where none does, and it is kept all the same."""
+    """One file. `size` is (width, height) where viewers show it, None if no viewer shows it; the vault keeps it either way."""
 
     data: bytes
     size: tuple[int, int] | None = WIDE

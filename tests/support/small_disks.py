@@ -1,4 +1,4 @@
-"""A small disk of its own for a test, and what fills it."""
+"""A small disk for one test, and a file that fills it."""
 
 import os
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def free_on(disk: Path) -> int:
 
 
 def fill(disk: Path, *, leave: int) -> Path:
-    """A file that takes all but so many bytes of the disk; remove it to give them back."""
+    """Make a file that leaves that number of bytes free; remove it to free the others."""
     ballast = disk / "ballast"
     ballast.unlink(missing_ok=True)
     os.sync()

@@ -14,7 +14,7 @@ from tests.support.receptions import a_node
 
 
 class ToldDisk(DiskRoom):
-    """A disk with so many bytes above its reserve."""
+    """A disk with that number of bytes above its reserve."""
 
     def __init__(self, usable: int) -> None:
         super().__init__(Path("/"))

@@ -180,7 +180,7 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "/search/{search_id}/stream": "it does not end; test_live compares its rows",
     "/v1/objects/{key:path}": "bytes, to the holder of a URL whose issue was written down",
     "/v1/collectors/{collector_id}/batches/{batch_id}": "what became of the sender's own batch",
-    "/v1/resend": "what a collector lost of its own",
+    "/v1/resend": "images that the collector itself lost",
     "/v1/uploads/{upload_id}": "the sender's own upload",
     "/docs": "the API with its examples",
 }
