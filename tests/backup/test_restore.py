@@ -16,9 +16,11 @@ from sqlalchemy.engine import make_url
 from platevault.access.actor import ADMIN_SCOPES, Actor, Look
 from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
+from platevault.backup.keys import NO_KEYS
 from platevault.backup.restore import restore
 from platevault.backup.restore_database import restore_dump
 from platevault.backup.verify import verify_backup
+from platevault.backup.whole_backup import WholeBackup
 from platevault.catalog.sql.search import find_feed_page
 from platevault.domain.errors import Stopped, StoreUnavailable
 from platevault.domain.retention_policy import Retention
@@ -273,4 +275,4 @@ async def test_an_embedded_database_that_comes_to_the_reserve_ends_its_restore(
             embedded=True,
         )
         with pytest.raises(Stopped, match="has no room left"):
-            await restore_dump(full, made.folder, marked=None)
+            await restore_dump(full, WholeBackup.open(made.folder, NO_KEYS))
