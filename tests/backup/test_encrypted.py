@@ -143,13 +143,13 @@ async def test_without_the_identity_only_digests_are_verified_and_nothing_is_res
     assert (found.faults, found.is_read, found.dump_was_read, found.images) == ((), False, False, None)
     assert found.objects >= 6
     bucket = Moody()
-    for wrong, said in ((NO_KEYS, "--identity FILE"), (a_key(tmp_path, "another"), "another one")):
+    for wrong, said in ((NO_KEYS, "--identity FILE"), (a_key(tmp_path, "another"), "no given identity fits")):
         async with opened(new_url) as database:
             context = JobContext(database=database, objects=bucket, now=ticking())
             there = BackupContext(job_context=context, database_url=new_url, spool_dir=tmp_path / "new", keys=wrong)
             with pytest.raises(SettingsInvalid, match=said):
                 await restore(there, made.folder)
-    with pytest.raises(SettingsInvalid, match="another one"):
+    with pytest.raises(SettingsInvalid, match="no given identity fits"):
         await verify_backup(made.folder, keys=a_key(tmp_path, "third"))
     assert [key async for key, _, _ in bucket.list("")] == []
 

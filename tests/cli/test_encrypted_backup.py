@@ -94,7 +94,7 @@ def test_an_encrypted_backup_is_made_verified_and_decrypted_by_command(
     assert (code, found["faults"], found["dump_was_read"], found["images"]["bytes"]) == (0, [], True, 4)
     run_platevault("backup-key", "new", "other", environment=encrypting, folder=tmp_path)
     code, said = run(*verify, "--identity", "other", environment=encrypting, folder=tmp_path)
-    assert (code, said.count("\n"), "another one" in said) == (2, 1, True)
+    assert (code, said.count("\n"), "no given identity fits" in said) == (2, 1, True)
     code, said = run("restore", str(folder), environment=encrypting, folder=tmp_path)
     assert (code, said.count("\n"), "--identity FILE" in said) == (2, 1, True)
     decrypt = [sys.executable, "-m", "platevault", "backup-key", "decrypt", "--identity", "key"]
