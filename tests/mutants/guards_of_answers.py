@@ -149,7 +149,7 @@ GUARDS: Final = (
     Guard(
         name="start-in-the-log",
         protects="a worker that cannot start says so in one line of JSON",
-        module="platevault.worker",
+        module="platevault.worker.work",
         old='with start_in_log("worker cannot start"):\n        vault = vault_from_environment()',
         new="vault = vault_from_environment()",
         tests=("processes/test_start_in_log.py::test_settings_that_are_missing_are_one_line",),

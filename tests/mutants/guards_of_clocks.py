@@ -70,19 +70,11 @@ GUARDS: Final = (
         tests=(f"{CLOCK}test_heartbeats_move_the_seen_time_forward_but_never_over_a_jump",),
     ),
     Guard(
-        name="backups-by-the-vaults-clock",
-        protects="the clock of a process deletes no backup",
-        module="platevault.backup.prune",
-        old="    now = await context.erasing_time()\n",
-        new="    now = context.now()\n",
-        tests=("backup/test_prune.py::test_the_database_decides_what_is_old_and_a_clock_in_doubt_prunes_nothing",),
-    ),
-    Guard(
         name="abandoned-by-the-file-systems-clock",
         protects="the clock of a process removes no file that another process writes",
         module="platevault.infra.objectstore.local",
-        old="            now = os.fstat(probe.fileno()).st_mtime\n",
-        new="            now = datetime.now(UTC).timestamp()\n",
+        old="        present = probe.stat().st_mtime\n",
+        new="        present = datetime.now(UTC).timestamp()\n",
         tests=(
             "infra/objectstore/test_local.py::test_a_wrong_clock_of_the_process_removes_no_file_that_another_one_writes",
         ),
