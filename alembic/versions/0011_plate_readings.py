@@ -71,7 +71,7 @@ _WRITE_ONCE_NOW = _WRITE_ONCE.replace(
 # The keys of `platevault_plate_keys`, once each: readings of one plate share most of them. It does not call that function, because
 # ANALYZE and a restore run it without a search path.
 _READING_KEYS = """
-CREATE FUNCTION platevault_reading_keys(readings text[], camera_id text, captured_at timestamptz) RETURNS integer[]
+CREATE OR REPLACE FUNCTION platevault_reading_keys(readings text[], camera_id text, captured_at timestamptz) RETURNS integer[]
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED COST 1000 AS $$
 DECLARE
     day integer := (floor(extract(epoch FROM captured_at) / 86400)::integer & 262143) << 13;
@@ -104,7 +104,7 @@ _INDEXES = (
     ),
 )
 _POSITION = """
-CREATE TABLE plate_forms_position (
+CREATE TABLE IF NOT EXISTS plate_forms_position (
     single boolean PRIMARY KEY DEFAULT true,
     xid xid8 NOT NULL DEFAULT '0',
     seq bigint NOT NULL DEFAULT 0,
@@ -117,25 +117,29 @@ _WITHOUT_PLATES = r"""
 CREATE OR REPLACE FUNCTION platevault_without_plates(said text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE one record;
 BEGIN
-    FOR one IN SELECT plate FROM erasing_plates ORDER BY plate LOOP
+    FOR one IN SELECT {plates} AS plate FROM erasing_plates ORDER BY 1 LOOP
         said := regexp_replace(said, {expression}, '[erased]', 'gi');
     END LOOP;
     RETURN said;
 END $$
 """
-_WITHOUT_PLATES_BEFORE = _WITHOUT_PLATES.replace(
+_WITHOUT_PLATES_BEFORE = _WITHOUT_PLATES.replace("{plates}", "plate").replace(
     "{expression}", r"'\m' || regexp_replace(one.plate, '(.)(?=.)', '\1[^[:alnum:]]{0,3}', 'g') || '\M'"
 )
-_WITHOUT_PLATES_NOW = _WITHOUT_PLATES.replace(
-    "{expression}",
-    r"""'(?<!\w)' || (
+_WITHOUT_PLATES_NOW = (
+    _WITHOUT_PLATES.replace("{plates}", "unnest(plate || shown)")
+    .replace(
+        "{expression}",
+        r"""'(?<!\w)' || (
             SELECT string_agg(CASE
                 WHEN sign ~ '^[0-9]$'
                 THEN (SELECT '[' || string_agg(chr(zero + sign::integer), '') || ']' FROM unnest(ARRAY[{zeros}]) AS zero)
                 WHEN sign = '?' THEN '[?？]'
                 ELSE sign END, '[^[:alnum:]]{0,3}' ORDER BY place)
             FROM unnest(string_to_array(one.plate, NULL)) WITH ORDINALITY AS signs(sign, place)) || '(?!\w)'""",
-).replace("{zeros}", _ZEROS)
+    )
+    .replace("{zeros}", _ZEROS)
+)
 _TOMBSTONES = """
 ALTER TABLE detections ADD CONSTRAINT detections_tombstones_are_empty CHECK (erased_at IS NULL OR num_nonnulls(
     plate, plate_searchable, confidence, candidates, {readings}region, box, vehicle, direction, heading_degrees, data) = 0) NOT VALID
@@ -143,16 +147,19 @@ ALTER TABLE detections ADD CONSTRAINT detections_tombstones_are_empty CHECK (era
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE detections ADD COLUMN plate_readings text[]")
+    # A run that was cut off while it built an index has committed what is before it, and an index of no use.
+    op.execute("ALTER TABLE detections ADD COLUMN IF NOT EXISTS plate_readings text[]")
+    op.execute("ALTER TABLE erasing_plates ADD COLUMN IF NOT EXISTS shown text[] NOT NULL DEFAULT '{}'")
     # In one moment: the new one is checked for each row that is written from now on, and for all others below, without a lock.
     op.execute("ALTER TABLE detections DROP CONSTRAINT detections_tombstones_are_empty")
     op.execute(_TOMBSTONES.format(readings="plate_readings, "))
     for statement in (_WRITE_ONCE_NOW, _READING_KEYS, _WITHOUT_PLATES_NOW, _POSITION):
         op.execute(statement)
-    op.execute("INSERT INTO plate_forms_position DEFAULT VALUES")
+    op.execute("INSERT INTO plate_forms_position DEFAULT VALUES ON CONFLICT DO NOTHING")
     with op.get_context().autocommit_block():
         op.execute("ALTER TABLE detections VALIDATE CONSTRAINT detections_tombstones_are_empty")
         for name, of in _INDEXES:
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} ON detections {of} WHERE plate_readings IS NOT NULL")
 
 
@@ -162,6 +169,7 @@ def downgrade() -> None:
     op.execute("DROP TABLE plate_forms_position")
     op.execute("DROP FUNCTION platevault_reading_keys")
     op.execute(_WITHOUT_PLATES_BEFORE)
+    op.execute("ALTER TABLE erasing_plates DROP COLUMN shown")
     op.execute(_WRITE_ONCE_BEFORE)
     op.execute("ALTER TABLE detections DROP CONSTRAINT detections_tombstones_are_empty")
     op.execute("ALTER TABLE detections DROP COLUMN plate_readings")

@@ -13,6 +13,7 @@ from platevault.backup.context import BackupContext, Parts
 from platevault.backup.create import backup
 from platevault.backup.folder import read_manifest, whole_backups
 from platevault.backup.keys import NO_KEYS, Keys
+from platevault.backup.manifest import Manifest
 from platevault.backup.restore import restore
 from platevault.backup.sql.pg_dump import refuse_filled
 from platevault.backup.verify import verify_backup
@@ -192,9 +193,22 @@ async def test_beside_a_plain_backup_an_encrypted_one_shares_nothing_and_no_plai
     assert "linked" not in made.manifest.parts["bucket"]
     for one in (plain, made):
         assert (await verify_backup(one.folder, keys=keys)).faults == ()
+    plain.folder.rename(tmp_path / "backups/plain")  # whatever is last by name
     with pytest.raises(SettingsInvalid, match="BACKUP_RECIPIENT"):
         await backup(replace(site, keys=NO_KEYS), out=tmp_path / "backups")
     assert len(whole_backups(tmp_path / "backups")) == 2
+
+
+@pytest.mark.parametrize("name", ["ready/../../outside.batch", "/outside.batch", "ready/a\0b"])
+async def test_a_name_of_an_encrypted_manifest_that_leads_out_of_the_spool_is_refused(
+    node: Node, site: BackupContext, name: str, tmp_path: Path
+) -> None:
+    """Anyone who knows the public key can encrypt a manifest to it."""
+    await sent(node)
+    made = (await backup(site, out=tmp_path / "backups", wanted=Parts(database=False, bucket=False))).manifest
+    forged = replace(made, files=(replace(made.files[0], name=f"spool/{name}" if name[0] != "/" else name),))
+    with pytest.raises(Corrupted, match="outside"):
+        Manifest.parse(forged.encode())
 
 
 @pytest.mark.parametrize("older", ["plain", "encrypted"])

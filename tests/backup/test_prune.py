@@ -81,6 +81,51 @@ def test_a_newer_backup_that_could_not_read_each_object_replaces_none(tmp_path: 
     assert (tmp_path / old).is_dir()
 
 
+def test_a_link_to_a_backup_is_no_newer_one_of_it(tmp_path: Path) -> None:
+    whole = a_backup(tmp_path, age=timedelta(days=40), parts=("database", "bucket"))
+    (tmp_path / "latest").symlink_to(whole)
+    a_backup(tmp_path, age=timedelta(days=1), parts=("database",))
+    assert prune_backups(tmp_path, keep_for=KEPT, now=NOW).gone == ()
+    assert (tmp_path / whole / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["archived", ".unfinished-archived"])
+def test_what_lies_behind_a_link_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    out, archive = tmp_path / "out", tmp_path / "archive"
+    linked = archive / a_backup(archive, age=timedelta(days=40), parts=("database",))
+    for file in ("objects.jsonl", "database.dump"):
+        (linked / file).write_text("")
+    a_backup(out, age=timedelta(days=1), parts=("database",))
+    (out / name).symlink_to(linked)
+    assert prune_backups(out, keep_for=KEPT, now=NOW).gone == ()
+    a_backup(out, age=timedelta(), parts=("database",))
+    assert names(linked) == ["database.dump", "manifest.json", "objects.jsonl"]
+    assert (out / name).is_symlink()
+
+
+def test_the_longest_time_that_may_be_asked_for_prunes_nothing(tmp_path: Path) -> None:
+    a_backup(tmp_path, age=timedelta(days=400))
+    a_backup(tmp_path, age=timedelta())
+    assert prune_backups(tmp_path, keep_for=timedelta(days=36_500), now=NOW).gone == ()
+
+
+def test_a_backup_of_a_clock_in_doubt_replaces_none(tmp_path: Path) -> None:
+    whole = a_backup(tmp_path, age=timedelta(days=40), parts=("database", "bucket"), is_sure=True)
+    a_backup(tmp_path, age=timedelta(days=-400), parts=("database", "bucket"), is_sure=False)
+    a_backup(tmp_path, age=timedelta(days=1), parts=("database",), is_sure=True)
+    assert prune_backups(tmp_path, keep_for=KEPT, now=NOW).gone == ()
+    assert (tmp_path / whole).is_dir()
+
+
+def test_a_backup_whose_time_has_no_zone_is_named_and_stays(tmp_path: Path) -> None:
+    old, odd = (a_backup(tmp_path, age=timedelta(days=days)) for days in (40, 39))
+    a_backup(tmp_path, age=timedelta())
+    manifest = tmp_path / odd / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("+00:00", ""))
+    assert prune_backups(tmp_path, keep_for=KEPT, now=NOW).gone == (old,)
+    assert (tmp_path / odd).is_dir()
+
+
 @pytest.mark.parametrize("off", [timedelta(days=-400), timedelta(days=400)])
 def test_a_clock_that_is_wrong_prunes_nothing_that_is_young_beside_the_newest(tmp_path: Path, off: timedelta) -> None:
     a_backup(tmp_path, age=timedelta(days=30))

@@ -192,3 +192,12 @@ async def test_while_the_databases_clock_is_in_doubt_nothing_is_pruned(
     assert (code, "newest time that this vault has seen" in made["not_pruned"]) == (1, True)
     assert (tmp_path / first["backup"]).is_dir()
     assert json.loads((tmp_path / made["backup"] / "manifest.json").read_bytes())["clock_is_sure"] is False
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "10000000000"])
+def test_a_time_that_is_no_usual_one_is_refused_before_a_backup_begins(
+    environment: dict[str, str], tmp_path: Path, days: str
+) -> None:
+    code, said = run("backup", "--out", "backups", "--keep-days", days, environment=environment, folder=tmp_path)
+    assert (code, (tmp_path / "backups").exists()) == (2, False)
+    assert "--keep-days" in said

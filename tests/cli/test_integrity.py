@@ -64,6 +64,13 @@ def test_reconcile_reports_acts_and_stops_while_the_database_lags(site: dict[str
     assert (tmp_path / "images" / "objects" / "quarantine" / "orphans" / ORPHAN).read_bytes() == a_jpeg()
 
 
+@pytest.mark.parametrize(("hours", "code"), [("876000", 0), ("876001", 2), ("1e12", 2), ("inf", 2), ("-1", 2)])
+def test_an_age_of_more_than_a_century_is_refused(site: dict[str, str], tmp_path: Path, hours: str, code: int) -> None:
+    an_orphan(tmp_path)
+    done = run_platevault("reconcile", "--older-than", hours, environment=site, folder=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
 def test_scrub_and_rebuild_are_dry_runs_unless_told(site: dict[str, str], tmp_path: Path) -> None:
     an_orphan(tmp_path)
     for command in ("scrub", "rebuild"):

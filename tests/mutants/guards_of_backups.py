@@ -8,6 +8,38 @@ ENCRYPTED: Final = "backup/test_encrypted.py::"
 
 GUARDS: Final = (
     Guard(
+        name="links-are-no-backups",
+        protects="a link beside backups is no newer one of them",
+        module="platevault.backup.folder",
+        old=" and (linked or not path.is_symlink()))",
+        new=")",
+        tests=("backup/test_prune.py::test_a_link_to_a_backup_is_no_newer_one_of_it",),
+    ),
+    Guard(
+        name="linked-drafts-stay",
+        protects="what lies behind a link in the folder of backups is not deleted",
+        module="platevault.backup.folder",
+        old="path.name.startswith(UNFINISHED) and not path.is_symlink()",
+        new="path.name.startswith(UNFINISHED)",
+        tests=("backup/test_prune.py::test_what_lies_behind_a_link_stays_as_it_is",),
+    ),
+    Guard(
+        name="only-sure-times-replace",
+        protects="a backup of a clock in doubt replaces no other one",
+        module="platevault.backup.prune",
+        old="if other.clock_is_sure is not False)",
+        new=")",
+        tests=("backup/test_prune.py::test_a_backup_of_a_clock_in_doubt_replaces_none",),
+    ),
+    Guard(
+        name="encrypted-names-stay-inside",
+        protects="a name of an encrypted manifest does not lead out of the spool",
+        module="platevault.backup.manifest",
+        old='(entry.path, entry.name or "")',
+        new="(entry.path,)",
+        tests=(f"{ENCRYPTED}test_a_name_of_an_encrypted_manifest_that_leads_out_of_the_spool_is_refused",),
+    ),
+    Guard(
         name="backups-are-encrypted",
         protects="nothing of a detection can be read in an encrypted backup",
         module="platevault.backup.folder",

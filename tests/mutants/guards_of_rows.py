@@ -329,6 +329,14 @@ GUARDS: Final = (
         tests=("catalog/test_plate_forms.py::test_with_the_compared_forms_nothing_else_may_be_written_again",),
     ),
     Guard(
+        name="shown-plates-are-erased",
+        protects="a plate is erased from texts as it was shown",
+        module="0011_plate_readings",
+        old="unnest(plate || shown)",
+        new="plate",
+        tests=("retention/test_texts.py::test_a_plate_is_erased_as_it_was_shown",),
+    ),
+    Guard(
         name="readings-are-erased",
         protects="other readings are erased with the plate by a version that does not know them",
         module="0011_plate_readings",

@@ -78,6 +78,11 @@ async def test_after_the_last_detection_of_a_plate_texts_do_not_quote_it_any_mor
         ("QQ?77ZZ", ["QQ?77ZZ", "qq ? 77-zz"]),
         ("أبج١٢٣٤", ["أ ب ج ١٢٣٤", "أبج1234", "أبج ۱۲۳۴"]),
         ("MH१२XY७", ["mh12xy7", "MH-१२-XY-७"]),
+        ("ＡＢ-１２ ＣＤ", ["ＡＢ-１２ ＣＤ", "ａｂ１２ｃｄ", "AB12CD"]),
+        ("STRAßE 12", ["straße-12", "STRASSE12"]),
+        ("①②·AB", ["①②·AB", "12AB"]),
+        ("᮱᮲QX", ["᮱᮲QX", "12qx"]),
+        ("ÖQ.*+7[Z]\\d", ["ÖQ.*+7[Z]\\d", "öq7zd"]),
     ],
 )
 async def test_a_plate_is_erased_as_it_was_shown(node: Node, plate: str, quotes: list[str]) -> None:
@@ -89,6 +94,15 @@ async def test_a_plate_is_erased_as_it_was_shown(node: Node, plate: str, quotes:
     rows = await node.rows("SELECT filters->>'plate' AS plate, purpose FROM access_log WHERE route = '/v1/detections'")
     kept = [row for row in rows if "[erased]" not in row["plate"] or "[erased]" not in row["purpose"]]
     assert [row["plate"] for row in kept] == ["QQ177ZZ"]
+
+
+async def test_texts_keep_a_plate_as_it_was_shown_while_another_detection_has_it(node: Node) -> None:
+    await node.run(LOG, filters=json.dumps({"plate": "ＡＢ１２"}), purpose="about ＡＢ１２")
+    batches = [await stored(node, 1, plate=plate) for plate in ("AB-12", "ＡＢ１２")]
+    for batch, quoted in zip(batches, (True, False), strict=True):
+        await delete_detection(batch.ids[0], look=LOOK, context=upkeep_of(node), deletion_id=uuid.uuid4())
+        await execute_due_deletions(upkeep_of(node))
+        assert ("ＡＢ１２" in await texts_of(node)) is quoted
 
 
 @pytest.mark.parametrize("change", ["filters = '{}'", "purpose = 'none'", "actor = 'nobody'"])

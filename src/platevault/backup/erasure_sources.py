@@ -36,7 +36,7 @@ def sources_of(backup: WholeBackup, *, given: Sequence[Path], keys: Keys) -> lis
     """
     found = [Source(backup=backup)]
     found += [Source(backup=WholeBackup.open(other, keys)) for other in given]
-    for other in whole_backups(backup.folder.resolve().parent):
+    for other in whole_backups(backup.folder.resolve().parent, linked=True):
         try:
             if read_manifest(other).began_at > backup.manifest.began_at:
                 found.append(Source(backup=WholeBackup.open(other, keys)))

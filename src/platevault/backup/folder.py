@@ -139,19 +139,22 @@ def _new_draft(out: Path, name: str, *, recipients: Recipients | None, room: Dis
 
 def _refuse_to_be_plain(out: Path, recipients: Recipients | None) -> None:
     """Raise `SettingsInvalid` for a plain backup beside encrypted ones, because a lost setting must not expose plates."""
-    newest = whole_backups(out)[-1:]
-    if recipients is None and any((path / DETAILS).is_file() for path in newest):
+    if recipients is None and any((path / DETAILS).is_file() for path in whole_backups(out)):
         raise SettingsInvalid(f"the backups in {out} are encrypted: set BACKUP_RECIPIENT, or choose another folder")
 
 
-def whole_backups(out: Path) -> list[Path]:
-    """The whole backups in this folder, the oldest first."""
-    return sorted(path for path in out.iterdir() if not path.name.startswith(".") and (path / MANIFEST).is_file())
+def whole_backups(out: Path, *, linked: bool = False) -> list[Path]:
+    """Return the whole backups in this folder, the oldest first; symbolic links to backups only if `linked`.
+
+    Each backup counts once, because pruning deletes one if another one replaces it: a link `latest` would be the other one.
+    """
+    found = (path for path in out.iterdir() if not path.name.startswith(".") and (linked or not path.is_symlink()))
+    return sorted(path for path in found if (path / MANIFEST).is_file())
 
 
 def unfinished(out: Path) -> list[Path]:
-    """What runs left that did not come to their end."""
-    return sorted(path for path in out.iterdir() if path.name.startswith(UNFINISHED))
+    """What runs left that did not come to their end. Files behind a symbolic link are not of this folder, and stay."""
+    return sorted(path for path in out.iterdir() if path.name.startswith(UNFINISHED) and not path.is_symlink())
 
 
 def read_manifest(backup: Path) -> Manifest:

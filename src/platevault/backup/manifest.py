@@ -151,12 +151,18 @@ class Manifest:
                 recipients=recipients,
                 clock_is_sure=msgspec.convert(told.get("clock_is_sure"), bool | None),
             )
+            if found.began_at.tzinfo is None or found.ended_at.tzinfo is None:
+                raise ValueError("a time without a zone")
             _ = found.marked
         except _UNREADABLE as error:
             raise Corrupted("manifest.json of the backup cannot be read") from error
-        if any(PurePosixPath(entry.path).is_absolute() or ".." in PurePosixPath(entry.path).parts for entry in files):
+        if any(_is_outside(path) for entry in files for path in (entry.path, entry.name or "")):
             raise Corrupted("manifest.json names a file outside of the backup")
         for part, path in (_FIRST_ENCRYPTED_FILES if recipients else _FIRST_FILES).items():
             if part in found.parts and path not in {entry.path for entry in files}:
                 raise Corrupted(f"manifest.json has a {part} and does not name its {path}")
         return found
+
+
+def _is_outside(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\0" in path

@@ -53,8 +53,9 @@ async def prune_after(site: BackupContext, out: Path, *, keep_for: timedelta) ->
 def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> Pruned:
     """Delete each whole backup that began longer before `now` and before the newest one, if a newer one has all its parts.
 
-    The newer one must have read each object. The newest backup stays. A backup with a doubtful time or an unreadable manifest stays,
-    too. A backup loses its name before its files: a crash in between leaves a draft, which the next backup removes. Raises `Stopped`
+    A newer one counts if it could read each object and its time is sure. The newest backup stays. A backup with a doubtful time or an
+    unreadable manifest stays, too. A backup loses its name before its files: a crash in between leaves a draft, which the next backup
+    removes. Raises `Stopped`
     while another run has the folder, and for a disk that fails.
     """
     try:
@@ -96,7 +97,8 @@ def _prune(dated: Sequence[_Dated], out: Path, *, keep_for: timedelta, now: date
 def _why_kept(manifest: Manifest, *, newer: Sequence[Manifest]) -> str | None:
     if manifest.clock_is_sure is False:
         return "its time was recorded by a clock in doubt: delete it by hand"
-    if not any(manifest.parts.keys() <= other.parts.keys() and not other.left_out for other in newer):
+    surely_newer = (other for other in newer if other.clock_is_sure is not False)
+    if not any(manifest.parts.keys() <= other.parts.keys() and not other.left_out for other in surely_newer):
         return "no newer backup has all its parts and each object"
     return None
 

@@ -44,7 +44,10 @@ RecipientsFile = Annotated[
 ]
 KeepDays = Annotated[
     int | None,
-    typer.Option("--keep-days", metavar="DAYS", min=1, help="Then delete older backups in FOLDER, never the newest."),
+    # A date a century ago exists in each calendar of ours; one before the year 1 does not.
+    typer.Option(
+        "--keep-days", metavar="DAYS", min=1, max=36_500, help="Then delete older backups in FOLDER, never the newest."
+    ),
 ]
 IdentityFile = Annotated[
     Path | None,

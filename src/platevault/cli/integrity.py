@@ -38,7 +38,10 @@ def reconcile(
     most: Most = ACTIONS_MOST,
     older_than: Annotated[
         float,
-        typer.Option("--older-than", metavar="HOURS", min=0, help="Objects without a row count from this age on."),
+        # A century at most: a date before the year 1 does not exist.
+        typer.Option(
+            "--older-than", metavar="HOURS", min=0, max=876_000, help="Objects without a row count from this age on."
+        ),
     ] = 24.0,
     confirm: Annotated[
         bool, typer.Option("--confirm-restore", help="The database as it is now counts, and nothing else is done.")

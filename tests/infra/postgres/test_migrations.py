@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from platevault.domain.errors import DatabaseUnavailable
 from platevault.infra.postgres import erasure_tables, migrations, upload_tables
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.migrations import migrate, schema_state
@@ -109,3 +110,24 @@ async def test_replicas_build_an_index_concurrently_while_an_older_version_reads
         assert valid.scalar_one()
     for database in (older, *replicas):
         await database.close()
+
+
+async def test_a_migration_that_a_long_reader_cut_off_is_done_by_the_next_run(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database.open(empty_database_url, pool_size=3)
+    await migrate(database, to="0010")
+    monkeypatch.setattr(migrations, "_WAIT_FOR_TABLES", "200ms")
+    async with database.reading() as dump:  # as pg_dump has one: an index that is built concurrently waits for it
+        await dump.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        await dump.execute(text("SELECT count(*) FROM alembic_version"))
+        with pytest.raises(DatabaseUnavailable, match="too long"):
+            await migrate(database)
+        async with database.reading() as connection:
+            half = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'plate_readings'"
+            assert (await connection.execute(text(half))).scalar_one() == 1
+    assert not (await migrate(database)).is_older
+    async with database.reading() as connection:
+        unfit = await connection.execute(text("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"))
+        assert list(unfit) == []
+    await database.close()

@@ -1,6 +1,6 @@
 """Tables of erasures on request, as SQLAlchemy sees them; alembic/versions makes them."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, DateTime, Table, Text, Uuid
 
 from platevault.infra.postgres.schema import metadata
 
@@ -26,5 +26,6 @@ erasing_plates = Table(
     metadata,
     Column("plate", Text, primary_key=True),
     Column("since", DateTime(timezone=True), nullable=False),
+    Column("shown", ARRAY(Text), nullable=False, server_default="{}"),
     CheckConstraint("length(plate) > 1", name="erasing_plates_are_long_enough"),
 )

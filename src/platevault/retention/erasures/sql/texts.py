@@ -15,10 +15,13 @@ from platevault.infra.postgres.database import Database
 ROWS_AT_ONCE: Final = 5_000
 
 _NOTE: Final = text("""
-    INSERT INTO erasing_plates (plate, since)
-    SELECT DISTINCT plate_searchable, CAST(:now AS timestamptz) FROM detections
+    INSERT INTO erasing_plates (plate, since, shown)
+    SELECT plate_searchable, CAST(:now AS timestamptz), coalesce(array_agg(DISTINCT shown) FILTER (WHERE length(shown) > 1), '{}')
+    FROM detections, LATERAL (SELECT CASE WHEN plate ~ '[^\\u0001-\\u007f]'
+        THEN regexp_replace(plate, '[^A-Za-z0-9?\\u0080-\\U0010ffff]+', '', 'g') END AS shown) AS of_plate
     WHERE detection_id = ANY(CAST(:ids AS text[])) AND erased_at IS NULL AND holds = 0 AND length(plate_searchable) > 1
-    ON CONFLICT (plate) DO NOTHING
+    GROUP BY plate_searchable
+    ON CONFLICT (plate) DO UPDATE SET shown = ARRAY(SELECT unnest(erasing_plates.shown) UNION SELECT unnest(EXCLUDED.shown))
 """)
 _STILL_NEEDED: Final = text("""
     DELETE FROM erasing_plates p
@@ -44,7 +47,10 @@ _DONE: Final = text("DELETE FROM erasing_plates WHERE plate = ANY(CAST(:plates A
 
 
 async def note_plates(ids: Sequence[str], connection: AsyncConnection, *, now: datetime) -> None:
-    """Keep the plates of detections that are erased next in this transaction."""
+    """Keep the plates of detections that are erased next in this transaction: as they are compared, and as they were shown.
+
+    `shown` is for signs whose compared form is another one, as full-width letters.
+    """
     await connection.execute(_NOTE, {"ids": list(ids), "now": now})
 
 
