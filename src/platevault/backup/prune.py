@@ -55,8 +55,7 @@ def prune_backups(out: Path, *, keep_for: timedelta, now: datetime) -> Pruned:
 
     A newer one counts if it could read each object and its time is sure. The newest backup stays. A backup with a doubtful time or an
     unreadable manifest stays, too. A backup loses its name before its files: a crash in between leaves a draft, which the next backup
-    removes. Raises `Stopped`
-    while another run has the folder, and for a disk that fails.
+    removes. Raises `Stopped` while another run has the folder, and for a disk that fails.
     """
     try:
         with open_private(out / ".lock", "ab") as lock:
