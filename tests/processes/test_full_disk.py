@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from platevault.embedded.postgres import find_wheel
+from platevault.infra.disk.reserve import LOOK_AGAIN_SECONDS
 from tests.outage.embedded_site import POSTGRES, embedded_site
 from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.support.processes import LOOKING, SENDING, service
@@ -50,6 +51,7 @@ async def test_an_embedded_vault_lives_through_a_full_disk_and_takes_batches_aga
             assert sent(site.url, kept, until="stored").status_code == 201
             postgres = site.child(POSTGRES)
             ballast = fill(disk, leave=128 * MEBI)
+            time.sleep(LOOK_AGAIN_SECONDS)  # what others write is seen at the next look
             for _ in range(5):
                 refused = sent(site.url, a_batch())
                 assert (refused.status_code, refused.headers["Retry-After"]) == (503, "30")
