@@ -96,6 +96,24 @@ async def test_a_plate_is_erased_as_it_was_shown(node: Node, plate: str, quotes:
     assert [row["plate"] for row in kept] == ["QQ177ZZ"]
 
 
+async def test_another_reading_of_an_erased_plate_is_erased_from_texts_unless_another_detection_has_that_plate(
+    node: Node,
+) -> None:
+    batch = await stored(
+        node, 1, plate="QQ17ABC", candidates=[{"plate": "QO-17 ABC", "confidence": 0.4}, {"plate": "OTHER99"}]
+    )
+    await stored(node, 1, plate="OTHER99")
+    await node.run(
+        LOG, filters=json.dumps({"plate": "qo17abc", "similar": True}), purpose="QQ17ABC or QO17ABC, seen near OTHER99"
+    )
+    context = upkeep_of(node)
+    await delete_detection(batch.ids[0], look=LOOK, context=context, deletion_id=uuid.uuid4())
+    await execute_due_deletions(context)
+    found = await texts_of(node)
+    assert "QO17ABC" not in found.upper()
+    assert "[erased] or [erased], seen near OTHER99" in found
+
+
 async def test_texts_keep_a_plate_as_it_was_shown_while_another_detection_has_it(node: Node) -> None:
     await node.run(LOG, filters=json.dumps({"plate": "ＡＢ１２"}), purpose="about ＡＢ１２")
     batches = [await stored(node, 1, plate=plate) for plate in ("AB-12", "ＡＢ１２")]

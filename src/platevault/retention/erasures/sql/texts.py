@@ -16,11 +16,15 @@ ROWS_AT_ONCE: Final = 5_000
 
 _NOTE: Final = text("""
     INSERT INTO erasing_plates (plate, since, shown)
-    SELECT plate_searchable, CAST(:now AS timestamptz), coalesce(array_agg(DISTINCT shown) FILTER (WHERE length(shown) > 1), '{}')
-    FROM detections, LATERAL (SELECT CASE WHEN plate ~ '[^\\u0001-\\u007f]'
-        THEN regexp_replace(plate, '[^A-Za-z0-9?\\u0080-\\U0010ffff]+', '', 'g') END AS shown) AS of_plate
-    WHERE detection_id = ANY(CAST(:ids AS text[])) AND erased_at IS NULL AND holds = 0 AND length(plate_searchable) > 1
-    GROUP BY plate_searchable
+    SELECT searchable, CAST(:now AS timestamptz), coalesce(array_agg(DISTINCT shown) FILTER (WHERE length(shown) > 1), '{}')
+    FROM detections, LATERAL (
+        SELECT plate, plate_searchable
+        UNION ALL SELECT c->>'plate', upper(regexp_replace(c->>'plate', '[^[:alnum:]?]+', '', 'g'))
+        FROM jsonb_array_elements(CASE jsonb_typeof(candidates) WHEN 'array' THEN candidates ELSE '[]' END) AS c
+    ) AS reading(read_plate, searchable), LATERAL (SELECT CASE WHEN read_plate ~ '[^\\u0001-\\u007f]'
+        THEN regexp_replace(read_plate, '[^A-Za-z0-9?\\u0080-\\U0010ffff]+', '', 'g') END AS shown) AS of_plate
+    WHERE detection_id = ANY(CAST(:ids AS text[])) AND erased_at IS NULL AND holds = 0 AND length(searchable) > 1
+    GROUP BY searchable
     ON CONFLICT (plate) DO UPDATE SET shown = ARRAY(SELECT unnest(erasing_plates.shown) UNION SELECT unnest(EXCLUDED.shown))
 """)
 _STILL_NEEDED: Final = text("""
@@ -47,7 +51,7 @@ _DONE: Final = text("DELETE FROM erasing_plates WHERE plate = ANY(CAST(:plates A
 
 
 async def note_plates(ids: Sequence[str], connection: AsyncConnection, *, now: datetime) -> None:
-    """Keep the plates of detections that are erased next in this transaction: as they are compared, and as they were shown.
+    """Keep the plates and candidates of detections that are erased next in this transaction: as compared, and as they were shown.
 
     `shown` is for signs whose compared form is another one, as full-width letters.
     """
