@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell for one in python3 python /usr/bin/python3; do "$$one" -c '' 2>/dev/null && command -v "$$one" && break; done)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test cover check clients env containers outage soak mutants bench clean
+.PHONY: help setup run test long cover check clients env containers outage soak mutants bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +18,9 @@ run: setup ## start PostgreSQL, an S3 server and Platevault here, feed it drawn 
 
 test: setup ## the whole suite on real servers
 	$(RUN) pytest $(IN_PARALLEL) $(TESTS)
+
+long: setup ## the tests that wait for real processes for most of a minute each: clocks, restores, kills
+	$(RUN) pytest $(IN_PARALLEL) --long $(TESTS)
 
 cover: setup ## the same, measuring which branches it takes: slower by half
 	$(RUN) pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(TESTS)

@@ -29,6 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="PostgreSQL and MinIO from the images of docker-compose.yml, by testcontainers, instead of wheels and binaries",
     )
+    parser.addoption("--long", action="store_true", help="the long tests, and no others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the long tests or the others, but each test that is named with its file."""
+    named = any("::" in argument for argument in config.args)
+    if not named:
+        wanted = config.getoption("--long")
+        others = [item for item in items if (item.get_closest_marker("long") is not None) != wanted]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if (item.get_closest_marker("long") is not None) == wanted]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,6 +20,8 @@ from tests.support.deliveries import CONTENT_TYPE, a_batch
 from tests.support.processes import SENDING, environment_for, run_platevault, service
 from tests.support.servers import BUCKET, S3Server
 
+pytestmark = pytest.mark.long
+
 SMALL_FILES = (
     "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
     "from platevault.cli import main; sys.argv = ['platevault', *sys.argv[1:]]; main()"

@@ -15,6 +15,8 @@ from tests.support.deliveries import Batch, a_batch
 from tests.support.processes import environment_for, run_platevault, service
 from tests.support.servers import S3Server, server_folder
 
+pytestmark = pytest.mark.long
+
 
 def pictures(environment: Mapping[str, str], batch: Batch, *, port: int, folder: Path) -> None:
     """Each picture of the batch is given by a service whose clock is right."""

@@ -16,6 +16,8 @@ from tests.support.deliveries import BOUNDARY, CONTENT_TYPE, Batch, a_batch
 from tests.support.processes import LOOKING, SENDING, Service, environment_for, service
 from tests.support.servers import S3Server
 
+pytestmark = pytest.mark.long
+
 MEBI = 1024 * 1024
 CLIENTS = Path(__file__).parents[1] / "support" / "clients"
 PROGRAMS: Mapping[str, tuple[str, ...]] = {

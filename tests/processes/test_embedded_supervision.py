@@ -72,6 +72,7 @@ class Sender(threading.Thread):
         return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "check"), [("postgres", "database"), ("weed", "object_store")])
 def test_a_server_that_is_killed_under_load_is_started_again_and_nothing_is_lost(
     folder: Path, port: int, name: str, check: str

@@ -23,7 +23,11 @@ from tests.support.deliveries import CONTENT_TYPE, Batch, a_batch
 from tests.support.processes import SENDING, run_platevault, service
 from tests.support.servers import Databases, server_folder
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(find_wheel() is None, reason="no embedded servers")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(find_wheel() is None, reason="no embedded servers"),
+]
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 ASKING = {"Authorization": f"Bearer {ADMIN_TOKEN}", "X-Purpose": "erasure request"}
