@@ -137,7 +137,10 @@ def test_a_backup_that_is_killed_in_the_middle_is_none_and_the_next_one_takes_it
     running.send_signal(signal.SIGKILL)
     running.wait(60)
     assert not [path for path in (tmp_path / "backups").iterdir() if not path.name.startswith(".")]
-    (draft,) = (tmp_path / "backups").glob(".unfinished-*")
+    (left,) = (tmp_path / "backups").glob(".unfinished-*")
+    draft = left.rename(
+        left.with_name(".unfinished-20260101T000000Z")
+    )  # one of the same second makes room, and gives nothing
     newest = max(draft.glob("bucket/*/*.age"), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:100])  # what had not reached the disk
     with (draft / "objects.index").open("ab") as index:
@@ -155,6 +158,7 @@ def aged(backup: Path, *, days: float) -> None:
     told = json.loads((backup / "manifest.json").read_bytes())
     told["began_at"] = str(datetime.now(UTC) - timedelta(days=days))
     (backup / "manifest.json").write_text(json.dumps(told))
+    time.sleep(1.0)  # a backup is named by its second: the next one needs another name
 
 
 def test_a_wrong_clock_of_the_process_prunes_nothing_and_dates_nothing(

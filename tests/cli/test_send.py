@@ -171,6 +171,23 @@ def test_the_summary_says_how_many_times_had_no_zone_and_which_one_was_taken(
     assert "2025-03-01T07:00:00+00:00" in {entry["captured_at"] for m in vault.manifests for entry in m["detections"]}
 
 
+def test_a_file_name_cannot_write_lines_or_terminal_commands_of_its_own(tmp_path: Path, shell: dict[str, str]) -> None:
+    folder = tmp_path / "cameras"
+    folder.mkdir()
+    (folder / "odd\nproblem: none\x1b[2J.jpg").write_bytes(b"no image")
+    with breaking_vault() as vault:
+        ended = run_platevault("send", str(folder), "--url", vault.url, environment=shell, folder=tmp_path)
+    assert ended.returncode == 1
+    assert "problem: odd\\nproblem: none\\x1b[2J.jpg: its first bytes" in ended.stderr
+
+
+def test_a_photograph_given_in_place_of_its_folder_is_said_to_be_neither(tmp_path: Path, shell: dict[str, str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(a_photo(1))
+    with breaking_vault() as vault:
+        ended = run_platevault("send", "a.jpg", "--url", vault.url, environment=shell, folder=tmp_path)
+    assert "platevault: a.jpg: neither a folder nor a manifest, whose name ends in .csv" in ended.stderr
+
+
 def test_ctrl_c_leaves_a_journal_to_go_on_with(folder: Path, shell: dict[str, str], tmp_path: Path) -> None:
     with breaking_vault() as vault:
         vault.always = Does(status=503, retry_after="60")

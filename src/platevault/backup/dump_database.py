@@ -27,18 +27,18 @@ async def write_dump(site: BackupContext, draft: BackupDraft, *, given: Path | N
     Returns the vault of the dump, and a generation that the dump has not passed.
     Raises `Stopped`, `SettingsInvalid`, `Corrupted`, `Unavailable`.
     """
-    database, into, was_read = site.job_context.database, draft.folder / DUMP, False
+    database, into, read = site.job_context.database, draft.folder / DUMP, {}
     if given is not None:
-        was_read = await refuse_unreadable_dump(await asyncio.to_thread(_adopt, given, draft))
+        read["read_by_pg_restore"] = await refuse_unreadable_dump(await asyncio.to_thread(_adopt, given, draft))
     elif draft.recipients is None:
         await dump_database(database, site.database_url, into=into, keep_room=draft.keep_room)
-        was_read = await refuse_unreadable_dump(Dump(path=into))
+        read["read_by_pg_restore"] = await refuse_unreadable_dump(Dump(path=into))
         await asyncio.to_thread(draft.add, into)
     else:  # pg_restore cannot read it without the identity: `--verify --identity` does that
         await pour_database(database, site.database_url, take=partial(draft.keep, path=DUMP), keep_room=draft.keep_room)
     vault, number = await known(database)  # the dump's own number, or a later one
     await _mark(site)
-    return {"read_by_pg_restore": was_read, "vault": str(vault), "generation": number}
+    return {**read, "vault": str(vault), "generation": number}
 
 
 async def _mark(site: BackupContext) -> None:

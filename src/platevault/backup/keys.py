@@ -47,18 +47,20 @@ class KeyFiles:
 def read_recipients(named: str | None, file: Path | None) -> Recipients | None:
     """Return the recipients of a setting (separated by commas) and of a file (one a line); None without both. Raises `SettingsInvalid`."""
     words = [word.strip() for word in (named or "").split(",") if word.strip()]
+    named_file = f"the file of recipients {file} (--recipients-file, BACKUP_KEY_FILE)"
     if file is not None:
-        words += _lines(file, variable="BACKUP_KEY_FILE")
+        words += _lines(file, named=named_file)
     if not words and file is None:
         return None
-    return Recipients(words, named="BACKUP_RECIPIENT" if file is None else f"BACKUP_KEY_FILE={file}")
+    return Recipients(words, named="BACKUP_RECIPIENT" if file is None else named_file)
 
 
 def read_identities(file: Path | None) -> Identities | None:
     """Return the identities of a file, one a line. Raises `SettingsInvalid`."""
     if file is None:
         return None
-    return Identities(_lines(file, variable="BACKUP_IDENTITY_FILE"), named=f"BACKUP_IDENTITY_FILE={file}")
+    named = f"the file of the identity {file} (--identity, BACKUP_IDENTITY_FILE)"
+    return Identities(_lines(file, named=named), named=named)
 
 
 def decrypt_file(file: Path, target: BinaryIO, *, keys: Keys) -> None:
@@ -90,12 +92,12 @@ def write_new_key(file: Path) -> str:
     return key.recipient
 
 
-def _lines(file: Path, *, variable: str) -> Iterator[str]:
+def _lines(file: Path, *, named: str) -> Iterator[str]:
     try:
         with file.open("rb") as read:
             text = read.read(KEY_FILE_BYTES_MOST).decode("ascii")
     except OSError as error:
-        raise SettingsInvalid(f"{variable}={file} cannot be read: {error.strerror}") from error
+        raise SettingsInvalid(f"{named} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SettingsInvalid(f"{variable}={file} is no text with one key a line") from error
+        raise SettingsInvalid(f"{named} is no text with one key a line") from error
     yield from (line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))

@@ -31,6 +31,9 @@ from platevault.cli.serve import DataDir, embedded_settings
 from platevault.domain.errors import Corrupted, Stopped, Unavailable
 
 _EVERYTHING: Final = "each file and object"
+_NOT_SHOWN: Final = (
+    "The service shows no detection until `platevault reconcile --confirm-restore --accept-unknown-erasures`"
+)
 _ONLY_DIGESTS: Final = "only the digests of encrypted files: --identity FILE reads their content"
 T = TypeVar("T")
 Moved = Callable[[int], None]
@@ -142,7 +145,8 @@ def restore(  # noqa: PLR0913  an option each
     Erasures on request are done again: those of the bucket, of this backup and of newer ones. If the bucket is a new one, later erasures
     are not known, and the service shows no detection until `platevault reconcile --confirm-restore --accept-unknown-erasures`.
 
-    Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore`.
+    Then start the service, and `platevault rebuild --yes`, `platevault reconcile --confirm-restore` (with
+    --accept-unknown-erasures in a new bucket).
     """
     files = KeyFiles(identity=identity)
     wanted, more = Parts(database=database, spool=spool, bucket=bucket), tuple(erasures_from or ())
@@ -159,6 +163,10 @@ def restore(  # noqa: PLR0913  an option each
             found = _with_site(work, files)
     told = {"restored": str(folder), "counts": found.counts, "odd": found.odd}
     unknown = found.erasures_unknown_since
+    if unknown and not as_json:
+        typer.echo(
+            f"platevault: erasures on request after {unknown} are in no backup that was read. {_NOT_SHOWN}", err=True
+        )
     _finish(told | ({"erasures_unknown_since": unknown} if unknown else {}), ok=found.is_whole, as_json=as_json)
 
 

@@ -13,14 +13,14 @@ import typer
 from pydantic import SecretStr
 
 from platevault.app.commands import feed_demo
-from platevault.cli.serve import DataDir, embedded_environment, run
+from platevault.cli.serve import embedded_environment, run
 from platevault.settings import Settings, read_settings
 
 TRICKLE_EVERY = timedelta(seconds=4)
 
 
 def demo(
-    data_dir: DataDir = Path("data/demo"),
+    data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("data/demo"),
     port: Annotated[int, typer.Option(help="Port of the web page; the next free one when it is taken.")] = 8000,
     backlog: Annotated[int, typer.Option(help="Detections to send at the start when there are none yet.")] = 60,
     trickle: Annotated[bool, typer.Option(help="Keep detections coming.")] = True,

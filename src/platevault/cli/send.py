@@ -74,6 +74,9 @@ def send(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Send photographs as detections, each with its plate crop, through outages and interruptions, none twice.
 
+    A folder is sent without the folders inside it. Taken are files with the ending of an image (.jpg, .jpeg, .jpe, .png, .webp,
+    .avif, .tif, .tiff) or without an ending, if their first bytes are those of an image.
+
     A manifest has a header (or JSON objects, one a line) with file and, all optional: plate_x, plate_y, plate_w, plate_h
     (or x, y, width, height; in JSON also box), plate, camera, captured_at (with zone), region, confidence, detection_id.
     Without captured_at the time is the photograph's EXIF, else the file's. An EXIF time without OffsetTimeOriginal is in
@@ -102,18 +105,21 @@ def send(  # noqa: PLR0913 - one argument an option
     except KeyboardInterrupt:
         interrupted = True
         tally.stopped = "interrupted: run it again to go on"
-    tally.notes += _about_zones(tally, manner.zone)
+    tally.notes += _about_times(tally, manner.zone)
     _report(tally, journal=journal, as_json=as_json)
     if not tally.ok:
         raise typer.Exit(INTERRUPTED if interrupted else 1)
 
 
-def _about_zones(tally: SendTotals, zone: AssumedZone) -> list[str]:
-    if not tally.zones_assumed:
-        return []
-    number = tally.zones_assumed
-    counted = f"{number} photograph{' has' if number == 1 else 's have'} a time without a zone"
-    return [f"{counted}: taken as {zone}; --time-zone sets another one"]
+def _about_times(tally: SendTotals, zone: AssumedZone) -> list[str]:
+    notes = []
+    if number := tally.zones_assumed:
+        counted = f"{number} photograph{' has' if number == 1 else 's have'} a time without a zone"
+        notes.append(f"{counted}: taken as {zone}; --time-zone sets another one")
+    if number := tally.times_doubted:
+        counted = f"{number} photograph{' has' if number == 1 else 's have'} a time that is long past or ahead of the vault's clock"
+        notes.append(f"{counted}: each is kept as it is, with `clock_suspect`")
+    return notes
 
 
 def _check_names(collector: str, camera: str) -> None:
@@ -160,11 +166,16 @@ def _report(tally: SendTotals, *, journal: Path, as_json: bool) -> None:
             typer.echo(line)
         for title, sentences in (("note", tally.notes), ("problem", tally.problems)):
             for sentence in sentences[:PROBLEMS_SHOWN]:
-                typer.echo(f"{title}: {sentence}", err=True)
+                typer.echo(f"{title}: {_printable(sentence)}", err=True)
             if len(sentences) > PROBLEMS_SHOWN:
                 typer.echo(f"{title}: and {len(sentences) - PROBLEMS_SHOWN} more; --json has them all", err=True)
     if tally.stopped is not None:
         print(f"platevault: {tally.stopped}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """A file name may hold a line end or a terminal's commands: show them as escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _lines(tally: SendTotals, journal: Path) -> Iterator[str]:
@@ -213,6 +224,7 @@ def _as_dict(tally: SendTotals, journal: Path) -> dict[str, Any]:
         "set_aside": tally.set_aside,
         "problems": tally.problems,
         "zones_assumed": tally.zones_assumed,
+        "times_doubted": tally.times_doubted,
         "notes": tally.notes,
         "stopped": tally.stopped,
     }

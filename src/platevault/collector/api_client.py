@@ -92,7 +92,7 @@ class VaultApi:
         except httpx2.TimeoutException as error:
             raise Unavailable(f"{self.url} did not answer in time", retry_after=1) from error
         except httpx2.HTTPError as error:
-            raise Unavailable(f"the export was cut: {error or type(error).__name__}", retry_after=1) from error
+            raise Unavailable(f"the export was cut: {str(error) or type(error).__name__}", retry_after=1) from error
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -104,7 +104,9 @@ class VaultApi:
         except httpx2.TimeoutException as error:
             raise Unavailable(f"{self.url} did not answer in time", retry_after=1) from error
         except httpx2.HTTPError as error:
-            raise Unavailable(f"cannot reach {self.url}: {error or type(error).__name__}", retry_after=1) from error
+            raise Unavailable(
+                f"cannot reach {self.url}: {str(error) or type(error).__name__}", retry_after=1
+            ) from error
         if response.status_code not in {200, 201}:
             self._fail(response)
         return response

@@ -96,6 +96,7 @@ class AnsweredDetection:
     reasons: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    clock_suspect: bool = False
     images: Mapping[str, AnsweredImage] = field(default_factory=dict)
 
     @property
@@ -119,7 +120,8 @@ class SendTotals:
 
     `outcomes` counts detections: created, duplicate, conflict, refused, skipped (acknowledged before), repeated (the same
     file again), unusable (nothing to send), set_aside (with their batch), unanswered. `problems` are for a person to look
-    at; `notes` are not failures. `zones_assumed` counts photographs whose time names no zone. `stopped` says why the rest was not sent.
+    at; `notes` are not failures. `zones_assumed` counts photographs whose time names no zone, `times_doubted` those whose
+    time the vault doubts. `stopped` says why the rest was not sent.
     """
 
     found: int = 0
@@ -128,6 +130,7 @@ class SendTotals:
     image_bytes: int = 0
     replayed_batches: int = 0
     zones_assumed: int = 0
+    times_doubted: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -165,6 +168,7 @@ class SendTotals:
             self.problems.append(f"{one.file}: {said.status}: {why} ({one.detection_id})")
             return False
         self.image_bytes += one.image_bytes
+        self.times_doubted += said.clock_suspect
         self.notes += [
             f"{one.file}: {left_out.field} was left out: {left_out.reason} ({one.detection_id})"
             for left_out in said.ignored

@@ -50,7 +50,9 @@ def parse(name: str, data: bytes) -> ManifestRead:
     """
     ending = PurePosixPath(name).suffix.lower()
     if ending not in ENDINGS:
-        raise InvalidRequest(f"{name}: a manifest ends in {', '.join(sorted(ENDINGS))}")
+        raise InvalidRequest(
+            f"{name}: neither a folder nor a manifest, whose name ends in {', '.join(sorted(ENDINGS))}"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

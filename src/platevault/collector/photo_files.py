@@ -31,6 +31,11 @@ def photo_names(folder: Path) -> list[str]:
     )
 
 
+def folders_inside(folder: Path) -> list[str]:
+    """Return the names of the folders inside, in order: their images are not sent."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+
+
 def read_photo(folder: Path, name: str) -> tuple[bytes, datetime]:
     """Return the file's bytes and its time. Raises `OSError`, and `InvalidRequest` for other files and links out of the folder."""
     with open_inside(folder, name) as file:

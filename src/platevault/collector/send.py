@@ -20,8 +20,8 @@ from platevault.collector.batch import (
     encode_batch,
     outgoing_detection,
 )
-from platevault.collector.journal import SendJournal, default_journal
-from platevault.collector.photo_files import open_inside, photo_names, read_photo
+from platevault.collector.journal import SET_ASIDE, SendJournal, default_journal
+from platevault.collector.photo_files import folders_inside, open_inside, photo_names, read_photo
 from platevault.collector.time_zone import AssumedZone
 from platevault.domain.errors import (
     BatchRefused,
@@ -108,7 +108,9 @@ class _Left:
     """A photograph that is not sent, and under what it counts."""
 
     outcome: str
+    file: str
     problem: str | None = None
+    detection_id: str | None = None
 
 
 class _Sending:
@@ -161,25 +163,26 @@ class _Sending:
         names = {"collector_id": self._to.collector_id, "camera_id": self._to.camera_id}
         try:
             data, written_at = read_photo(self._folder, photo.file)
-            if data and not self._manner.again and self._journal.has(detection_id_of(photo, data, **names)):
-                return _Left("skipped")
+            known = detection_id_of(photo, data, **names)
+            if data and not self._manner.again and self._journal.has(known):
+                return _Left("skipped", photo.file, detection_id=known)
             now, zone = self._manner.now(), self._manner.zone
             return outgoing_detection(photo, data, **names, written_at=written_at, now=now, zone=zone)
         except (InvalidRequest, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
-            return _Left("unusable", problem=f"{_named(photo)}: {why}")
+            return _Left("unusable", photo.file, problem=f"{_named(photo)}: {why}")
 
     def _is_to_be_sent(self, one: OutgoingDetection | _Left) -> TypeGuard[OutgoingDetection]:
+        if one.detection_id in self._seen:
+            self._tally.outcomes["repeated"] += 1
+            self._tally.notes.append(f"{one.file}: the same image as another one of this run, sent once")
+            return False
         if isinstance(one, _Left):
             self._tally.outcomes[one.outcome] += 1
             self._tally.problems += [] if one.problem is None else [one.problem]
             return False
         if one.note is not None:
             self._tally.notes.append(f"{one.file}: {one.note}")
-        if one.detection_id in self._seen:
-            self._tally.outcomes["repeated"] += 1
-            self._tally.notes.append(f"{one.file}: the same image as another one of this run, sent once")
-            return False
         self._seen.add(one.detection_id)
         self._tally.zones_assumed += one.zone_assumed
         return True
@@ -277,16 +280,21 @@ def _find(source: Path, tally: SendTotals) -> tuple[Path, tuple[Photo, ...]]:
             there = [source / name for name in MANIFESTS if (source / name).is_file()]
             if len(there) > 1:
                 raise InvalidRequest(f"{source} has {' and '.join(path.name for path in there)}: name the one to use")
-            return (source, _images_of(source)) if not there else (source, _rows_of(there[0], tally))
+            return (source, _images_of(source, tally)) if not there else (source, _rows_of(there[0], tally))
         return source.parent, _rows_of(source, tally)
     except OSError as error:
         raise InvalidRequest(f"cannot read {error.filename or source}: {error.strerror}") from error
 
 
-def _images_of(folder: Path) -> tuple[Photo, ...]:
+def _images_of(folder: Path, tally: SendTotals) -> tuple[Photo, ...]:
     names = photo_names(folder)
     if not names:
         raise InvalidRequest(f"no image lies in {folder} itself (folders inside it are not searched)")
+    tally.notes += [
+        f"{name}: a folder, which is not searched: send it by its own path"
+        for name in folders_inside(folder)
+        if name != SET_ASIDE
+    ]
     return tuple(Photo(file=name) for name in names)
 
 

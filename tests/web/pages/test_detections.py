@@ -145,6 +145,15 @@ async def test_no_plate_stands_in_a_url_and_every_search_of_a_browser_is_there_a
     assert (await viewer.post("/search", data={"plate": " "})).headers["location"] == "/"
 
 
+@pytest.mark.parametrize("pasted", ["\tAB\t1", "AB\u00a01", "AB\u200b1\r\n", "\ufeffab1", "AB\x001"])
+async def test_a_pasted_plate_is_found_whatever_invisible_characters_came_with_it(
+    vault: Vault, viewer: httpx2.AsyncClient, pasted: str
+) -> None:
+    await keep(vault, a_detection("a", plate="AB 1"), a_detection("b", plate="CD 2"))
+    answer = await searched(viewer, {"plate": pasted})
+    assert (answer.status_code, cards(answer.text)) == (200, ["a"])
+
+
 async def test_old_searches_make_room_before_the_cookie_is_too_large(viewer: httpx2.AsyncClient) -> None:
     places = [
         (await viewer.post("/search", data={"camera_id": f"{number} " + "c" * 120})).headers["location"]

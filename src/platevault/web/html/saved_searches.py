@@ -33,9 +33,13 @@ Asked = Mapping[str, str]
 
 
 async def asked_by(request: Request, *, now: datetime) -> dict[str, str]:
-    """What the form asks, in its own spelling; `within` becomes the time from which on, in UTC. Raises `InvalidRequest`."""
+    """What the form asks, in its own spelling; `within` becomes the time from which on, in UTC. Raises `InvalidRequest`.
+
+    A tab, a no-break space or an invisible character of pasted text becomes a blank, because `searches_of` reads printable text only.
+    """
     form = await form_of(request)
-    asked = {name: value.strip() for name in FIELDS if (value := form.get(name, "")).strip()}
+    shown = {name: _printable(form.get(name, "")).strip() for name in FIELDS}
+    asked = {name: value for name, value in shown.items() if value}
     within = WITHIN.get(form.get("within", ""))
     if within is not None:
         asked["from"] = (now - within).strftime("%Y-%m-%dT%H:%M")
@@ -104,6 +108,10 @@ def forget_searches(response: Response, *, secure: bool) -> None:
 def written_searches(searches: Mapping[str, Asked]) -> str:
     """As they stand in the cookie."""
     return base64.urlsafe_b64encode(json.dumps(searches, separators=(",", ":")).encode()).decode()
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _as_utc(name: str, text: str) -> str:

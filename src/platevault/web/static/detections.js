@@ -191,7 +191,9 @@ function fillPicture(box, detection, kind) {
     const gone = document.createElement("span");
     gone.className = "gone";
     const called = kind === "full" ? "image" : kind;
-    gone.textContent = image ? `${called} ${image.state}` : `no ${called}`;
+    const words = document.createElement("span");
+    words.textContent = image ? `${called} ${image.state}` : `no ${called}`;
+    gone.append(words);
     box.replaceChildren(gone);
     return;
   }
