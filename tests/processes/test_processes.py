@@ -214,13 +214,22 @@ async def test_sigterm_finishes_what_is_under_way_and_ends_with_0(
     await check_that_all_is_there([batch], database, seaweed)
 
 
+def until_shown(running: Service) -> None:
+    """Return when the service shows detections."""
+    end = time.monotonic() + 60
+    while httpx2.get(f"{running.url}/v1/detections", headers=LOOKING).status_code != 200:
+        assert time.monotonic() < end, "no detections are shown"
+        time.sleep(0.1)
+
+
 async def test_a_worker_drains_what_the_service_left(
     environment: dict[str, str], port: int, tmp_path: Path, database: Database, seaweed: S3Server
 ) -> None:
     batch = a_batch(2)
     nowhere = {**environment, "MINIO_ENDPOINT": "127.0.0.1:1"}
-    with service(environment, port=port, folder=tmp_path):
-        pass  # the erasures of the bucket are compared once: without that, a node whose store is down shows nothing
+    with service(environment, port=port, folder=tmp_path) as before:
+        # The erasures of the bucket are compared once: without that, a node whose store is down shows nothing.
+        until_shown(before)
     with service(nowhere, port=port, folder=tmp_path) as running:
         assert post(running, batch).status_code == 201
         found = httpx2.get(f"{running.url}/readyz").json()
