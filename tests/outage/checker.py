@@ -57,8 +57,8 @@ async def orphans_after_reconcile(site: Site) -> int:
 
 
 def _of_images(objects: Mapping[str, str]) -> set[str]:
-    """Their keys; the restore marker is no image."""
-    return {key for key in objects if not key.startswith("meta/")}
+    """Their keys; the restore marker and what can be made again (also the picture of the URL test) are no images."""
+    return {key for key in objects if not key.startswith(("meta/", "derived/"))}
 
 
 def files_of(spool: Path) -> list[Path]:

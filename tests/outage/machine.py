@@ -63,6 +63,7 @@ class Machine:
             s3=s3_of(self.servers.seaweed),
             SPOOL_DIR=str(self.spool.folder / "spool"),
             STORAGE_SYNC_DIR=str(self.servers.seaweed.data),
+            DISK_RESERVE_BYTES="0",  # these disks are smaller than any reserve
             **settings,
         ) as site:
             yield site

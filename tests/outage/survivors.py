@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 from minio import Minio
-from minio.error import MinioException
+from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from tests.outage.machine import Survivors
@@ -20,6 +21,10 @@ from tests.support.servers import BUCKET, s3_of
 NEWEST: Final = 60
 SAMPLE: Final = 20
 """Batches whose images are read from the bucket, of the newest and of the older ones; all are looked for in the spool."""
+
+
+ASKED_AGAIN: Final = 20
+"""Seconds that the S3 server of the copies has to answer."""
 
 
 async def look_for(acknowledged: Sequence[Batch], survivors: Survivors, *, wrong: Wrong, chance: random.Random) -> int:
@@ -67,11 +72,19 @@ def _in_spool(row: Any, spool: Path) -> bytes | None:
 
 
 def _in_bucket(client: Minio, key: str) -> str | None:
-    try:
-        answer = client.get_object(BUCKET, key)
-    except (MinioException, HTTPError):
-        return None
-    try:
-        return hashlib.sha256(answer.read()).hexdigest()
-    finally:
-        answer.release_conn()
+    """The digest of the object; None if there is none. A server that does not answer yet is asked again: that is no loss."""
+    for left in reversed(range(ASKED_AGAIN)):
+        try:
+            answer = client.get_object(BUCKET, key)
+        except (MinioException, HTTPError) as error:
+            if isinstance(error, S3Error) and error.code == "NoSuchKey":
+                return None
+            if not left:
+                raise
+            time.sleep(1)
+            continue
+        try:
+            return hashlib.sha256(answer.read()).hexdigest()
+        finally:
+            answer.release_conn()
+    raise AssertionError("returned or raised above")
