@@ -52,6 +52,14 @@ KeepDays = Annotated[
         "--keep-days", metavar="DAYS", min=1, max=36_500, help="Then delete older backups in FOLDER, never the newest."
     ),
 ]
+ErasuresFrom = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--erasures-from",
+        metavar="BACKUP",
+        help="Do its erasures on request again too; newer backups beside BACKUP are read anyway.",
+    ),
+]
 IdentityFile = Annotated[
     Path | None,
     typer.Option(
@@ -128,14 +136,7 @@ def restore(  # noqa: PLR0913  an option each
     ] = False,
     data_dir: DataDir = Path("data"),
     identity: IdentityFile = None,
-    erasures_from: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--erasures-from",
-            metavar="BACKUP",
-            help="Do its erasures on request again too; newer backups beside BACKUP are read anyway.",
-        ),
-    ] = None,
+    erasures_from: ErasuresFrom = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup back while nothing of the vault runs: the objects that are not in the bucket, the spool where its folder has

@@ -74,8 +74,7 @@ def send(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Send photographs as detections, each with its plate crop, through outages and interruptions, none twice.
 
-    A folder is sent without the folders inside it. Taken are files with the ending of an image (.jpg, .jpeg, .jpe, .png, .webp,
-    .avif, .tif, .tiff) or without an ending, if their first bytes are those of an image.
+    A folder is sent without the folders inside it: its files that begin as images do and have such an ending, or none.
 
     A manifest has a header (or JSON objects, one a line) with file and, all optional: plate_x, plate_y, plate_w, plate_h
     (or x, y, width, height; in JSON also box), plate, camera, captured_at (with zone), region, confidence, detection_id.
@@ -103,8 +102,7 @@ def send(  # noqa: PLR0913 - one argument an option
         with _watching() as watch:
             asyncio.run(send_folder(path, to=to, manner=manner, journal=journal, watch=watch, tally=tally))
     except KeyboardInterrupt:
-        interrupted = True
-        tally.stopped = "interrupted: run it again to go on"
+        interrupted, tally.stopped = True, "interrupted: run it again to go on"
     tally.notes += _about_times(tally, manner.zone)
     _report(tally, journal=journal, as_json=as_json)
     if not tally.ok:
