@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,9 @@ from tests.support.receptions import a_file_without_rows, a_node, statuses
 DETECTIONS = 200
 # Of the loop's own work, which other programs on the machine do not lengthen. In one piece the manifest takes a second.
 PAUSE_AT_MOST_SECONDS = 0.1
+# A machine that needs longer than this for `TEXT` works slowly now, and the limit grows as much.
+USUAL_SECONDS = 0.04
+TEXT = json.dumps([{"n": number, "s": "x" * 20, "l": [1, 2, 3]} for number in range(40_000)])
 
 
 async def test_no_manifest_of_four_megabytes_stops_the_loop(migrated: Database, tmp_path: Path) -> None:
@@ -29,7 +33,9 @@ async def test_no_manifest_of_four_megabytes_stops_the_loop(migrated: Database, 
         async with longest_pause() as pause:
             receipt = await accept(in_chunks(batch.body()), request, ingest_context=node.ingest_context)
         assert receipt.status_code == 201
-        assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
+        assert pause.longest < PAUSE_AT_MOST_SECONDS * slowness(), (
+            f"the loop worked for {pause.longest:.3f} s in one piece"
+        )
 
 
 async def test_recovery_of_a_large_manifest_does_not_stop_the_loop(migrated: Database, tmp_path: Path) -> None:
@@ -39,7 +45,7 @@ async def test_recovery_of_a_large_manifest_does_not_stop_the_loop(migrated: Dat
     async with longest_pause() as pause:
         assert await node.recover() == 1
     assert (await node.send(batch)).replayed
-    assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
+    assert pause.longest < PAUSE_AT_MOST_SECONDS * slowness(), f"the loop worked for {pause.longest:.3f} s in one piece"
 
 
 @pytest.mark.parametrize("again", ["replayed", "duplicate", "rebuilt"])
@@ -59,7 +65,7 @@ async def test_known_detections_with_much_data_do_not_stop_the_loop(
         receipt = await accept(in_chunks(body), request, ingest_context=node.ingest_context)
     assert receipt.status_code == (201 if again == "replayed" else 200)
     assert set(statuses(receipt)) == {"created" if again == "replayed" else "duplicate"}
-    assert pause.longest < PAUSE_AT_MOST_SECONDS, f"the loop worked for {pause.longest:.3f} s in one piece"
+    assert pause.longest < PAUSE_AT_MOST_SECONDS * slowness(), f"the loop worked for {pause.longest:.3f} s in one piece"
 
 
 def many_values(number: int) -> dict[str, Any]:
@@ -71,6 +77,16 @@ def a_large_batch(data: dict[str, Any]) -> Batch:
     for _ in range(DETECTIONS):
         batch.manifest["detections"].append(a_detection_of(a_name(), {}, data=data))
     return batch
+
+
+def slowness() -> float:
+    """How much longer than usual this thread takes for the same work now; at least 1."""
+    seconds = []
+    for _ in range(5):
+        began = time.thread_time()
+        json.loads(TEXT)
+        seconds.append(time.thread_time() - began)
+    return max(1.0, max(seconds) / USUAL_SECONDS)
 
 
 class Pause:
