@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_DIR)/bin/uv)
 PYTHON3 := $(shell for one in python3 python /usr/bin/python3; do "$$one" -c '' 2>/dev/null && command -v "$$one" && break; done)
 RUN := "$(UV)" run --frozen --all-extras
 
-.PHONY: help setup run test long cover check clients env containers outage soak mutants bench clean
+.PHONY: help setup run test long cover check clients env containers outage soak mutants bench bench-against clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,9 @@ soak: setup ## a steady load for an hour: nothing may grow (SOAK="--short", "--m
 
 mutants: setup ## remove each guard once, in a copy: the tests must notice (MUTANTS="--short", "--only NAME", "--list")
 	$(RUN) python -m tests.mutants.run $(MUTANTS)
+
+bench-against: setup ## compare ingest, lists and searches with another commit's, in one run (BASE=COMMIT, BENCH="--short")
+	$(RUN) python -m bench.regression $(BASE) $(BENCH)
 
 bench: setup ## compare with the tutorial's service and the bare object store (BENCH="--short", "--only ingest", "--json FILE")
 	$(RUN) python -m bench.run $(BENCH)

@@ -22,8 +22,6 @@ from tests.support.processes import environment_for
 from tests.support.servers import BUCKET, Databases, S3Server, find_minio, minio_server, s3_of, server_folder
 
 from platevault.embedded.cluster import Embedded, start_embedded
-from platevault.infra.postgres.database import Database
-from platevault.infra.postgres.migrations import migrate
 
 READY_WITHIN_SECONDS: Final = 60.0
 STORED_WITHIN_SECONDS: Final = 120.0
@@ -121,20 +119,55 @@ class Running:
             await asyncio.sleep(0.05)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """A working tree of Platevault and the Python that has its libraries."""
+
+    folder: Path
+    python: Path
+
+
+HERE: Final = Checkout(folder=ROOT, python=Path(sys.executable))
+# A checkout fills its own schema, because a migration may add columns.
+_FILL: Final = """
+import asyncio, asyncpg, sys
+from bench.filling import Rows, fill
+async def main():
+    connection = await asyncpg.connect(sys.argv[1].replace("+asyncpg", ""))
+    await fill(connection, Rows(int(sys.argv[2])))
+    await connection.close()
+asyncio.run(main())
+"""
+
+
 @asynccontextmanager
-async def platevault(ground: Ground, s3: S3Server, *, name: str, **settings: str) -> AsyncIterator[Running]:
-    """`platevault serve` with a database and a spool of its own."""
+async def platevault(
+    ground: Ground, s3: S3Server, *, name: str, detections: int = 0, checkout: Checkout = HERE, **settings: str
+) -> AsyncIterator[Running]:
+    """`platevault serve` of the checkout, with a spool of its own and a database that holds so many detections."""
     async with _a_database(ground) as url:
-        database = Database.open(url, pool_size=2)
-        await migrate(database)
-        await database.close()
         folder = ground.folder / f"{name} {uuid.uuid4().hex[:8]}".replace(" ", "-")
         folder.mkdir()
         port = free_port()
-        environment = environment_for(url, s3, folder, **settings)
-        command = [sys.executable, "-m", "platevault", "serve", "--port", str(port)]
+        environment = environment_for(url, s3, folder, **settings) | {"PYTHONPATH": str(checkout.folder)}
+        await _finish([str(checkout.python), "-m", "platevault", "migrate"], environment, folder=folder)
+        if detections:
+            await _finish([str(checkout.python), "-c", _FILL, url, str(detections)], environment, folder=folder)
+        command = [str(checkout.python), "-m", "platevault", "serve", "--port", str(port)]
         async with _service(command, environment, folder=folder, port=port, name=name, url=url) as service:
             yield service
+
+
+async def _finish(command: list[str], environment: Mapping[str, str], *, folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, env=dict(environment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        told, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    assert process.returncode == 0, f"{' '.join(command[1:])} ended with {process.returncode}: {told.decode()[-2000:]}"
 
 
 @asynccontextmanager
