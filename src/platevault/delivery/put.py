@@ -65,7 +65,7 @@ async def _put(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
     return Tried(image=image)
 
 
-async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray:
+async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray | memoryview:
     """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now, or `OSError`."""
     held = kept.get(f"{image.detection_id}_{image.kind}")
     if held is not None:  # hashed when they came, and in memory since
@@ -95,7 +95,7 @@ async def _without_bytes(image: PendingImage, why: str, *, uploader: Uploader) -
     return Tried(image=image, why=why, lost=True)
 
 
-async def _put_with_retries(image: PendingImage, data: bytes | bytearray, *, uploader: Uploader) -> int:
+async def _put_with_retries(image: PendingImage, data: bytes | bytearray | memoryview, *, uploader: Uploader) -> int:
     """How many attempts it took."""
     new = NewObject(
         data=data,

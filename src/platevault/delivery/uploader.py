@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 64
 
-Kept = Mapping[str, bytes | bytearray]
+Kept = Mapping[str, bytes | bytearray | memoryview]
 """Bytes by part name that are still in memory."""
 
 

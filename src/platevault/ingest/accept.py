@@ -8,21 +8,27 @@ from platevault.delivery.first_upload import may_upload, start_upload
 from platevault.domain.errors import Forbidden, Refusal
 from platevault.ingest.admission import admitted, spool_is_not_held_by_the_slow, turn
 from platevault.ingest.context import IncomingRequest, IngestContext, Room
-from platevault.ingest.read_body import Body
+from platevault.ingest.read_body import Body, BodyBuffer
 from platevault.ingest.receipt import Receipt, Recorded
 from platevault.ingest.receive import Received, make_durable, receive
 from platevault.ingest.record import record_file
 from platevault.ingest.stored_answer import when_stored
 
 
-async def accept(body: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext) -> Receipt:
+async def accept(
+    body: AsyncIterator[bytes],
+    request: IncomingRequest,
+    *,
+    ingest_context: IngestContext,
+    whole: BodyBuffer | None = None,
+) -> Receipt:
     """The receipt, once the batch is committed and its bytes are synced.
 
     Raises before the body is read: `BatchRefused`, `TooLarge`, `Busy`, `SpoolFull`, `DatabaseUnavailable`, `ClockWrong`. After it: a
     `Refusal`, and nothing is left of the batch; or `Unavailable`, and its outcome is unknown: the same batch again is safe.
     """
     await ingest_context.refuse_wrong_clock()
-    with admitted(body, request, ingest_context=ingest_context) as (room, coming):
+    with admitted(body, request, ingest_context=ingest_context, whole=whole) as (room, coming):
         receipt, uploading = await _accept(coming, request, room=room, ingest_context=ingest_context)
     # Its place is somebody else's by now, however long the store takes.
     if request.wait_until_stored and not receipt.durable_in_store:

@@ -9,12 +9,14 @@ from platevault.domain.errors import BatchRefused, Busy, SpoolFull
 from platevault.domain.metric_definitions import kind_of
 from platevault.ingest.context import IncomingRequest, IngestContext, Room
 from platevault.ingest.multipart import boundary_of
-from platevault.ingest.read_body import Body
+from platevault.ingest.read_body import Body, BodyBuffer
 from platevault.ingest.receive import room_for
 from platevault.ingest.transfer_rate import TransferRate, slowest
 
 # A body that comes in slowly holds a place and no more than the buffers of its connection and its file.
 BODIES_AT_ONCE: Final = 64
+# A larger body is read in chunks.
+WHOLE_BYTES_MAX: Final = 16 * 1024 * 1024
 # Of those that have come whole, so many are recorded or wait for it; with more, each would only wait longer.
 IN_TURN_AT_ONCE: Final = 24
 # A batch that has come whole waits so long for its turn to be made durable and recorded.
@@ -23,7 +25,11 @@ TURN_WITHIN_SECONDS: Final = 8.0
 
 @contextmanager
 def admitted(
-    chunks: AsyncIterator[bytes], request: IncomingRequest, *, ingest_context: IngestContext
+    chunks: AsyncIterator[bytes],
+    request: IncomingRequest,
+    *,
+    ingest_context: IngestContext,
+    whole: BodyBuffer | None = None,
 ) -> Iterator[tuple[Room, Body]]:
     """A place for the length of the block; the room's memory is the caller's to give back. What ends the block is counted.
 
@@ -31,7 +37,8 @@ def admitted(
     """
     try:
         boundary = _boundary_of(request)
-        with _a_place(request, ingest_context=ingest_context) as (room, arrival):
+        size = None if whole is None or boundary is None else whole.size
+        with _a_place(request, size=size, ingest_context=ingest_context) as (room, arrival):
             yield (
                 room,
                 Body(
@@ -40,6 +47,7 @@ def admitted(
                     arrival=arrival,
                     format=request.format,
                     envelope=request.envelope,
+                    whole=whole if room.whole else None,
                 ),
             )
     except Exception as error:
@@ -58,7 +66,9 @@ def _boundary_of(request: IncomingRequest) -> str | None:
 
 
 @contextmanager
-def _a_place(request: IncomingRequest, *, ingest_context: IngestContext) -> Iterator[tuple[Room, TransferRate]]:
+def _a_place(
+    request: IncomingRequest, *, size: int | None, ingest_context: IngestContext
+) -> Iterator[tuple[Room, TransferRate]]:
     """When all places are taken, the slowest body leaves its own to this one."""
     reserve = room_for(request.declared_bytes, limits=ingest_context.rules.limits)
     refuse_if_crowded(ingest_context)
@@ -67,9 +77,11 @@ def _a_place(request: IncomingRequest, *, ingest_context: IngestContext) -> Iter
     ingest_context.database.refuse_while_down()
     arrival = TransferRate(began=asyncio.get_running_loop().time(), declared=request.declared_bytes)
     ingest_context.bodies.add(arrival)
+    buffer = size if size is not None and size <= WHOLE_BYTES_MAX and ingest_context.intake.take(size) else 0
     try:
-        yield Room(reserve=reserve, keep=ingest_context.memory.take(reserve)), arrival
+        yield Room(reserve=reserve, keep=ingest_context.memory.take(reserve), whole=bool(buffer)), arrival
     finally:
+        ingest_context.intake.give_back(buffer)
         ingest_context.bodies.discard(arrival)
         ingest_context.meters.received(arrival.arrived)
 

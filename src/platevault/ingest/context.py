@@ -27,6 +27,8 @@ TURNS_WHILE_BEHIND: Final = ((0.25, 3), (0.5, 2), (math.inf, 1))
 UPLOADS_BEHIND: Final = 48
 # A store that has taken nothing for so long is not behind but away: the spool is there for that.
 TOOK_WITHIN_SECONDS: Final = 1.0
+# Buffers of bodies that are being received and recorded. A body without one is read in chunks.
+INTAKE_BYTES: Final = 48 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ class IngestContext:
     meters: Metrics = field(default_factory=Metrics.none)
     tell: Callable[[], None] = lambda: None
     clock: ServiceClock | None = None
+    intake: ByteBudget = field(default_factory=lambda: ByteBudget(INTAKE_BYTES))
     bodies: set[TransferRate] = field(default_factory=set)
     uploads: set[asyncio.Task[bool]] = field(default_factory=set)
     turns: FairSemaphore = field(init=False)
@@ -93,7 +96,8 @@ class IncomingRequest:
 
 @dataclass(slots=True, kw_only=True)
 class Room:
-    """The bytes that a batch may take in the spool, and in memory when `keep`."""
+    """The bytes that a batch may take in the spool, and in memory until its upload if `keep`. `whole`: the body has a buffer."""
 
     reserve: int
     keep: bool
+    whole: bool = False

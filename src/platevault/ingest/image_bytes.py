@@ -45,9 +45,11 @@ def part_of(image: ImageBytes) -> Part:
     return image.part if image.is_whole else _cut(image)
 
 
-def kept_images(batch: Batch, kept: Mapping[int, list[bytes | bytearray]]) -> dict[str, bytes | bytearray]:
+def kept_images(
+    batch: Batch, kept: Mapping[int, list[bytes | bytearray | memoryview]]
+) -> dict[str, bytes | bytearray | memoryview]:
     """Image name → its bytes in memory, from those of whole parts by their offset. Copies only what came in several chunks."""
-    found: dict[str, bytes | bytearray] = {}
+    found: dict[str, bytes | bytearray | memoryview] = {}
     for read in batch.reads:
         for kind, image in read.images.items():
             if isinstance(image, Slice) and image.is_whole and (chunks := kept.get(image.part.offset)):

@@ -1,10 +1,10 @@
 """Read a body into a draft as it comes: its parts, within their limits, and in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from platevault.domain.batch import Limits
 from platevault.domain.errors import Busy, TooLarge
@@ -13,6 +13,7 @@ from platevault.formats.format import Format
 from platevault.infra.spool.draft import Draft
 from platevault.ingest.multipart import BodyParser, PartEnded, PartStarted, WholeBody
 from platevault.ingest.transfer_rate import TransferRate, nothing_to_end
+from platevault.ingest.whole_multipart import find_parts
 
 # More kinds than any camera sends; one more part describes them.
 IMAGES_PER_DETECTION_MAX: Final = 16
@@ -20,19 +21,40 @@ IMAGES_PER_DETECTION_MAX: Final = 16
 LOOK_EVERY_SECONDS: Final = 0.1
 
 
+# The event loop does other work after so many bytes: they take about a millisecond to hash.
+PIECE_BYTES: Final = 1024 * 1024
+
+
+class BodyBuffer(Protocol):
+    """A body that the server can read into one buffer. Its `size` is known before."""
+
+    size: int
+
+    async def read(self, took: Callable[[int], None]) -> memoryview:
+        """Return the body. `took` gets the number of bytes, each time that some arrive. Raises `BatchRefused` if it is cut."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """The bytes of a batch as they come, and the account of how fast they do. Without a boundary, the body is one part."""
+    """The bytes of a batch as they come, and the account of how fast they do. Without a boundary, the body is one part.
+
+    `whole` is None if there is no memory for the body, or if its length is unknown.
+    """
 
     chunks: AsyncIterator[bytes]
     boundary: str | None
     arrival: TransferRate
     format: Format
     envelope: Envelope
+    whole: BodyBuffer | None = None
 
 
 async def read_body(body: Body, *, draft: Draft, limits: Limits) -> None:
     """Read the whole body. Raises `BatchRefused` or `TooLarge` naming the part, `SpoolFull`, or `Busy` if it came too slowly."""
+    if body.whole is not None and body.boundary is not None:
+        await _take_whole(await _whole(body, body.whole), body, boundary=body.boundary, draft=draft, limits=limits)
+        return
     parser = _parser_of(body, limits=limits)
     clock, arrival = asyncio.get_running_loop().time, body.arrival
     total = 0
@@ -53,12 +75,64 @@ async def read_body(body: Body, *, draft: Draft, limits: Limits) -> None:
         draft.end_part()
 
 
+async def _whole(body: Body, whole: BodyBuffer) -> memoryview:
+    clock, arrival = asyncio.get_running_loop().time, body.arrival
+
+    def took(size: int) -> None:
+        now = clock()
+        arrival.took(size, now)
+        arrival.go_on(now)
+
+    async with _in_time(arrival):
+        view = await whole.read(took)
+        arrival.complete = True
+    async for _ in body.chunks:  # the server has the end of the body to say, and nothing of the body
+        pass
+    return view
+
+
+async def _take_whole(view: memoryview, body: Body, *, boundary: str, draft: Draft, limits: Limits) -> None:
+    """Take the parts as they are in the buffer. A body of an unusual form goes through the general parser."""
+    assert isinstance(view.obj, bytearray), "the buffer that the server read into"
+    parts = None
+    if body.format.lead is not None:
+        parts = find_parts(view.obj, boundary, parts_max=_parts_max(limits))
+    if parts is None:
+        await _parse_whole(view, body, draft=draft, limits=limits)
+        return
+    for part in parts:
+        draft.start_part(
+            part.name, most=body.format.part_bytes_max(part.name, limits=limits), is_lead=part.name == body.format.lead
+        )
+        for start in range(part.start, part.stop, PIECE_BYTES):
+            draft.add(view[start : min(part.stop, start + PIECE_BYTES)])
+            if part.stop - start > PIECE_BYTES:
+                await asyncio.sleep(0)
+        draft.end_part()
+        if draft.wants_flush:
+            await draft.flush()
+
+
+async def _parse_whole(view: memoryview, body: Body, *, draft: Draft, limits: Limits) -> None:
+    parser = _parser_of(body, limits=limits)
+    for start in range(0, len(view), PIECE_BYTES):
+        _take(parser, bytes(view[start : start + PIECE_BYTES]), draft=draft, form=body.format, limits=limits)
+        if draft.wants_flush:
+            await draft.flush()
+        await asyncio.sleep(0)
+    parser.finish()
+
+
+def _parts_max(limits: Limits) -> int:
+    return limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1
+
+
 def _parser_of(body: Body, *, limits: Limits) -> BodyParser | WholeBody:
     if body.boundary is None:
         return WholeBody()
     return BodyParser(
         body.boundary,
-        parts_max=limits.max_batch_detections * IMAGES_PER_DETECTION_MAX + 1,
+        parts_max=_parts_max(limits),
         labelled=body.format.lead is None,  # where a lead describes the parts, their headers say nothing more
     )
 

@@ -35,7 +35,7 @@ class Received:
     batch: Batch
     received_at: datetime
 
-    def kept_images(self) -> dict[str, bytes | bytearray]:
+    def kept_images(self) -> dict[str, bytes | bytearray | memoryview]:
         """Bytes of its images that are still in memory, by the name of the image."""
         return kept_images(self.batch, self.draft.kept or {})
 

@@ -22,6 +22,9 @@ DOOR: Final = "door"
 ABORT: Final = "platevault.abort"
 """And under this one, in the extensions of a request's scope, what drops its connection at once, unsent answer and all."""
 
+WHOLE_BODY: Final = "platevault.whole_body"
+"""Under this one, in the same place, the reader of a batch's body into one buffer (web/server/whole_body)."""
+
 DISCARD_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body connections throw so much away, so that a client which sends before it listens sees the answer."""
 

@@ -56,7 +56,7 @@ class DeadLetters:
         return sum(size for _, size in self._files())
 
     @contextlib.contextmanager
-    def keep(self, name: str, data: bytes | bytearray) -> Iterator[str]:
+    def keep(self, name: str, data: bytes | bytearray | memoryview) -> Iterator[str]:
         """The data survives a power cut under the given name, as rows spell it; the same name again replaces it.
 
         It is locked for the length of the block, in which the row must come to name it: nobody sweeps it away before.

@@ -22,7 +22,7 @@ from platevault.infra.spool.usage import SpoolUsage
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-Chunk = bytes | bytearray
+Chunk = bytes | bytearray | memoryview
 
 FLUSH_BYTES: Final = 1024 * 1024
 # Of a batch whose bytes stay in memory anyway: most are written and synced in one trip.

@@ -5,14 +5,16 @@ from typing import Any, Final, cast
 
 import httptools
 from starlette.datastructures import Headers
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from platevault.app.vault import Vault
-from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT
+from platevault.domain.errors import BatchRefused
+from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT, WHOLE_BODY
 from platevault.web.server.connection_limit import connections_max
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
 from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody, UnhurriedTransport
+from platevault.web.server.whole_body import WholeBody, batch_size
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -70,23 +72,22 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         self._bytes_without_body += len(data)
         if self._leaves and not self._lingers:
-            self._count_rest(data)
+            self._count_rest(len(data))
             return
         bodies, is_rest = self._bodies, self._rest is not None and self._rest.is_awaited
         self._parse(data)
         if is_rest and bodies == self._bodies:  # if it has ended, the following bytes are of the next requests
-            self._count_rest(data)
+            self._count_rest(len(data))
         if self._unread and not self.transport.is_closing():
-            took = None if self._rest is None else self._rest.add
-            self.transport.set_protocol(Discard(self, self._unread, took=took, then=self._on_all_discarded))
+            self._discard_unread()
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES_MAX:
             self._refuse(b"431 Request Header Fields Too Large")
         elif not self._body_ended and self._bytes_without_body > HEAD_BYTES_MAX:  # a trailer or chunk extension
             self._close()
 
-    def _count_rest(self, data: bytes) -> None:
+    def _count_rest(self, size: int) -> None:
         if self._rest is not None and self._rest.is_awaited:
-            self._rest.add(len(data))
+            self._rest.add(size)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -153,6 +154,30 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.cycle.transport = cast(asyncio.Transport, UnhurriedTransport(self.transport, close=self.leave))
             extensions: Any = self.cycle.scope.setdefault("extensions", {})
             extensions[ABORT] = self.transport.abort
+            size = batch_size(self.parser.get_method(), self.url, self.headers)
+            if size is not None:
+                extensions[WHOLE_BODY] = WholeBody(size, owner=self, cycle=self.cycle)
+
+    def lend_body(self, reader: WholeBody, cycle: RequestResponseCycle) -> bytes | bytearray:
+        """Return what is here of the body of `cycle`. `reader` is the protocol until its end."""
+        if self.transport.is_closing():
+            raise BatchRefused("the connection ended before the body did")
+        if cycle.waiting_for_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        came, cycle.body = cycle.body, bytearray()
+        if len(came) < reader.size:
+            self.transport.set_protocol(reader)
+            self.flow.resume_reading()
+        return came
+
+    def end_body(self, *, unread: int) -> None:
+        """Read again, after `unread` bytes of the body."""
+        if unread:
+            self._unread = unread
+            self._discard_unread()
+        else:
+            self._on_all_discarded()
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0
@@ -312,6 +337,9 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._unread = refused.unread
         self.on_response_complete()
         return True
+
+    def _discard_unread(self) -> None:
+        self.transport.set_protocol(Discard(self, self._unread, took=self._count_rest, then=self._on_all_discarded))
 
     def _on_all_discarded(self) -> None:
         """The parser waits for a body that it was not shown; the next request gets another one."""

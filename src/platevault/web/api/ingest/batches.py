@@ -12,7 +12,7 @@ from platevault.domain.errors import BatchRefused, InvalidRequest
 from platevault.ingest.accept import accept
 from platevault.ingest.context import IncomingRequest
 from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
-from platevault.web.dependencies import Wired, vault_of
+from platevault.web.dependencies import WHOLE_BODY, Wired, vault_of
 
 Durability = Literal["spooled", "stored"]
 SPOOLED: Final[Durability] = "spooled"
@@ -41,7 +41,12 @@ async def create_batch(
         only_collector=actor.collector_id,
         wait_until_stored=durability == STORED,
     )
-    receipt = await accept(_Chunks(request.receive), incoming, ingest_context=vault.ingest_context)
+    receipt = await accept(
+        _Chunks(request.receive),
+        incoming,
+        ingest_context=vault.ingest_context,
+        whole=request.scope.get("extensions", {}).get(WHOLE_BODY),
+    )
     return Response(
         msgspec.json.encode(receipt.body),
         status_code=receipt.status_code,
