@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ from tests.support.receptions import DeadStore, Node, UnsettledStore, a_node, st
 MEBI = 1024 * 1024
 
 
-@pytest.fixture
-async def node(migrated: Database, tmp_path: Path) -> Node:
-    return await a_node(migrated, tmp_path / "spool")
+@pytest.fixture(params=["in chunks", "in one buffer"])
+async def node(request: pytest.FixtureRequest, migrated: Database, tmp_path: Path) -> Node:
+    return replace(await a_node(migrated, tmp_path / "spool"), whole=request.param == "in one buffer")
 
 
 def image_states(receipt: Any) -> list[str]:

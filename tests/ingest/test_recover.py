@@ -151,10 +151,11 @@ async def test_wrong_credentials_lose_nothing_and_are_not_retried_at_once(migrat
     assert len(node.spool_files()) == 1
 
 
+@pytest.mark.parametrize("compares", [True, False])
 async def test_bytes_that_rot_in_the_spool_are_never_stored_and_a_resend_heals_them(
-    migrated: Database, tmp_path: Path
+    migrated: Database, tmp_path: Path, compares: bool
 ) -> None:
-    store = DeadStore()
+    store = DeadStore(compares=compares)
     node = await a_node(migrated, tmp_path / "spool", objects=store)
     batch = a_batch()
     await node.send(batch)

@@ -39,16 +39,20 @@ MEBI = 1024 * 1024
 class DeadStore(MemoryStore):
     """Refuses every put while `dead`."""
 
-    def __init__(self, *, dead: bool = True) -> None:
+    def __init__(self, *, dead: bool = True, compares: bool = True) -> None:
         super().__init__()
         self.dead = dead
         self.puts = 0
+        self._compares = compares
+
+    async def compares(self) -> bool:
+        return self._compares
 
     async def create(self, key: str, new: NewObject) -> bool:
         self.puts += 1
         if self.dead:
             raise StoreUnavailable(f"could not put {key}")
-        return await super().create(key, new)
+        return await super().create(key, new if self._compares else replace(new, sha256=None))
 
 
 class MisconfiguredStore(MemoryStore):
@@ -78,6 +82,20 @@ class UnsettledStore(MemoryStore):
         raise StoreUnavailable("could not sync")
 
 
+class Buffered:
+    """A body that comes whole, in two steps."""
+
+    def __init__(self, body: bytes) -> None:
+        self.size = len(body)
+        self._body = body
+
+    async def read(self, took: Callable[[int], None]) -> memoryview:
+        took(1)
+        await asyncio.sleep(0)
+        took(self.size - 1)
+        return memoryview(bytearray(self._body))
+
+
 @dataclass(kw_only=True)
 class Node:
     """One process of one node."""
@@ -85,6 +103,8 @@ class Node:
     ingest_context: IngestContext
     objects: MemoryStore
     folder: Path
+    whole: bool = False
+    """Bodies come in one buffer, as the server reads them, instead of chunks."""
 
     @property
     def database(self) -> Database:
@@ -97,7 +117,12 @@ class Node:
     async def send(self, batch: Batch, *, stored: bool = False, **delivery: object) -> Receipt:
         body = batch.body()
         known = IncomingRequest(content_type=CONTENT_TYPE, declared_bytes=len(body), wait_until_stored=stored)
-        return await accept(in_chunks(body), replace(known, **delivery), ingest_context=self.ingest_context)  # type: ignore[arg-type]
+        return await accept(
+            in_chunks(b"" if self.whole else body),
+            replace(known, **delivery),  # type: ignore[arg-type]
+            ingest_context=self.ingest_context,
+            whole=Buffered(body) if self.whole else None,
+        )
 
     async def uploaded(self) -> None:
         """All uploads that were begun have ended, well or not."""

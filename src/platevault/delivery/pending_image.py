@@ -34,9 +34,14 @@ class PendingImage:
     """Of the first hold that it is under, where its bytes go to holds/ directly."""
 
     @property
+    def name(self) -> str:
+        """The name of its part, by which bytes in memory are found."""
+        return f"{self.detection_id}_{self.kind}"
+
+    @property
     def probe_key(self) -> str:
         """A key that is nobody else's, for something small: does the store take other objects?"""
-        return f"{TEMP}probe/{self.detection_id}_{self.kind}"
+        return f"{TEMP}probe/{self.name}"
 
     @property
     def metadata(self) -> ImageMetadata:

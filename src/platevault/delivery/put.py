@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 
 import stamina
@@ -10,7 +11,7 @@ import structlog
 from anyio import WouldBlock
 
 from platevault.delivery.pending_image import PendingImage, Tried
-from platevault.delivery.uploader import Kept, Uploader
+from platevault.delivery.uploader import Bytes, Kept, Uploader
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import Corrupted, ObjectRefused, StoreBusy, StoreMisconfigured, StoreUnavailable
 from platevault.domain.object_metadata import encode_metadata
@@ -23,28 +24,33 @@ log = structlog.get_logger(__name__)
 PUT_ATTEMPTS: Final = 3
 PUT_WITHIN: Final = timedelta(seconds=20)
 FOREIGN_UNDER: Final = "foreign"
+OTHER_BYTES: Final = "its bytes in the spool are not what they were"
+NOTHING: Final[Kept] = MappingProxyType({})
 # So long after a success a refusal is taken to be about the one object; else a small put asks.
 TAKES_OTHERS_SECONDS: Final = 60.0
 _KINDS: Final[Mapping[type[StoreUnavailable], str]] = {StoreBusy: "busy", StoreMisconfigured: "misconfigured"}
 
 
-async def put_image(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
-    """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried."""
+async def put_image(image: PendingImage, *, kept: Kept, uploader: Uploader, unhashed: Kept = NOTHING) -> Tried:
+    """Never raises for what store, disk or bytes do; while the breaker is open nothing is tried.
+
+    Bytes in `unhashed` were read back and not compared with their digest, because the store does.
+    """
     try:  # where a slot is free, the event loop is not asked for a turn
         uploader.slots.acquire_nowait()
     except WouldBlock:
         await uploader.slots.acquire()
     try:
-        return await _put(image, kept=kept, uploader=uploader)
+        return await _put(image, kept=kept, unhashed=unhashed.get(image.name), uploader=uploader)
     finally:
         uploader.slots.release()
 
 
-async def _put(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
+async def _put(image: PendingImage, *, kept: Kept, unhashed: Bytes | None, uploader: Uploader) -> Tried:
     if uploader.breaker.is_open:
         return Tried(image=image, why=uploader.breaker.reason or "the object store did not answer")
     try:
-        data = await bytes_of(image, kept=kept, spool=uploader.spool)
+        data = unhashed if unhashed is not None else await bytes_of(image, kept=kept, spool=uploader.spool)
     except Corrupted as error:
         return await _without_bytes(image, str(error), uploader=uploader)
     except OSError as error:
@@ -54,6 +60,8 @@ async def _put(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
     try:
         attempts = await _put_with_retries(image, data, uploader=uploader)
     except ObjectRefused as error:
+        if unhashed is not None and await digest_of(unhashed) != image.sha256:
+            return await _without_bytes(image, OTHER_BYTES, uploader=uploader)
         uploader.meters.put_failed("refused")
         return Tried(image=image, why=str(error), refused=await _others_are_taken(image, uploader=uploader))
     except StoreUnavailable as error:
@@ -65,9 +73,9 @@ async def _put(image: PendingImage, *, kept: Kept, uploader: Uploader) -> Tried:
     return Tried(image=image)
 
 
-async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> bytes | bytearray | memoryview:
+async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> Bytes:
     """The bytes with the digest that they arrived with; raises `Corrupted` when they are gone or others by now, or `OSError`."""
-    held = kept.get(f"{image.detection_id}_{image.kind}")
+    held = kept.get(image.name)
     if held is not None:  # hashed when they came, and in memory since
         return held
     found = await spool.read_hashed(image.spool_file, offset=image.spool_offset, size=image.size)
@@ -77,7 +85,7 @@ async def bytes_of(image: PendingImage, *, kept: Kept, spool: Spool) -> bytes | 
         raise Corrupted("its spool file is gone or cut")
     data, digest = found
     if digest != image.sha256:
-        raise Corrupted("its bytes in the spool are not what they were")
+        raise Corrupted(OTHER_BYTES)
     return data
 
 
@@ -95,7 +103,7 @@ async def _without_bytes(image: PendingImage, why: str, *, uploader: Uploader) -
     return Tried(image=image, why=why, lost=True)
 
 
-async def _put_with_retries(image: PendingImage, data: bytes | bytearray | memoryview, *, uploader: Uploader) -> int:
+async def _put_with_retries(image: PendingImage, data: Bytes, *, uploader: Uploader) -> int:
     """How many attempts it took."""
     new = NewObject(
         data=data,

@@ -5,6 +5,7 @@ was done finds its own bytes under the key, a row that was marked is not marked 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -31,7 +32,10 @@ async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploa
     Bytes that are not in `kept` are read from the spool. What fails is due again later, by anybody on this node; what the store
     refuses again and again while it takes others goes to `dead/`.
     """
-    tried = await asyncio.gather(*(put_image(image, kept=kept, uploader=uploader) for image in images))
+    unhashed: Kept = {} if kept else await _read_together(file, images, uploader=uploader)
+    tried = await asyncio.gather(
+        *(put_image(image, kept=kept, unhashed=unhashed, uploader=uploader) for image in images)
+    )
     done = [one.image for one in tried if one.why is None]
     failed = [one for one in tried if one.why is not None and not one.lost]
     let_go = False
@@ -44,6 +48,17 @@ async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploa
     elif not waiting and not let_go:
         await release(file, uploader=uploader)
     return len(done) == len(images)
+
+
+async def _read_together(file: str, images: Sequence[PendingImage], *, uploader: Uploader) -> Kept:
+    """The bytes of all images, by the name of the image, where the store compares them with their digests; else nothing."""
+    if uploader.breaker.is_open or not await uploader.objects.compares():
+        return {}
+    with contextlib.suppress(OSError):  # found again where each image is read by itself
+        found = await uploader.spool.read_together(file, [(image.spool_offset, image.size) for image in images])
+        if found is not None:
+            return {image.name: data for image, data in zip(images, found, strict=True)}
+    return {}
 
 
 async def release(file: str, *, uploader: Uploader) -> bool:
@@ -114,7 +129,7 @@ async def _bury(one: Tried, *, kept: Kept, uploader: Uploader) -> bool:
     image = one.image
     try:
         data = await bytes_of(image, kept=kept, spool=uploader.spool)
-        with uploader.spool.dead.keep(f"{image.detection_id}_{image.kind}", data) as dead:  # rare enough to block for
+        with uploader.spool.dead.keep(image.name, data) as dead:  # rare enough to block for
             buried = await uploader.ledger.bury(image, dead=dead, error=one.why or "")
     except (Corrupted, SpoolFull, OSError) as error:
         log.error("dead letter could not be kept", detection=image.detection_id, kind=image.kind, why=str(error))

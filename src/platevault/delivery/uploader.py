@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 64
 
-Kept = Mapping[str, bytes | bytearray | memoryview]
+Bytes = bytes | bytearray | memoryview
+Kept = Mapping[str, Bytes]
 """Bytes by part name that are still in memory."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from platevault.domain.errors import InvalidRequest
+from platevault.domain.errors import InvalidRequest, ObjectRefused
 from platevault.infra.objectstore import NewObject, ObjectStore
 from platevault.infra.objectstore.local import LocalStore
 from platevault.infra.objectstore.memory import MemoryStore
@@ -307,3 +307,16 @@ async def test_a_store_that_would_take_a_put_says_so_and_keeps_nothing_of_the_qu
     await store.check()
     await store.settle()
     assert await keys_under(store, "meta/check") == []
+
+
+async def test_bytes_that_do_not_have_their_digest_are_refused_by_a_store_that_says_that_it_compares(
+    store: ObjectStore,
+) -> None:
+    assert await store.compares()
+    key = a_key()
+    wrong = NewObject(data=b"some", content_type="image/jpeg", metadata={}, sha256=bytes(32))
+    with pytest.raises(ObjectRefused):
+        await store.create(key, wrong)
+    assert await store.get(key) is None
+    right = NewObject(data=b"some", content_type="image/jpeg", metadata={}, sha256=hashlib.sha256(b"some").digest())
+    assert await store.create(key, right)

@@ -42,7 +42,7 @@ class NewObject:
     metadata: Mapping[str, str]
     cache_control: str = "private, max-age=86400"
     sha256: bytes | None = None
-    """Of `data`, where it is known already: a store that compares takes no other bytes."""
+    """Of `data`, where it is known already: a store that compares takes no other bytes (`ObjectStore.compares`)."""
 
 
 class ObjectStore(Protocol):
@@ -94,6 +94,10 @@ class ObjectStore(Protocol):
 
     async def time(self) -> datetime | None:
         """Return the time of the store's own clock; None if the store does not tell it."""
+        ...
+
+    async def compares(self) -> bool:
+        """True if a put whose `sha256` is not that of its bytes is refused. Asks the store once; False while it does not answer."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
+from platevault.domain.errors import ObjectRefused, StoreMisconfigured, StoreUnavailable
 from platevault.infra.disk.local_disk import sync_folder
 from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject, SignedUrl, StoredObject
@@ -152,6 +152,10 @@ class LocalStore:
         """Return the time of this machine, which dates the files."""
         return datetime.now(UTC)
 
+    async def compares(self) -> bool:
+        """True: the digest of what is written is made anyway."""
+        return True
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -167,8 +171,10 @@ class LocalStore:
 
     def _write(self, key: str, new: NewObject, may_follow: Callable[[StoredObject | None], bool]) -> bool:
         refuse_full_disk(self._room, key=key, size=len(new.data))
-        data = self._temporary(new.data)
         sha256 = hashlib.sha256(new.data).hexdigest()
+        if new.sha256 is not None and new.sha256.hex() != sha256:
+            raise ObjectRefused(f"could not put {key}: its bytes do not have its digest")
+        data = self._temporary(new.data)
         try:
             with self._locked(key):
                 found = self._look(key)

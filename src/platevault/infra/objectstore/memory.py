@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
+from platevault.domain.errors import ObjectRefused
 from platevault.infra.objectstore import NewObject, StoredObject
 from platevault.infra.objectstore.key_rules import check_key
 
@@ -78,18 +79,25 @@ class MemoryStore:
         """Return the time of this machine, whatever dates what is put."""
         return datetime.now(UTC)
 
+    async def compares(self) -> bool:
+        """True."""
+        return True
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 
     def _put(self, key: str, new: NewObject) -> None:
         data = bytes(new.data)
+        digest = hashlib.sha256(data)
+        if new.sha256 not in (None, digest.digest()):
+            raise ObjectRefused(f"could not put {key}: its bytes do not have its digest")
         stored = StoredObject(
             key=key,
             size=len(data),
             content_type=new.content_type,
             cache_control=new.cache_control,
             metadata=dict(new.metadata),
-            etag=f'"{hashlib.sha256(data).hexdigest()}"',
+            etag=f'"{digest.hexdigest()}"',
             modified_at=self._now(),
         )
         self._objects[key] = (data, stored)

@@ -43,6 +43,6 @@ async def quarantine(key: str, *, under: str, objects: ObjectStore) -> Quarantin
     return Quarantined(original=original, digest=digest, refuge=refuge, is_new=standing is None)
 
 
-async def digest_of(data: bytes) -> bytes:
+async def digest_of(data: bytes | bytearray | memoryview) -> bytes:
     """SHA-256, beside the loop."""
     return await asyncio.to_thread(lambda: hashlib.sha256(data).digest())

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ from platevault.infra.spool.usage import SpoolUsage, unwritten
 DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
 # More than the processes of a node promise to their batches in a second.
 EXACT_BELOW_BYTES: Final = 1024 * 1024 * 1024
+# As large as usual batches are. Of a larger file each image is read by itself, so that few are in memory.
+TOGETHER_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class Spool:
@@ -99,6 +101,20 @@ class Spool:
     async def read(self, file: str, *, offset: int, size: int) -> bytes | None:
         """Bytes of a file; None when this node has no such file or it is shorter."""
         return await readers.do(partial(self._read, file, offset, size))
+
+    async def read_together(self, file: str, places: Sequence[tuple[int, int]]) -> list[memoryview] | None:
+        """The bytes at these (offset, size), in one trip to a thread and one buffer, not hashed.
+
+        None where the file is gone or shorter, or where most of the buffer would be of no use, or it would be too large.
+        """
+        start, stop = min(offset for offset, _ in places), max(offset + size for offset, size in places)
+        if stop - start > min(TOGETHER_BYTES_MAX, 2 * sum(size for _, size in places)):
+            return None
+        data = await readers.do(partial(self._read, file, start, stop - start))
+        if data is None:
+            return None
+        view = memoryview(data)
+        return [view[offset - start : offset - start + size] for offset, size in places]
 
     async def read_hashed(self, file: str, *, offset: int, size: int) -> tuple[bytes, bytes] | None:
         """The bytes and their SHA-256, in one trip to a thread; None as `read`."""

@@ -7,6 +7,8 @@ from platevault.domain.errors import ObjectRefused, StoreBusy, StoreMisconfigure
 
 SKEWED = "RequestTimeTooSkewed"
 NO_SUCH_BUCKET = "NoSuchBucket"
+# Said of bytes that are not those of the digest in x-amz-content-sha256 or x-amz-checksum-sha256: AWS and MinIO, SeaweedFS.
+OTHER_DIGEST = ("XAmzContentSHA256Mismatch", "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch")
 
 _HINTS = {
     "AccessDenied": "these credentials may not do this in this bucket",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -12,8 +13,8 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store as Client
 
-from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
-from platevault.domain.object_keys import CHECK_KEY
+from platevault.domain.errors import ObjectRefused, StoreMisconfigured, StoreUnavailable
+from platevault.domain.object_keys import CHECK_KEY, TEMP
 from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject, StoredObject
 from platevault.infra.objectstore.full_disk import refuse_full_disk
@@ -21,6 +22,7 @@ from platevault.infra.objectstore.group_sync import SharedSync
 from platevault.infra.objectstore.key_rules import check_key
 from platevault.infra.objectstore.s3.errors import (
     NO_SUCH_BUCKET,
+    OTHER_DIGEST,
     SKEWED,
     code_of,
     refused,
@@ -74,6 +76,7 @@ class S3Store:
         self._secure = secure
         self._proxied = isinstance(puts, ProxiedPutClient)
         self._sync = None if sync is None else SharedSync(sync)
+        self._compares: bool | None = False if self._proxied else None
 
     @classmethod
     def open(
@@ -233,6 +236,23 @@ class S3Store:
     async def time(self) -> datetime | None:
         """Return the `Date` of an answer of the store."""
         return await asyncio.to_thread(told_time, self._host, secure=self._secure, proxied=self._proxied)
+
+    async def compares(self) -> bool:
+        """True if the server refuses bytes that do not have their digest. It was asked with a small object once."""
+        if self._compares is None:
+            key = f"{TEMP}probe/{secrets.token_hex(16)}"
+            wrong = NewObject(data=b"probe", content_type="application/octet-stream", metadata={}, sha256=bytes(32))
+            try:
+                await self._put(key, wrong, condition=ALWAYS)
+            except ObjectRefused as error:
+                self._compares = any(code in str(error) for code in OTHER_DIGEST)
+            except StoreUnavailable:
+                return False
+            else:
+                self._compares = False
+                with suppress(StoreUnavailable):  # what is left under temp/ expires
+                    await self.delete(key)
+        return self._compares
 
     async def close(self) -> None:
         """Let go of connections: the client library's close with it, which nothing else holds."""
