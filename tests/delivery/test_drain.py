@@ -62,10 +62,10 @@ async def test_a_busy_store_is_asked_for_less_until_it_bears_it_and_loses_nothin
 ) -> None:
     store = BusyStore(bears=2)
     node = await a_node(migrated, tmp_path / "spool", objects=store)
-    assert node.uploader.slots.total_tokens == 8
+    assert node.uploader.slots.limit == 8
     await node.send(a_batch(10))
     await node.uploaded()
-    assert node.uploader.slots.total_tokens < 8
+    assert node.uploader.slots.limit < 8
     for _ in range(100):
         if set((await node.states()).values()) == {"stored"}:
             break

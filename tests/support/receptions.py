@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from anyio import CapacityLimiter
 from sqlalchemy import text
 
 from platevault.delivery.drain import drain_once
@@ -22,6 +21,7 @@ from platevault.domain.retention_policy import Retention
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
+from platevault.infra.concurrency.put_slots import PutSlots
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.memory import MemoryStore
 from platevault.infra.postgres.database import Database
@@ -183,7 +183,7 @@ async def a_node(
         ledger=PendingImages(database, node_id=spool.node_id, process_id=process_id),
         breaker=CircuitBreaker(clock=time.monotonic, jitter=lambda: 0.01),
         pace=AdaptiveLimit(most=8, clock=time.monotonic),
-        slots=CapacityLimiter(8),
+        slots=PutSlots(8),
     )
     rules = Rules(
         limits=limits or Limits(),

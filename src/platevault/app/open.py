@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from anyio import CapacityLimiter
 
 from platevault.app.clock import jitter, now, uptime
 from platevault.app.credentials import revealed
@@ -36,9 +35,11 @@ from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.byte_budget import ByteBudget
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
 from platevault.infra.concurrency.delivery_budget import DeliveryBudget
+from platevault.infra.concurrency.put_slots import PutSlots
 from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.imaging.decoder_pool import DecoderPool
 from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.s3.store import S3Store
 from platevault.infra.postgres.database import Database
 from platevault.infra.postgres.notify import Notifications
 from platevault.infra.spool.spool import Spool
@@ -151,7 +152,8 @@ def _open_uploader(
         ledger=PendingImages(database, node_id=spool.node_id, process_id=process_id),
         breaker=CircuitBreaker(clock=time.monotonic, jitter=jitter),
         pace=AdaptiveLimit(most=PUTS_AT_ONCE, clock=time.monotonic),
-        slots=CapacityLimiter(PUTS_AT_ONCE),
+        slots=PutSlots(PUTS_AT_ONCE),
+        grouped_puts=objects.grouped_puts if isinstance(objects, S3Store) else None,
         meters=meters,
     )
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import stamina
 import structlog
-from anyio import WouldBlock
 
 from platevault.delivery.pending_image import PendingImage, Tried
 from platevault.delivery.uploader import Bytes, Kept, Uploader
@@ -36,10 +35,7 @@ async def put_image(image: PendingImage, *, kept: Kept, uploader: Uploader, unha
 
     Bytes in `unhashed` were read back and not compared with their digest, because the store does.
     """
-    try:  # where a slot is free, the event loop is not asked for a turn
-        uploader.slots.acquire_nowait()
-    except WouldBlock:
-        await uploader.slots.acquire()
+    await uploader.slots.acquire()
     try:
         return await _put(image, kept=kept, unhashed=unhashed.get(image.name), uploader=uploader)
     finally:
@@ -103,14 +99,16 @@ async def _without_bytes(image: PendingImage, why: str, *, uploader: Uploader) -
     return Tried(image=image, why=why, lost=True)
 
 
+def new_object(image: PendingImage, data: Bytes) -> NewObject:
+    """Return the object of the image. It is not hashed again: the store compares what comes with what the collector sent."""
+    return NewObject(
+        data=data, content_type=image.content_type, metadata=encode_metadata(image.metadata), sha256=image.sha256
+    )
+
+
 async def _put_with_retries(image: PendingImage, data: Bytes, *, uploader: Uploader) -> int:
     """How many attempts it took."""
-    new = NewObject(
-        data=data,
-        content_type=image.content_type,
-        metadata=encode_metadata(image.metadata),
-        sha256=image.sha256,  # not hashed again: the store compares what comes with what the collector sent
-    )
+    new = new_object(image, data)
     try:
         await _put_once(image, new, uploader=uploader)
     except StoreUnavailable as error:

@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from platevault.delivery.pending_image import PendingImage, PutBack, Tried
-from platevault.delivery.put import bytes_of, put_image
+from platevault.delivery.put import bytes_of
+from platevault.delivery.put_images import put_images
 from platevault.delivery.uploader import Kept, Uploader
 from platevault.domain.crash_points import reached
 from platevault.domain.errors import Corrupted, SpoolFull, StoreUnavailable
@@ -33,9 +34,7 @@ async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploa
     refuses again and again while it takes others goes to `dead/`.
     """
     unhashed: Kept = {} if kept else await _read_together(file, images, uploader=uploader)
-    tried = await asyncio.gather(
-        *(put_image(image, kept=kept, unhashed=unhashed, uploader=uploader) for image in images)
-    )
+    tried = await put_images(images, kept=kept, unhashed=unhashed, uploader=uploader)
     done = [one.image for one in tried if one.why is None]
     failed = [one for one in tried if one.why is not None and not one.lost]
     let_go = False

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from anyio import CapacityLimiter
 
 from platevault.delivery.sql.images import PendingImages
 from platevault.domain.errors import StoreBusy, StoreUnavailable
 from platevault.infra.concurrency.adaptive_limit import AdaptiveLimit
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
+from platevault.infra.concurrency.put_slots import PutSlots
 from platevault.infra.objectstore import ObjectStore
+from platevault.infra.objectstore.s3.grouped_puts import GroupedPuts
 from platevault.infra.spool.spool import Spool
 from platevault.infra.telemetry.metrics import Metrics
 
@@ -33,7 +34,9 @@ class Uploader:
     ledger: PendingImages
     breaker: CircuitBreaker
     pace: AdaptiveLimit
-    slots: CapacityLimiter
+    slots: PutSlots
+    grouped_puts: GroupedPuts | None = None
+    """Puts of a whole batch at once, where the store has them."""
     meters: Metrics = field(default_factory=Metrics.none)
 
     def took(self, *, seconds: float, size: int, attempts: int) -> None:
@@ -41,12 +44,12 @@ class Uploader:
         self.meters.image_put(seconds=seconds, size=size, attempts=attempts)
         self.breaker.succeeded()
         limit = self.pace.went_well()
-        if limit != self.slots.total_tokens:
-            self.slots.total_tokens = limit
+        if limit != self.slots.limit:
+            self.slots.limit = limit
 
     def wants_less(self) -> None:
         """The store asked for less at once."""
-        self.slots.total_tokens = self.pace.too_much()
+        self.slots.limit = self.pace.too_much()
 
     def refused_all(self, error: StoreUnavailable) -> None:
         """The store is not there, or refuses whatever comes: nobody asks it for a while."""
@@ -54,4 +57,4 @@ class Uploader:
             log.warning("object store refuses", kind=type(error).__name__, why=str(error))
         self.breaker.failed(str(error))
         if not isinstance(error, StoreBusy):
-            self.slots.total_tokens = self.pace.stopped()
+            self.slots.limit = self.pace.stopped()

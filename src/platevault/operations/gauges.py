@@ -26,8 +26,8 @@ def watch(*, ingest_context: IngestContext) -> None:
     uploader, database, meters = ingest_context.uploader, ingest_context.database, ingest_context.meters
     meters.watch("bodies_in_flight", lambda: len(ingest_context.bodies))
     meters.watch("breaker_open", lambda: uploader.breaker.is_open)
-    meters.watch("upload_limit", lambda: uploader.slots.total_tokens)
-    meters.watch("uploads_in_flight", lambda: uploader.slots.borrowed_tokens)
+    meters.watch("upload_limit", lambda: uploader.slots.limit)
+    meters.watch("uploads_in_flight", lambda: uploader.slots.taken)
     meters.watch("database_pool_connections", lambda: database.pool_size)
     meters.watch("database_pool_in_use", lambda: database.in_use)
     meters.watch("database_pool_waiting", lambda: database.waiting)

@@ -80,9 +80,9 @@ class Metrics:
 
     # Uploads
 
-    def put_attempted(self) -> None:
-        """One attempt to put one image begins."""
-        self._add("puts_attempted_total")
+    def put_attempted(self, images: int = 1) -> None:
+        """One attempt to put each of so many images begins."""
+        self._add("puts_attempted_total", by=float(images))
 
     def image_put(self, *, seconds: float, size: int, attempts: int = 1) -> None:
         """The store has one image, after so many seconds and attempts."""

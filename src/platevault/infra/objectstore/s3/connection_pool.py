@@ -35,14 +35,14 @@ class ConnectionPool:
         A connection that the server has closed since its last answer is nobody's failure: with `may_repeat` the request goes
         out again, once, on a new one.
         """
-        connection = self._kept()
+        connection = self.kept()
         if connection is not None:
             try:
                 return await connection.ask(head, data, seconds=seconds)
             except NoResponse as error:
                 if not (error.untouched and may_repeat):
                     raise
-        return await (await self._connect()).ask(head, data, seconds=seconds)
+        return await (await self.connect()).ask(head, data, seconds=seconds)
 
     def close(self) -> None:
         """Nothing is kept; requests under way go on."""
@@ -51,7 +51,8 @@ class ConnectionPool:
             if not connection.loop.is_closed():
                 connection.close()
 
-    def _kept(self) -> HttpConnection | None:
+    def kept(self) -> HttpConnection | None:
+        """An open connection that is free, which is the caller's until its answer; None if there is none."""
         loop = asyncio.get_running_loop()
         while self._idle:
             connection = self._idle.pop()
@@ -62,7 +63,8 @@ class ConnectionPool:
             connection.close()
         return None
 
-    async def _connect(self) -> HttpConnection:
+    async def connect(self) -> HttpConnection:
+        """A new connection. Raises `OSError`."""
         async with asyncio.timeout(CONNECT_SECONDS):
             found = await self._addresses.find()
             try:

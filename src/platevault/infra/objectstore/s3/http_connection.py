@@ -8,6 +8,7 @@ from typing import Final, cast
 import httptools
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
+OK: Final = 200
 _FIRST_FINAL_STATUS: Final = 200
 
 
@@ -27,6 +28,9 @@ class NoResponse(OSError):
         self.untouched = untouched
 
 
+Done = Callable[[HttpResponse | Exception], None]
+
+
 class HttpConnection(asyncio.Protocol):
     """Hands itself to `free` after an answer, when it is good for another request; whoever fails, or is cancelled, closes it."""
 
@@ -36,8 +40,7 @@ class HttpConnection(asyncio.Protocol):
         self.was_used = False
         self._free = free
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[HttpResponse] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._done: Done | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._received: list[bytes] = []
         self._size = 0
@@ -49,22 +52,47 @@ class HttpConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, head: bytes, data: bytes | bytearray | memoryview, *, seconds: float) -> HttpResponse:
-        """Send a request with this body; raises `NoResponse`, `TimeoutError`, or what the transport says."""
+    def send(self, head: bytes, data: bytes | bytearray | memoryview, done: Done) -> None:
+        """Send a request with this body. `done` gets the answer, or the error that came instead: once, unless `forget` comes first.
+
+        Raises `NoResponse` if the connection is closed.
+        """
         transport = self._transport
-        waiter: asyncio.Future[HttpResponse] = self.loop.create_future()
         if transport is None or transport.is_closing():
             raise NoResponse("the connection is closed", untouched=True)
-        self._waiter = waiter
-        self._timer = self.loop.call_later(seconds, self._too_late)
+        self._done = done
         # Once for both: the first packet has what it can hold.
         transport.writelines((head, data) if len(data) else (head,))
+
+    async def ask(self, head: bytes, data: bytes | bytearray | memoryview, *, seconds: float) -> HttpResponse:
+        """Send a request with this body; raises `NoResponse`, `TimeoutError`, or what the transport says."""
+        waiter: asyncio.Future[HttpResponse] = self.loop.create_future()
+
+        def done(outcome: HttpResponse | Exception) -> None:
+            if waiter.done():
+                return
+            if isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+
+        self.send(head, data, done)
+        timer = self.loop.call_later(seconds, self.too_late)
         try:
             return await waiter
         finally:
-            if self._waiter is waiter:  # cancelled
-                self._end(None)
-                self.close()
+            timer.cancel()
+            if self._done is done:  # cancelled
+                self.forget()
+
+    def too_late(self) -> None:
+        """End a request that waits for its answer."""
+        self._fail(TimeoutError("no answer in time"))
+
+    def forget(self) -> None:
+        """Drop the request that is under way, and the connection with it."""
+        self._end(None)
+        self.close()
 
     def close(self) -> None:
         """What is still on its way is dropped."""
@@ -77,8 +105,12 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no class of asyncio's
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:  # nobody asked: a server that says goodbye, or one that cannot be trusted any more
+        if self._done is None:  # nobody asked: a server that says goodbye, or one that cannot be trusted any more
             self.close()
+            return
+        if not self._received and _is_bare_success(data):  # what nearly all answers to a put are
+            self._status = OK
+            self._answered(may_go_on=True)
             return
         self._received.append(data)
         self._size += len(data)
@@ -96,7 +128,7 @@ class HttpConnection(asyncio.Protocol):
                 self._fail(NoResponse("an answer with too long a head", untouched=False))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiter is None:
+        if self._done is None:
             return
         if self._has_head and not self._is_framed():
             self._answered(may_go_on=False)  # its end is the end of the connection
@@ -132,33 +164,39 @@ class HttpConnection(asyncio.Protocol):
         answer = HttpResponse(self._status, b"".join(self._body))
         transport = self._transport
         assert transport is not None
+        done = self._done
+        self._end(None)
         # An answer before all was sent is final; the rest would be read as another request.
-        may_go_on = may_go_on and not transport.get_write_buffer_size() and not transport.is_closing()
-        self._end(answer)
-        if may_go_on:
+        if may_go_on and not transport.get_write_buffer_size() and not transport.is_closing():
             self.was_used = True
-            self._free(self)
+            self._free(self)  # first, so that what follows the answer finds it
         else:
             transport.abort()
-
-    def _too_late(self) -> None:
-        self._fail(TimeoutError("no answer in time"))
+        if done is not None:
+            done(answer)
 
     def _fail(self, error: Exception) -> None:
         self._end(error)
         self.close()
 
     def _end(self, outcome: HttpResponse | Exception | None) -> None:
-        waiter, self._waiter = self._waiter, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        done, self._done = self._done, None
         self._received, self._body = [], []
         self._size = self._status = 0
         self._has_head = self._is_whole = self._has_more = self._may_go_on = False
-        if waiter is None or waiter.done():
-            return
-        if isinstance(outcome, Exception):
-            waiter.set_exception(outcome)
-        elif outcome is not None:
-            waiter.set_result(outcome)
+        if done is not None and outcome is not None:
+            done(outcome)
+
+
+def _is_bare_success(data: bytes) -> bool:
+    """True for a whole answer `200` of HTTP/1.1 without a body, after which the connection stays open. Unusual ones go to the parser."""
+    if not data.startswith(b"HTTP/1.1 200 ") or not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") != 1:
+        return False
+    head = data.lower()
+    return (
+        head.count(b"\r\ncontent-length: 0\r\n") == 1
+        and head.count(b"content-length") == 1
+        and b"transfer-encoding" not in head
+        and b"\r\nconnection:" not in head
+        and b"\r\nupgrade:" not in head
+    )

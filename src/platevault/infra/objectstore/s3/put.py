@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.s3.connection_pool import ConnectionPool, trusting_this_system
 from platevault.infra.objectstore.s3.dns_cache import DnsCache
+from platevault.infra.objectstore.s3.grouped_puts import GroupedPuts
 from platevault.infra.objectstore.s3.http_connection import HttpResponse
 from platevault.infra.objectstore.s3.sigv4 import SignedPuts, Signer
 
@@ -65,18 +66,33 @@ class PutClient:
         """What the server said; raises `OSError` when it said nothing (`TimeoutError`: not in time), `InvalidRequest` for metadata
         that is none.
         """
+        data = new.data
+        digest = new.sha256 or await _digest_of(data, _size_of(data))
+        head = self._head_of(key, new, condition=condition, sha256=digest)
+        return await self._connections.ask(head, data, seconds=seconds, may_repeat=condition.is_absent)
+
+    def grouped(self, *, seconds: float) -> GroupedPuts:
+        """Puts of many objects with a known digest under keys that must be absent, over the same connections."""
+
+        def head_of(key: str, new: NewObject) -> bytes:
+            assert new.sha256 is not None, "a grouped put has a digest"
+            return self._head_of(key, new, condition=IF_ABSENT, sha256=new.sha256)
+
+        return GroupedPuts(self._connections, head_of, seconds=seconds)
+
+    def _head_of(self, key: str, new: NewObject, *, condition: Condition, sha256: bytes) -> bytes:
         headers = {"cache-control": new.cache_control, "content-type": new.content_type, **condition.headers}
         for name, value in new.metadata.items():
             headers[f"x-amz-meta-{name}"] = value
-        data = new.data
-        size = data.nbytes if isinstance(data, memoryview) else len(data)
-        digest = new.sha256 or await _digest_of(data, size)
-        head = self._signed.head_of(key, headers, size=size, sha256=digest)
-        return await self._connections.ask(head, data, seconds=seconds, may_repeat=condition.is_absent)
+        return self._signed.head_of(key, headers, size=_size_of(new.data), sha256=sha256)
 
     def close(self) -> None:
         """No connection is kept."""
         self._connections.close()
+
+
+def _size_of(data: bytes | bytearray | memoryview) -> int:
+    return data.nbytes if isinstance(data, memoryview) else len(data)
 
 
 async def _digest_of(data: bytes | bytearray | memoryview, size: int) -> bytes:

@@ -29,6 +29,7 @@ from platevault.infra.objectstore.s3.errors import (
     status_of,
     unreachable,
 )
+from platevault.infra.objectstore.s3.grouped_puts import GROUPED_BYTES_MAX
 from platevault.infra.objectstore.s3.proxied_put import ProxiedPutClient, is_behind_a_proxy
 from platevault.infra.objectstore.s3.put import ALWAYS, IF_ABSENT, Condition, PutClient
 from platevault.infra.objectstore.s3.told_time import measured_skew, told_time
@@ -37,6 +38,7 @@ CONNECT_TIMEOUT = timedelta(seconds=2)
 ANSWER_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 30.0
 SLOWEST_BYTES_PER_SECOND = 1024 * 1024
+GROUPED_SECONDS = ANSWER_SECONDS + GROUPED_BYTES_MAX / SLOWEST_BYTES_PER_SECOND
 IDLE_CONNECTIONS_MAX = 64
 PAGE_SIZE = 1000
 # Each request has buffers of its own in the client library, larger than a part.
@@ -76,6 +78,8 @@ class S3Store:
         self._secure = secure
         self._proxied = isinstance(puts, ProxiedPutClient)
         self._sync = None if sync is None else SharedSync(sync)
+        self.grouped_puts = None if isinstance(puts, ProxiedPutClient) else puts.grouped(seconds=GROUPED_SECONDS)
+        """Puts of many small objects at once; None behind a proxy."""
         self._compares: bool | None = False if self._proxied else None
 
     @classmethod
