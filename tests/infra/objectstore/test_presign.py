@@ -16,6 +16,7 @@ from tests.support.servers import S3Server
 
 from platevault.domain.errors import InvalidRequest, SettingsInvalid
 from platevault.infra.objectstore import NewObject
+from platevault.infra.objectstore.s3 import presign
 from platevault.infra.objectstore.s3.presign import (
     S3UploadSigner,
     S3UrlSigner,
@@ -316,3 +317,24 @@ async def test_an_upload_is_signed_for_these_bytes_once(site: Site, http: httpx2
     assert (await http.put(signed.url, content=data, headers=signed.headers)).status_code == 200
     assert (await http.put(signed.url, content=data, headers=signed.headers)).status_code == 412
     assert await site.store.get(key) == data
+
+
+def test_urls_are_kept_for_their_window_alone_and_never_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presign, "URLS_KEPT_MAX", 3)
+    signer = a_signer()
+    keys = ["full/a.jpg", "full/b.jpg"]
+
+    def urls(keys: list[str], *, later: timedelta = timedelta()) -> list[str]:
+        return signer.sign_all(keys, valid_for=timedelta(minutes=15), now=NOW + later)[0]
+
+    first = urls(keys)
+    assert urls(keys) == first
+    assert urls([*reversed(keys), keys[0]]) == [*reversed(first), first[0]]
+    for number in range(10):
+        many = [f"full/{number}-{place}.jpg" for place in range(number % 5 + 1)]
+        assert [url.partition("?")[0].rpartition("/")[2] for url in urls(many)] == [
+            key.rpartition("/")[2] for key in many
+        ]
+        assert signer.urls_kept <= 3
+    assert urls(keys) == first
+    assert set(urls(keys, later=timedelta(minutes=15))).isdisjoint(first)

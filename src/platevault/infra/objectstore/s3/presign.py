@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +17,8 @@ from platevault.infra.objectstore.signing_windows import Window, window_of
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]+").fullmatch
 _BLOCK = 64  # bytes that SHA-256 takes in at a time
+URLS_KEPT_MAX = 10_000
+"""URLs of one window that are kept, about half a kilobyte each."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -107,6 +109,11 @@ class S3UrlSigner:
         paths = [key if _UNRESERVED(key) else _encode_path(key) for key in keys]
         return prepared.urls(paths), prepared.expires_at
 
+    @property
+    def urls_kept(self) -> int:
+        """URLs of the current window in memory."""
+        return len(self._asked[2].made)
+
     def _prepared(self, valid_for: timedelta, now: datetime) -> "_Prepared":
         asked = self._asked
         if asked[0] != now or asked[1] != valid_for:  # the URLs of one answer are all asked for at one moment
@@ -191,9 +198,25 @@ class _Prepared:
     outer: "hashlib._Hash"
     base: str
     query: str
+    made: dict[str, str] = field(default_factory=dict)
+    """URLs by encoded key, because clients ask for the newest page again and again. They end with the window."""
 
-    def urls(self, paths: Iterable[str]) -> list[str]:
+    def urls(self, paths: Sequence[str]) -> list[str]:
         """The URLs of GETs; `paths` are encoded keys."""
+        made = self.made
+        new = [path for path in paths if path not in made]
+        if not new:
+            return [made[path] for path in paths]
+        if len(made) + len(new) > URLS_KEPT_MAX:
+            made.clear()
+            new = list(paths)
+        urls = dict(zip(new, self._make(new), strict=True))
+        if len(new) <= URLS_KEPT_MAX:
+            made.update(urls)
+            return [made[path] for path in paths]
+        return [urls[path] for path in paths]
+
+    def _make(self, paths: Iterable[str]) -> list[str]:
         new_request, new_inner, new_outer = self.request.copy, self.inner.copy, self.outer.copy
         rest, base, query = self.rest, self.base, self.query
         urls: list[str] = []
