@@ -145,7 +145,7 @@ GUARDS: Final = (
         name="connections-max",
         protects="connections stay below their cap",
         module="platevault.web.server.connections",
-        old="if len(self.connections) > connections_max() and not self._others_make_way():",
+        old="if self._has_no_place():",
         new="if False:",
         tests=(
             "web/server/test_connections.py::test_past_the_cap_a_connection_is_told_when_to_come_back_and_taken_once_there_is_room",

@@ -7,6 +7,7 @@
 - `lost_image`: Nodes, and images whose bytes are lost.
 - `pending_image`: An image in the spool that is not yet in the object store.
 - `put`: One put into the object store with three attempts, and its outcome.
+- `put_images`: Puts of all images of a batch, together or one by one.
 - `reclaim`: Images and dead letters that belong to this node again.
 - `resend`: Lost images that a collector should send again.
 - `upload`: The upload of one spool file, and its removal.

@@ -16,6 +16,7 @@
 - `image_bytes`: The bytes of an image in the spool file or in memory.
 - `read_body`: Read a body into a draft as it comes: its parts, within their limits, and in time.
 - `reparse`: Parse a spool file again, in the format that it names.
+- `whole_multipart`: Parts of a multipart body that is whole in memory.
 - `sql/`: SQL of `ingest`.
 - `uploads/`: Direct uploads: presigned PUT URLs, then a commit.
 """

@@ -19,7 +19,7 @@ SECONDS = 0.5
 
 
 def an_object(number: int) -> NewObject:
-    data = b"jpeg %d" % number
+    data = b"jpeg-%d" % number
     digest = hashlib.sha256(data).digest()
     return NewObject(data=memoryview(data), content_type="image/jpeg", metadata={"number": str(number)}, sha256=digest)
 
@@ -28,11 +28,11 @@ def objects(count: int) -> list[tuple[str, NewObject]]:
     return [(f"full/2026/12/01/{number}_full.jpg", an_object(number)) for number in range(count)]
 
 
-def puts_to(server: Scripted) -> GroupedPuts:
+def puts_to(server: Scripted, *, room: int = 1 << 30) -> GroupedPuts:
     client = PutClient(
         endpoint=server.endpoint, secure=False, region="us-east-1", bucket="b", access_key="a" * 20, secret_key="s" * 40
     )
-    return client.grouped(seconds=SECONDS)
+    return client.grouped(seconds=SECONDS, has_room=lambda size: size <= room)
 
 
 def always() -> bool:
@@ -50,7 +50,7 @@ async def outcome(server: Scripted, count: int, *, slots: PutSlots | None = None
 async def test_all_of_a_batch_are_put_each_with_its_bytes_over_few_connections() -> None:
     async with scripted(Says()) as server:
         assert await outcome(server, 20, slots=PutSlots(3)) == [True] * 20
-        assert sorted(server.bodies) == sorted(b"jpeg %d" % number for number in range(20))
+        assert sorted(server.bodies) == sorted(b"jpeg-%d" % number for number in range(20))
         assert server.connections == 3
         for head, body in zip(server.heads, server.bodies, strict=True):
             assert hashlib.sha256(body).hexdigest().encode() in head
@@ -124,6 +124,16 @@ async def test_two_groups_share_the_slots_in_the_order_of_asking() -> None:
         other = asyncio.create_task(puts.create(objects(5), slots=slots, may_go_on=always))
         assert all(seconds is not None for seconds in [*await one, *await other])
         assert server.connections == 1
+
+
+@pytest.mark.parametrize(("room", "stored"), [(20, False), (21, True)])
+async def test_a_batch_that_the_disk_of_the_store_has_no_room_for_is_left_to_the_caller(
+    room: int, stored: bool
+) -> None:
+    async with scripted(Says()) as server:
+        took = await puts_to(server, room=room).create(objects(3), slots=PutSlots(3), may_go_on=always)
+        assert [seconds is not None for seconds in took] == [stored] * 3
+        assert len(server.heads) == (3 if stored else 0)
 
 
 async def test_metadata_that_is_none_is_found_before_anything_is_sent() -> None:

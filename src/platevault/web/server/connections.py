@@ -10,20 +10,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from platevault.app.vault import Vault
 from platevault.domain.errors import BatchRefused
 from platevault.web.dependencies import ABORT, DISCARD_BYTES_MAX, DOOR, VAULT, WHOLE_BODY
-from platevault.web.server.connection_limit import connections_max
+from platevault.web.server.connection_limit import connections_max, others_make_way
 from platevault.web.server.discard import Discard
 from platevault.web.server.overload import BatchRefusals
 from platevault.web.server.remaining_body import LINGERING_MAX, RemainingBody, UnhurriedTransport
+from platevault.web.server.upgrade_offer import head_without_upgrade
 from platevault.web.server.whole_body import WholeBody, batch_size
 
 HEAD_WITHIN_SECONDS: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 * 1024
-# At the cap so many of those that wait longest are closed at once, so that not every new connection has to look at all others.
-MAKE_WAY_AT_ONCE: Final = 32
-# So long nothing of its last answer is taken by the client of a closed connection.
+# In this time the client of a closed connection takes some of its last answer.
 TAKES_WITHIN_SECONDS: Final = 20.0
 UNSENT_BYTES_MAX: Final = 16 * 1024  # an answer waits with its next part until its client has taken all but these
-UPGRADING: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -58,9 +56,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         self._count()
-        if len(self.connections) > connections_max() and not self._others_make_way():
-            if self._vault is not None:
-                self._vault.meters.connection_refused()
+        if self._has_no_place():
+            if (vault := self._vault) is not None:
+                vault.meters.connection_refused()
             self._refuse(b"503 Service Unavailable", b"Retry-After: 5\r\n")
             return
         self._await_head()
@@ -131,16 +129,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._leaves:
             self._close()
             return
-        message = "Invalid HTTP request received."
-        self.logger.warning(message)
-        self.send_400_response(message)
+        self.logger.warning("Invalid HTTP request received.")
+        self.send_400_response("Invalid HTTP request received.")
         self._close()  # with an end, which uvicorn's close has not
 
     def on_headers_complete(self) -> None:
         self._plain_head = None
         if self.parser.should_upgrade():
             self._ignored = True
-            self._plain_head = self._head_without_upgrade()
+            version = self.parser.get_http_version()
+            self._plain_head = head_without_upgrade(self.parser.get_method(), self.url, version, self.headers)
             return
         self._have_head()
         self._ignored = self._leaves or self.transport.is_closing() or self._refuse_at_the_door()
@@ -299,26 +297,15 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     @property
     def _vault(self) -> Vault | None:
-        vault: Vault | None = self.app_state.get(VAULT)
-        return vault
+        return cast("Vault | None", self.app_state.get(VAULT))
+
+    def _has_no_place(self) -> bool:
+        others = cast("set[DeadlineProtocol]", self.connections)
+        return len(others) > connections_max() and not others_make_way(others, but=self)
 
     def _count(self) -> None:
         if self._vault is not None:
             self._vault.meters.connections(len(self.connections))
-
-    def _others_make_way(self) -> bool:
-        waiting = [
-            (since, connection)
-            for connection in self.connections
-            if connection is not self
-            and isinstance(connection, DeadlineProtocol)
-            and (since := connection.waits_since) is not None
-            and not connection.transport.is_closing()
-        ]
-        waiting.sort(key=lambda one: one[0])
-        for _, connection in waiting[:MAKE_WAY_AT_ONCE]:
-            connection.make_way()
-        return bool(waiting)
 
     def _refuse_at_the_door(self) -> bool:
         """Whether this request needs no app: it is a batch for which there is no place, and was told so."""
@@ -358,20 +345,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Whether nobody else is answering on this connection, and the client reads what it is answered."""
         is_free = self.cycle is None or self.cycle.response_complete
         return is_free and not self.flow.write_paused
-
-    def _head_without_upgrade(self) -> bytes | None:
-        """The head as it would be without the offer; None for CONNECT."""
-        method, version = self.parser.get_method(), self.parser.get_http_version()
-        if method == b"CONNECT":
-            return None
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
-        for name, value in self.headers:
-            kept = value
-            if name == b"connection":
-                kept = b",".join(token for token in value.split(b",") if token.strip().lower() not in UPGRADING)
-            if kept and name not in UPGRADING:
-                lines.append(b"%b: %b" % (name, kept))
-        return b"\r\n".join((*lines, b"", b""))
 
     def _await_head(self) -> None:
         self._head_bytes = 0

@@ -3,6 +3,7 @@
 - `connection_pool`: Keep-alive connections to one server.
 - `dns_cache`: DNS cache with one lookup for concurrent callers.
 - `errors`: Error classes of S3 answers.
+- `grouped_puts`: Puts of a batch together, with one future for all.
 - `http_connection`: One HTTP connection, one request at a time.
 - `presign`: Presigned URLs, AWS Signature Version 4.
 - `proxied_put`: Puts through an HTTP proxy.

@@ -26,11 +26,16 @@ class GroupedPuts:
         head_of: Callable[[str, NewObject], bytes],
         *,
         seconds: float,
+        has_room: Callable[[int], bool],
     ) -> None:
-        """`head_of` makes the signed head of a put that needs an absent key. `seconds` is the time that a store has to answer."""
+        """`head_of` makes the signed head of a put that needs an absent key. `seconds` is the time that a store has to answer.
+
+        `has_room` says whether the disk of the store takes so many bytes.
+        """
         self._connections = connections
         self._head_of = head_of
         self._seconds = seconds
+        self._has_room = has_room
 
     async def create(
         self, objects: Sequence[tuple[str, NewObject]], *, slots: PutSlots, may_go_on: Callable[[], bool]
@@ -40,6 +45,8 @@ class GroupedPuts:
         Those that wait for a slot are given up once `may_go_on` says False. Raises `InvalidRequest`, before anything is sent,
         for metadata that is none; nothing for what the store does.
         """
+        if not self._has_room(sum(len(new.data) for _, new in objects)):
+            return [None] * len(objects)
         heads = [self._head_of(key, new) for key, new in objects]
         group = _Group(self._connections, slots=slots, may_go_on=may_go_on, seconds=self._seconds, size=len(objects))
         for number, (head, (_, new)) in enumerate(zip(heads, objects, strict=True)):

@@ -6,7 +6,7 @@ A request of our own costs a third of one through the library that does everythi
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -71,14 +71,14 @@ class PutClient:
         head = self._head_of(key, new, condition=condition, sha256=digest)
         return await self._connections.ask(head, data, seconds=seconds, may_repeat=condition.is_absent)
 
-    def grouped(self, *, seconds: float) -> GroupedPuts:
+    def grouped(self, *, seconds: float, has_room: Callable[[int], bool]) -> GroupedPuts:
         """Puts of many objects with a known digest under keys that must be absent, over the same connections."""
 
         def head_of(key: str, new: NewObject) -> bytes:
             assert new.sha256 is not None, "a grouped put has a digest"
             return self._head_of(key, new, condition=IF_ABSENT, sha256=new.sha256)
 
-        return GroupedPuts(self._connections, head_of, seconds=seconds)
+        return GroupedPuts(self._connections, head_of, seconds=seconds, has_room=has_room)
 
     def _head_of(self, key: str, new: NewObject, *, condition: Condition, sha256: bytes) -> bytes:
         headers = {"cache-control": new.cache_control, "content-type": new.content_type, **condition.headers}

@@ -78,7 +78,11 @@ class S3Store:
         self._secure = secure
         self._proxied = isinstance(puts, ProxiedPutClient)
         self._sync = None if sync is None else SharedSync(sync)
-        self.grouped_puts = None if isinstance(puts, ProxiedPutClient) else puts.grouped(seconds=GROUPED_SECONDS)
+        self.grouped_puts = (
+            None
+            if isinstance(puts, ProxiedPutClient)
+            else puts.grouped(seconds=GROUPED_SECONDS, has_room=self._has_room)
+        )
         """Puts of many small objects at once; None behind a proxy."""
         self._compares: bool | None = False if self._proxied else None
 
@@ -275,6 +279,13 @@ class S3Store:
         if not condition.is_none and _is_about_the_condition(answer.status, code):
             return False
         raise await self._refused(f"put {key}", status=answer.status, code=code)
+
+    def _has_room(self, size: int) -> bool:
+        try:
+            self._refuse_full_disk(size=size)
+        except StoreUnavailable:
+            return False
+        return True
 
     def _refuse_full_disk(self, key: str = "", size: int = 0) -> None:
         if self._room is not None:
