@@ -29,7 +29,7 @@ from platevault.domain.object_keys import DETECTION_ID
 from platevault.domain.search_query import Op, Position, Search
 from platevault.domain.search_results import FoundDetection
 from platevault.infra.postgres.feed_positions import SETTLED
-from platevault.infra.postgres.filters import conditions, values
+from platevault.infra.postgres.filters import conditions, in_order_of_time, values
 from platevault.infra.postgres.schema import Xid8, detections
 
 # Made once: putting them together takes longer than the database needs for a page.
@@ -146,7 +146,7 @@ def _page_of(search: Search) -> CTE:
         return (
             select(either).order_by(either.c.captured_at.desc(), either.c.detection_id.desc()).limit(limit).cte("page")
         )
-    wanted = (*conditions(search.filters), *below_cursor(search, detections))
+    wanted = (*in_order_of_time(search.filters), *below_cursor(search, detections))
     return select(detections).where(*wanted).order_by(*newest).limit(limit).cte("page")
 
 

@@ -1,5 +1,6 @@
 """What a row of `detections` must be for the filters of a search to find it."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -15,6 +16,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -53,6 +55,22 @@ def placed(filters: Filters, of: FromClause = detections) -> list[ColumnElement[
     )
     given = ((name, getattr(filters, name), compare) for name, compare in simple)
     return [compare(bindparam(name, value)) for name, value, compare in given if value is not None]
+
+
+def in_order_of_time(filters: Filters) -> list[ColumnElement[bool]]:
+    """Return `conditions`, with the bounds of time as places in the order of time, which an index has.
+
+    PostgreSQL expects next to nothing between two bounds that it does not know. It would read and sort a whole fortnight of a camera
+    for one page. Of two places it expects a ninth of the table, and reads the index from the newest on.
+    """
+    place = tuple_(detections.c.captured_at, detections.c.detection_id)
+    first = literal_column("''", Text)  # before each id
+    bounds: list[ColumnElement[bool]] = []
+    if filters.captured_from is not None:
+        bounds.append(place >= tuple_(bindparam("captured_from", filters.captured_from), first))
+    if filters.captured_before is not None:
+        bounds.append(place < tuple_(bindparam("captured_before", filters.captured_before), first))
+    return [*bounds, *conditions(replace(filters, captured_from=None, captured_before=None))]
 
 
 def described(filters: Filters) -> list[ColumnElement[bool]]:
