@@ -226,8 +226,8 @@ GUARDS: Final = (
     Guard(
         name="sweep-by-the-file-system",
         protects="a put under way is not swept by a wrong clock",
-        module="platevault.infra.objectstore.local",
-        old="present = probe.stat().st_mtime",
+        module="platevault.infra.disk.local_disk",
+        old="present = os.fstat(probe.fileno()).st_mtime",
         new='present = __import__("time").time()',
         tests=(
             "infra/objectstore/test_local.py::test_a_wrong_clock_of_the_process_removes_no_file_that_another_one_writes",

@@ -47,8 +47,8 @@ GUARDS: Final = (
         name="final-boundary",
         protects="a body that was cut is never acknowledged",
         module="platevault.ingest.read_body",
-        old="    parser.finish()\n",
-        new="",
+        old="    parser.finish()\n    if body.boundary is None",
+        new="    if body.boundary is None",
         tests=(
             "ingest/test_accept_refused.py::test_each_fault_of_framing_and_manifest_refuses_the_batch_and_names_the_part[no end]",
         ),

@@ -178,8 +178,8 @@ GUARDS: Final = (
         name="digest-of-a-put",
         protects="the server checks the bytes that it gets",
         module="platevault.infra.objectstore.s3.put",
-        old="digest = new.sha256 or await _digest_of(data, size)",
-        new="digest = await _digest_of(data, size)",
+        old="digest = new.sha256 or await _digest_of(data, _size_of(data))",
+        new="digest = await _digest_of(data, _size_of(data))",
         tests=("infra/objectstore/test_put.py::test_a_server_takes_no_other_bytes_than_those_of_the_digest",),
     ),
     Guard(

@@ -1,7 +1,9 @@
 """What a local disk promises and what it does not: syncing folders, room, and file systems that are no local disk."""
 
+import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -78,3 +80,13 @@ def file_system_of(folder: Path) -> str | None:
         if folder.is_relative_to(mounted) and len(mounted.parts) >= longest:
             longest, kind = len(mounted.parts), fields[2]
     return kind
+
+
+def remove_abandoned(folder: Path, *, older_than_seconds: float) -> None:
+    """Remove old files of crashed processes. A new file gives the time, because the clock of this process may be wrong."""
+    with tempfile.NamedTemporaryFile(dir=folder) as probe:
+        present = os.fstat(probe.fileno()).st_mtime
+    for left in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if present - left.stat().st_mtime > older_than_seconds:
+                left.unlink()

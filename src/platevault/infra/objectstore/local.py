@@ -8,7 +8,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from platevault.domain.errors import ObjectRefused, StoreMisconfigured, StoreUnavailable
-from platevault.infra.disk.local_disk import sync_folder
+from platevault.infra.disk.local_disk import remove_abandoned, sync_folder
 from platevault.infra.disk.reserve import DiskRoom
 from platevault.infra.objectstore import NewObject, SignedUrl, StoredObject
 from platevault.infra.objectstore.full_disk import refuse_full_disk
@@ -61,7 +61,7 @@ class LocalStore:
         try:
             for part in (store._objects, store._sidecars, store._tmp, store._locks):
                 store._make_folder(part)
-            store._sweep()
+            remove_abandoned(store._tmp, older_than_seconds=ABANDONED_AFTER_SECONDS)
         except OSError as error:
             raise StoreMisconfigured(f"LOCAL_STORAGE_DIR: cannot use {folder}: {error.strerror}") from error
         return store
@@ -158,16 +158,6 @@ class LocalStore:
 
     async def close(self) -> None:
         """There is nothing to let go of."""
-
-    def _sweep(self) -> None:
-        """Remove old files of crashed puts. A new file gives the time, because the clock of this process may be wrong."""
-        probe = self._temporary(b"")
-        present = probe.stat().st_mtime
-        probe.unlink()
-        for left in self._tmp.iterdir():
-            with suppress(FileNotFoundError):
-                if present - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
-                    left.unlink()
 
     def _write(self, key: str, new: NewObject, may_follow: Callable[[StoredObject | None], bool]) -> bool:
         refuse_full_disk(self._room, key=key, size=len(new.data))
