@@ -126,7 +126,7 @@ async def test_two_groups_share_the_slots_in_the_order_of_asking() -> None:
         assert server.connections == 1
 
 
-@pytest.mark.parametrize(("room", "stored"), [(20, False), (21, True)])
+@pytest.mark.parametrize(("room", "stored"), [(17, False), (18, True)])
 async def test_a_batch_that_the_disk_of_the_store_has_no_room_for_is_left_to_the_caller(
     room: int, stored: bool
 ) -> None:
