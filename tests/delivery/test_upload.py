@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from platevault.delivery import uploader as uploader_module
 from platevault.delivery.upload import release, upload
 from platevault.domain.errors import StoreMisconfigured, StoreUnavailable
 from platevault.infra.concurrency.circuit_breaker import CircuitBreaker
@@ -114,3 +115,36 @@ async def test_after_the_first_refusals_the_rest_of_a_batch_does_not_wait(migrat
     await node.uploaded()
     assert asked["full"] > 1
     assert asked["crop"] == 1
+
+
+async def test_few_files_are_read_back_at_once_however_many_wait(
+    migrated: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploader_module, "READ_BACKS_AT_ONCE", 2)
+    node = await a_node(migrated, tmp_path / "spool", objects=DeadStore())
+    for _ in range(6):
+        await node.send(a_batch(1))
+    await node.uploaded()
+    store = Watching()
+    later = await a_node(migrated, tmp_path / "spool", objects=store)
+    await node.leases_end()
+    await later.drain()
+    assert set((await later.states()).values()) == {"stored"}
+    assert 0 < store.most_files <= 2
+
+
+class Watching(MemoryStore):
+    """Counts the detections whose images are put at one time. Each is a file of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: list[str] = []
+        self.most_files = 0
+
+    async def create(self, key: str, new: NewObject) -> bool:
+        detection = key.rpartition("/")[2].rpartition("_")[0]
+        self.under_way.append(detection)
+        self.most_files = max(self.most_files, len(set(self.under_way)))
+        await asyncio.sleep(0.01)
+        self.under_way.remove(detection)
+        return await super().create(key, new)

@@ -33,8 +33,10 @@ async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploa
     Bytes that are not in `kept` are read from the spool. What fails is due again later, by anybody on this node; what the store
     refuses again and again while it takes others goes to `dead/`.
     """
-    unhashed: Kept = {} if kept else await _read_together(file, images, uploader=uploader)
-    tried = await put_images(images, kept=kept, unhashed=unhashed, uploader=uploader)
+    if kept:
+        tried = await put_images(images, kept=kept, unhashed={}, uploader=uploader)
+    else:
+        tried = await _put_read_back(file, images, uploader=uploader)
     done = [one.image for one in tried if one.why is None]
     failed = [one for one in tried if one.why is not None and not one.lost]
     let_go = False
@@ -47,6 +49,13 @@ async def upload(file: str, images: Sequence[PendingImage], *, kept: Kept, uploa
     elif not waiting and not let_go:
         await release(file, uploader=uploader)
     return len(done) == len(images)
+
+
+async def _put_read_back(file: str, images: Sequence[PendingImage], *, uploader: Uploader) -> list[Tried]:
+    """Few files at once, because the bytes of each are in memory until its puts have ended."""
+    async with uploader.read_backs:
+        unhashed = await _read_together(file, images, uploader=uploader)
+        return await put_images(images, kept={}, unhashed=unhashed, uploader=uploader)
 
 
 async def _read_together(file: str, images: Sequence[PendingImage], *, uploader: Uploader) -> Kept:

@@ -1,5 +1,6 @@
 """The way from the spool into the object store: what uploading needs, and what each outcome means for those that follow."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,8 @@ from platevault.infra.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 PUTS_AT_ONCE: Final = 64
+# Several times what `PUTS_AT_ONCE` puts are of, in batches of 10 detections. A file of 8 MiB (infra/spool) is in memory as a whole.
+READ_BACKS_AT_ONCE: Final = 16
 
 Bytes = bytes | bytearray | memoryview
 Kept = Mapping[str, Bytes]
@@ -37,6 +40,8 @@ class Uploader:
     slots: PutSlots
     grouped_puts: GroupedPuts | None = None
     """Puts of a whole batch at once, where the store has them."""
+    read_backs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_BACKS_AT_ONCE))
+    """Files whose images are read back from the spool."""
     meters: Metrics = field(default_factory=Metrics.none)
 
     def took(self, *, seconds: float, size: int, attempts: int) -> None:
