@@ -5,6 +5,7 @@
 - `copy_objects`: Copies of objects from bucket to backup and back, each verified by its digest.
 - `create`: A new backup of database, spool and bucket, in a consistent order.
 - `dump_database`: The database dump of a backup, and the restore marker past it.
+- `earlier_copies`: Lists of copies, and the files of earlier backups that a new one links.
 - `erasure_sources`: Backups whose erasures a restore does again.
 - `erasures`: Erasures on request in a backup, and back into a bucket.
 - `folder`: The folder of backups; a backup gets its name when it is complete.

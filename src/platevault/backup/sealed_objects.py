@@ -7,8 +7,6 @@ line of the object (key, digest, metadata), and then its bytes. Blocking; `take_
 import hashlib
 import hmac
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,9 +15,10 @@ from typing import Final
 
 import msgspec
 
+from platevault.backup.earlier_copies import LINE_BYTES_MOST, CopyList, EarlierBackup, link_or_copy
 from platevault.backup.folder import open_private
 from platevault.backup.manifest import INDEX, Bytes, ObjectEntry
-from platevault.backup.object_files import FOLDER, LINE_BYTES_MOST
+from platevault.backup.object_files import FOLDER
 from platevault.domain.errors import Corrupted
 from platevault.infra.encryption.age import Identities, Recipients
 from platevault.infra.objectstore.key_rules import check_key
@@ -57,7 +56,23 @@ class SealedEntry:
         return found
 
 
-class SealedCopies:
+class _Sealed:
+    """The form of encrypted backups: files under names that reveal nothing."""
+
+    def parse(self, line: bytes) -> SealedEntry:
+        return SealedEntry.parse(line)
+
+    def name_of(self, copy: SealedEntry) -> bytes:
+        return bytes.fromhex(copy.name)
+
+    def path_of(self, copy: SealedEntry) -> str:
+        return copy.path
+
+    def read(self, copy: SealedEntry, *, backup: Path) -> bytes:
+        return sealed_bytes(copy, backup=backup)
+
+
+class SealedCopies(CopyList[SealedEntry]):
     """Encrypted copies of objects in a new backup. `earlier` are other encrypted backups, in the order of lookup.
 
     Without `secret`, which the bucket keeps, a name cannot be compared with a guessed key. The recipients are part of a name,
@@ -68,26 +83,22 @@ class SealedCopies:
         self._backup, self._recipients = backup, recipients
         self._secret = hmac.digest(secret, ",".join(recipients.names).encode(), "sha256")
         (backup / FOLDER).mkdir(mode=0o700)
-        self._list = open_private(backup / INDEX, "ab")
-        self._earlier = [_Earlier(other) for other in earlier]
-        self._known = {name: (other, at) for other in reversed(self._earlier) for name, at in other.lines()}
+        super().__init__(
+            open_private(backup / INDEX, "ab"),
+            earlier=[EarlierBackup(other, listed=INDEX, form=_Sealed()) for other in earlier],
+        )
 
     def take_over(self, key: str, *, size: int, modified_at: datetime) -> str | None:
         """Link the file from an earlier backup and return the line. Returns None if no earlier backup has this version."""
         name = self._name(key, size=size, modified_at=modified_at.isoformat())
-        known = self._known.get(bytes.fromhex(name))
-        entry = None if known is None else known[0].entry(known[1])
-        if known is None or entry is None or entry.name != name or not known[0].vouches_for(entry):
+        known = self.known(bytes.fromhex(name))
+        source = None if known is None or known[1].name != name else known[0].file_of(known[1])
+        if known is None or source is None:
             return None
-        source, target = known[0].folder / entry.path, self._backup / entry.path
+        target = self._backup / known[1].path
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:  # another file system, or as many links as it can have
-            shutil.copyfile(source, target)
-        return entry.line()
+        link_or_copy(source, target)
+        return known[1].line()
 
     def put(self, entry: ObjectEntry, data: Bytes) -> str:
         """Encrypt the object into its file and return its line. Raises `OSError`, `InvalidRequest` for a key that is no path."""
@@ -100,20 +111,6 @@ class SealedCopies:
         with open_private(path, "xb") as file:
             file.write(sealed)
         return told.line()
-
-    def note(self, line: str) -> None:
-        """The object is in this backup."""
-        self._list.write(line.encode())
-
-    def flush(self) -> None:
-        """Write the noted lines, so that the next run takes over their objects if this one is killed."""
-        self._list.flush()
-
-    def close(self) -> None:
-        """Close the list. It is synced with all other files when the backup gets its name."""
-        self._list.close()
-        for other in self._earlier:
-            other.close()
 
     def _name(self, key: str, *, size: int, modified_at: str) -> str:
         told = json.dumps([key, size, modified_at]).encode()
@@ -154,45 +151,3 @@ def unsealed(entry: SealedEntry, *, backup: Path, identities: Identities) -> tup
 
 def _name_in(line: bytes) -> str:
     return str(json.loads(line).get("name"))
-
-
-class _Earlier:
-    """Another encrypted backup, or the draft of a killed run, whose bytes are hashed because they may not be on the disk."""
-
-    def __init__(self, backup: Path) -> None:
-        self.folder = backup
-        self._must_hash = backup.name.startswith(".")
-        self._list = (backup / INDEX).open("rb")
-
-    def lines(self) -> Iterator[tuple[bytes, int]]:
-        """Return (name, offset of its line) of each object that never changes, up to the first unreadable line."""
-        at = 0
-        for line in self._list:
-            try:
-                entry = SealedEntry.parse(line)
-            except Corrupted:  # the last one of a killed run
-                return
-            if entry.stays:
-                yield bytes.fromhex(entry.name), at
-            at += len(line)
-
-    def entry(self, at: int) -> SealedEntry | None:
-        line = os.pread(self._list.fileno(), LINE_BYTES_MOST, at).partition(b"\n")[0]
-        try:
-            return SealedEntry.parse(line)
-        except Corrupted:
-            return None
-
-    def vouches_for(self, entry: SealedEntry) -> bool:
-        path = self.folder / entry.path
-        if not path.is_file() or path.stat().st_size != entry.size:
-            return False
-        if not self._must_hash:
-            return True
-        try:
-            return bool(sealed_bytes(entry, backup=self.folder))
-        except Corrupted:
-            return False
-
-    def close(self) -> None:
-        self._list.close()

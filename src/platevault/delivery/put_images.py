@@ -14,7 +14,7 @@ from platevault.infra.objectstore.s3.grouped_puts import GROUPED_BYTES_MAX
 async def put_images(images: Sequence[PendingImage], *, kept: Kept, unhashed: Kept, uploader: Uploader) -> list[Tried]:
     """Try each image once (a put up to three times). Raises nothing for what store, disk or bytes do.
 
-    What was not stored in the first go, for whatever reason, is tried by itself.
+    Images that are not stored by the grouped puts are tried one by one.
     """
     stored = await _put_together(images, kept=kept or unhashed, uploader=uploader)
     rest = [image for image in images if image.name not in stored]
@@ -38,9 +38,9 @@ async def _put_together(images: Sequence[PendingImage], *, kept: Kept, uploader:
         objects = [(image.key, new_object(image, data)) for image, data in ready]
         uploader.meters.put_attempted(len(objects))
         took = await uploader.grouped_puts.create(
-            objects, slots=uploader.slots, may_go_on=lambda: not uploader.breaker.is_open
+            objects, slots=uploader.slots, may_go_on=lambda: not uploader.breaker.is_open, on_busy=uploader.wants_less
         )
-    except InvalidRequest:  # found again, with its name, where it is put by itself
+    except InvalidRequest:  # the put of the image alone names it
         return set()
     stored = set()
     for (image, _), seconds in zip(ready, took, strict=True):

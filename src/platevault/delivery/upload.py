@@ -62,7 +62,7 @@ async def _read_together(file: str, images: Sequence[PendingImage], *, uploader:
     """The bytes of all images, by the name of the image, where the store compares them with their digests; else nothing."""
     if uploader.breaker.is_open or not await uploader.objects.compares():
         return {}
-    with contextlib.suppress(OSError):  # found again where each image is read by itself
+    with contextlib.suppress(OSError):  # the read of each image names the error
         found = await uploader.spool.read_together(file, [(image.spool_offset, image.size) for image in images])
         if found is not None:
             return {image.name: data for image, data in zip(images, found, strict=True)}

@@ -21,7 +21,7 @@ IMAGES_PER_DETECTION_MAX: Final = 16
 LOOK_EVERY_SECONDS: Final = 0.1
 
 
-# The event loop does other work after so many bytes: they take about a millisecond to hash.
+# After these bytes the event loop does other work, because they take about a millisecond to hash.
 PIECE_BYTES: Final = 1024 * 1024
 
 

@@ -9,8 +9,6 @@ from typing import Final
 
 import msgspec
 
-from platevault.ingest.multipart import NAME_MAX
-
 HEAD_BYTES_MAX: Final = 1024
 _EPILOGUES: Final = (b"", b"\r\n")
 _TYPE: Final = rb"(?:(?i:content-type): ?[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}(?:; ?charset=[A-Za-z0-9_.-]{1,40})?\r\n)?"
@@ -45,7 +43,7 @@ def find_parts(body: bytearray, boundary: str, *, parts_max: int) -> list[PartBy
     while (head := _HEAD.match(body, at, at + HEAD_BYTES_MAX)) is not None:
         name, start = head[1].decode("ascii"), head.end()
         stop = body.find(delimiter, start)
-        if stop < 0 or name in names or len(name) > NAME_MAX or len(found) == parts_max:
+        if stop < 0 or name in names or len(found) == parts_max:
             return None
         names.add(name)
         found.append(PartBytes(name, start, stop))

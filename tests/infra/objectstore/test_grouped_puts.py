@@ -116,6 +116,30 @@ async def test_a_group_that_is_cancelled_gives_its_slots_back_and_closes_what_is
         assert slots.taken == 0
 
 
+async def test_a_group_that_is_cancelled_before_its_connections_begin_gives_its_slots_back() -> None:
+    async with scripted(Says(())) as server:
+        slots = PutSlots(4)
+        group = asyncio.create_task(puts_to(server).create(objects(10), slots=slots, may_go_on=always))
+        await asyncio.sleep(0)
+        assert slots.taken == 4
+        group.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await group
+        await asyncio.sleep(0.1)
+        assert slots.taken == 0
+
+
+@pytest.mark.parametrize(("status", "told"), [("503 Slow Down", 4), ("429 Too Many Requests", 4), ("500 Error", 0)])
+async def test_a_store_that_asks_for_fewer_requests_is_heard_at_each_answer(status: str, told: int) -> None:
+    async with scripted(Says((an_answer(status, "SlowDown"),))) as server:
+        heard: list[int] = []
+        slots = PutSlots(1)
+        await puts_to(server).create(
+            objects(4), slots=slots, may_go_on=always, on_busy=lambda: heard.append(len(server.heads))
+        )
+        assert heard == list(range(1, told + 1)), "before the next put is sent"
+
+
 async def test_two_groups_share_the_slots_in_the_order_of_asking() -> None:
     async with scripted(Says()) as server:
         slots, puts = PutSlots(1), puts_to(server)

@@ -30,7 +30,7 @@ from platevault.infra.spool.usage import SpoolUsage, unwritten
 DEAD_MAX_BYTES: Final = 1024 * 1024 * 1024
 # More than the processes of a node promise to their batches in a second.
 EXACT_BELOW_BYTES: Final = 1024 * 1024 * 1024
-# As large as usual batches are. Of a larger file each image is read by itself, so that few are in memory.
+# As large as usual batches are. Images of a larger file are read one by one, so that few are in memory.
 TOGETHER_BYTES_MAX: Final = 8 * 1024 * 1024
 
 

@@ -81,7 +81,7 @@ class Metrics:
     # Uploads
 
     def put_attempted(self, images: int = 1) -> None:
-        """One attempt to put each of so many images begins."""
+        """One attempt to put each of these images begins."""
         self._add("puts_attempted_total", by=float(images))
 
     def image_put(self, *, seconds: float, size: int, attempts: int = 1) -> None:

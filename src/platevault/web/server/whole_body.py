@@ -8,8 +8,9 @@ from typing import Final, Protocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from platevault.domain.errors import BatchRefused
+from platevault.web.server.overload import BATCHES
 
-_TARGET: Final = b"/v1/detections"
+_TARGET: Final = BATCHES.encode()
 # More digits than any Content-Length that a batch may have.
 _DIGITS_MAX: Final = 12
 
@@ -43,9 +44,8 @@ class WholeBody(asyncio.BufferedProtocol):
     def __init__(self, size: int, *, owner: BodyOwner, cycle: RequestResponseCycle) -> None:
         self.size = size
         self._owner = owner
-        self._cycle = weakref.ref(
-            cycle
-        )  # which refers to this: a strong reference would leave both to the garbage collector
+        # Because the cycle refers to this, a strong reference would leave both to the garbage collector.
+        self._cycle = weakref.ref(cycle)
         self._view = memoryview(b"")
         self._filled = 0
         self._took: Callable[[int], None] | None = None

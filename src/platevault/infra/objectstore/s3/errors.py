@@ -28,7 +28,7 @@ _HINTS = {
 _BUSY_CODES = frozenset(
     {"SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded"}
 )
-_BUSY_STATUS = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
+BUSY_STATUS = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE})
 # A store without room, and what stands before a store: about all objects, not about this one.
 _ABOUT_ALL_CODES = frozenset({"XMinioStorageFull", "XMinioServerNotInitialized", "RequestTimeout"})
 _ABOUT_ALL_STATUS = frozenset(
@@ -70,7 +70,7 @@ def refused(doing: str, *, status: int | None, code: str | None, detail: str = "
     if code is None and status == http.HTTPStatus.BAD_REQUEST:
         return StoreMisconfigured(f"could not {doing}: no S3 answer: check MINIO_ENDPOINT and MINIO_SECURE")
     sentence = f"could not {doing}: the object store says {code or f'status {status}'}"
-    if code in _BUSY_CODES or status in _BUSY_STATUS:
+    if code in _BUSY_CODES or status in BUSY_STATUS:
         return StoreBusy(sentence)
     if status is None or code in _ABOUT_ALL_CODES or status in _ABOUT_ALL_STATUS:
         return StoreUnavailable(sentence)

@@ -1,6 +1,6 @@
-"""Puts of a whole batch at once: heads made in one go, one future for all, a callback for each answer.
+"""Puts of a whole batch: heads made from one form, one future for all, a callback for each answer.
 
-Only what went well is told. Whatever is not a complete `200` is for the caller to put by itself, with retries and names of errors.
+The result names only the objects that the store has. The caller puts each other object alone, with retries and names of errors.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Final
 from platevault.infra.concurrency.put_slots import PutSlots
 from platevault.infra.objectstore import NewObject
 from platevault.infra.objectstore.s3.connection_pool import ConnectionPool
+from platevault.infra.objectstore.s3.errors import BUSY_STATUS
 from platevault.infra.objectstore.s3.http_connection import OK, HttpConnection, HttpResponse, NoResponse
 
 # A head and its body are sent at once. Of a larger body, too little is known until the store takes it.
@@ -38,17 +39,30 @@ class GroupedPuts:
         self._has_room = has_room
 
     async def create(
-        self, objects: Sequence[tuple[str, NewObject]], *, slots: PutSlots, may_go_on: Callable[[], bool]
+        self,
+        objects: Sequence[tuple[str, NewObject]],
+        *,
+        slots: PutSlots,
+        may_go_on: Callable[[], bool],
+        on_busy: Callable[[], None] = lambda: None,
     ) -> list[float | None]:
         """Put each unless something is there; the seconds that each took, None for one that is not known to be stored.
 
-        Those that wait for a slot are given up once `may_go_on` says False. Raises `InvalidRequest`, before anything is sent,
+        Those that wait for a slot are given up once `may_go_on` says False. `on_busy` is called for each answer that asks for fewer
+        requests (429, 503), before the next put gets its slot. Raises `InvalidRequest`, before anything is sent,
         for metadata that is none; nothing for what the store does.
         """
         if not self._has_room(sum(len(new.data) for _, new in objects)):
             return [None] * len(objects)
         heads = [self._head_of(key, new) for key, new in objects]
-        group = _Group(self._connections, slots=slots, may_go_on=may_go_on, seconds=self._seconds, size=len(objects))
+        group = _Group(
+            self._connections,
+            slots=slots,
+            may_go_on=may_go_on,
+            on_busy=on_busy,
+            seconds=self._seconds,
+            size=len(objects),
+        )
         for number, (head, (_, new)) in enumerate(zip(heads, objects, strict=True)):
             group.add(number, head, new.data)
         return await group.outcome()
@@ -63,6 +77,7 @@ class _Group:
         *,
         slots: PutSlots,
         may_go_on: Callable[[], bool],
+        on_busy: Callable[[], None],
         seconds: float,
         size: int,
     ) -> None:
@@ -70,6 +85,7 @@ class _Group:
         self._connections = connections
         self._slots = slots
         self._may_go_on = may_go_on
+        self._on_busy = on_busy
         self._seconds = seconds
         self._took: list[float | None] = [None] * size
         self._left = size
@@ -93,7 +109,8 @@ class _Group:
             if self._timer is not None:
                 self._timer.cancel()
             for task in tuple(self._connecting):
-                task.cancel()
+                if task.cancel():  # also one that has not begun, so it cannot release its slot
+                    self._slots.release()
             while self._under_way:
                 _, (connection, _) = self._under_way.popitem()
                 connection.forget()
@@ -115,9 +132,6 @@ class _Group:
         except OSError:  # `TimeoutError` too
             self._ended()
             return
-        except asyncio.CancelledError:
-            self._slots.release()
-            raise
         if not self._sent(connection, number, head, data):
             self._ended()
 
@@ -134,8 +148,11 @@ class _Group:
 
     def _answered(self, number: int, outcome: HttpResponse | Exception) -> None:
         _, began = self._under_way.pop(number)
-        if isinstance(outcome, HttpResponse) and outcome.status == OK:
-            self._took[number] = self._loop.time() - began
+        if isinstance(outcome, HttpResponse):
+            if outcome.status == OK:
+                self._took[number] = self._loop.time() - began
+            elif outcome.status in BUSY_STATUS:
+                self._on_busy()
         self._ended()
 
     def _ended(self) -> None:

@@ -105,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no class of asyncio's
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None:  # nobody asked: a server that says goodbye, or one that cannot be trusted any more
+        if self._done is None:  # no request: the server ends the connection, or it cannot be trusted any more
             self.close()
             return
         if not self._received and _is_bare_success(data):  # what nearly all answers to a put are

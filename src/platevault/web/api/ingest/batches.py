@@ -11,6 +11,7 @@ from platevault.access.actor import Scope
 from platevault.domain.errors import BatchRefused, InvalidRequest
 from platevault.ingest.accept import accept
 from platevault.ingest.context import IncomingRequest
+from platevault.ingest.read_body import BodyBuffer
 from platevault.web.auth.credentials import SignedIn, signed_in_by_hand
 from platevault.web.dependencies import WHOLE_BODY, Wired, vault_of
 
@@ -35,9 +36,10 @@ async def create_batch(
     A 503 means that the outcome is unknown: send the same batch again, after `Retry-After` seconds.
     """
     actor.must(Scope.DETECTIONS_WRITE)
+    whole: BodyBuffer | None = request.scope.get("extensions", {}).get(WHOLE_BODY)
     incoming = IncomingRequest(
         content_type=request.headers.get("content-type"),
-        declared_bytes=_declared_bytes(request),
+        declared_bytes=_declared_bytes(request) if whole is None else whole.size,
         only_collector=actor.collector_id,
         wait_until_stored=durability == STORED,
     )
@@ -45,7 +47,7 @@ async def create_batch(
         _Chunks(request.receive),
         incoming,
         ingest_context=vault.ingest_context,
-        whole=request.scope.get("extensions", {}).get(WHOLE_BODY),
+        whole=whole,
     )
     return Response(
         msgspec.json.encode(receipt.body),
